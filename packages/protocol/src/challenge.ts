@@ -1,0 +1,198 @@
+import { CaegisError, PROTOCOL_ERRORS } from './errors.ts'
+import { isObject, type JsonObject } from './shape.ts'
+
+/** What a claims challenge asks of the next access token, all unmet constraints at once. */
+export interface ChallengeClaims {
+  /** Seconds: the new token's `iat` must be at least this. */
+  nbf?: number
+  /** The address that the API saw. */
+  rpAddress?: string
+  /** An authentication context that is missing. */
+  acrs?: string
+}
+
+export interface ChallengeParameters {
+  /** Where the client signs in again; it must check it against its configured issuer. */
+  authorizationUri: string
+  /** The API's own client id. */
+  clientId?: string
+  claims: ChallengeClaims
+}
+
+/** The JSON object that a challenge carries: an OpenID Connect claims request with the member `access_token`. */
+export function challengeObject(claims: ChallengeClaims): { access_token: JsonObject } {
+  const asked: JsonObject = {}
+  // A string of digits: the form of every known emission.
+  if (claims.nbf !== undefined) asked.nbf = { essential: true, value: String(claims.nbf) }
+  if (claims.rpAddress !== undefined) asked.xms_rp_ipaddr = { value: claims.rpAddress }
+  if (claims.acrs !== undefined) asked.acrs = { essential: true, value: claims.acrs }
+  return { access_token: asked }
+}
+
+/**
+ * Base64 that is the same text in both alphabets and needs no padding, so that strict, url-safe and naive decoders all read it: only a `>`, `?`, `~` or DEL in
+ * every third place could yield `+` or `/`, so those are escaped, and trailing blanks (legal JSON) fill the length up to a multiple of three.
+ */
+export function encodeClaims(claims: object): string {
+  let json = JSON.stringify(claims).replace(/[^\x20-\x7e]|[>?~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  while (json.length % 3 !== 0) json += ' '
+  return btoa(json)
+}
+
+/**
+ * The `WWW-Authenticate` value that every known parser accepts: one Bearer challenge, this order, comma and space between, every value quoted, a harmless
+ * parameter last, and nothing in any value that a naive splitter trips over.
+ */
+export function formatChallenge({ authorizationUri, clientId, claims }: ChallengeParameters): string {
+  const parameters: [string, string][] = [
+    ['realm', ''],
+    ['authorization_uri', authorizationUri],
+    ...(clientId === undefined ? [] : ([['client_id', clientId]] as [string, string][])),
+    ['error', 'insufficient_claims'],
+    ['claims', encodeClaims(challengeObject(claims))],
+    ['cc_type', 'cae'],
+  ]
+  return `Bearer ${parameters.map(([name, value]) => `${name}="${plain(value)}"`).join(', ')}`
+}
+
+/** The plain refusal for a client that did not say `cp1`, or that sent nothing usable (RFC 6750 section 3). */
+export function formatRefusal(parameters: { authorizationUri?: string; error?: string }): string {
+  const list = [
+    ['realm', ''],
+    ['authorization_uri', parameters.authorizationUri],
+    ['error', parameters.error],
+  ].filter((pair): pair is [string, string] => pair[1] !== undefined)
+  return `Bearer ${list.map(([name, value]) => `${name}="${plain(value)}"`).join(', ')}`
+}
+
+/** Values come from configuration, yet a quote or a line break must not be able to forge a parameter. */
+function plain(value: string): string {
+  return value.replace(/[^\x21\x23-\x2b\x2d-\x3c\x3e-\x5b\x5d-\x7e]/g, (unit) => encodeURIComponent(unit))
+}
+
+export interface Challenge {
+  /** Lower case. */
+  scheme: string
+  /** Names in lower case; the first of a repeated name is kept. */
+  parameters: ReadonlyMap<string, string>
+}
+
+const MAX_HEADER = 16_384
+const MAX_CLAIMS = 8192
+const TOKEN = /[!#$%&'*+\-.^_`|~0-9A-Za-z]/
+const TOKEN68 = /[A-Za-z0-9\-._~+/]/
+
+/**
+ * Reads every challenge of one or more `WWW-Authenticate` values by the grammar of RFC 9110 section 11.6.1: quoted strings with escapes, `token68`, several
+ * challenges in a header. One pass over the text; what does not parse ends the reading, and what was read until there counts.
+ */
+export function parseChallenges(header: string): Challenge[] {
+  const challenges: Challenge[] = []
+  if (header.length > MAX_HEADER) return challenges
+  let at = 0
+  const skip = (pattern: RegExp) => {
+    while (at < header.length && pattern.test(header[at] as string)) at++
+  }
+  const word = (pattern: RegExp): string => {
+    const from = at
+    skip(pattern)
+    return header.slice(from, at)
+  }
+  let current: { scheme: string; parameters: Map<string, string> } | undefined
+  while (at < header.length) {
+    skip(/[\s,]/)
+    const from = at
+    const name = word(TOKEN)
+    if (name === '') break
+    skip(/[ \t]/)
+    if (header[at] === '=' && header[at + 1] !== '=' && current) {
+      at++
+      skip(/[ \t]/)
+      const value = header[at] === '"' ? quoted() : word(TOKEN)
+      if (value === undefined) break
+      const key = name.toLowerCase()
+      if (!current.parameters.has(key)) current.parameters.set(key, value)
+      continue
+    }
+    if (at === from + name.length && at < header.length && header[at] !== ',') break
+    current = { scheme: name.toLowerCase(), parameters: new Map() }
+    challenges.push(current)
+    // `Negotiate abc==`: a token68 stands where parameters would, and no `=` follows it.
+    const mark = at
+    const blob = word(TOKEN68)
+    skip(/=/)
+    skip(/[ \t]/)
+    if (!(blob !== '' && (at >= header.length || header[at] === ','))) at = mark
+  }
+  return challenges
+
+  function quoted(): string | undefined {
+    let value = ''
+    for (at++; at < header.length; at++) {
+      const unit = header[at] as string
+      if (unit === '"') {
+        at++
+        return value
+      }
+      if (unit === '\\') at++
+      value += header[at] ?? ''
+    }
+    return undefined
+  }
+}
+
+export interface ClaimsChallenge {
+  /** The decoded claims request: what goes into the next token request, as it stands. */
+  claims: string
+  authorizationUri?: string
+  /** Seconds, when the challenge asks for a token issued from then on. */
+  nbf?: number
+}
+
+/**
+ * Finds the claims challenge in a `WWW-Authenticate` header, ours or Entra's: either base64 alphabet, padding optional, raw JSON allowed.
+ * @returns `undefined` when the header holds none
+ * @throws CaegisError `invalid_challenge` when it holds one that cannot be read
+ */
+export function readClaimsChallenge(header: string | null | undefined): ClaimsChallenge | undefined {
+  if (!header) return undefined
+  for (const { scheme, parameters } of parseChallenges(header)) {
+    const encoded = parameters.get('claims')
+    if ((scheme !== 'bearer' && scheme !== 'dpop') || encoded === undefined) continue
+    const text = decodeClaims(encoded)
+    const asked = (JSON.parse(text) as { access_token: JsonObject }).access_token
+    const authorizationUri = parameters.get('authorization_uri')
+    const nbf = isObject(asked.nbf) ? Number(asked.nbf.value) : Number.NaN
+    return {
+      claims: text,
+      ...(authorizationUri === undefined ? {} : { authorizationUri }),
+      ...(Number.isSafeInteger(nbf) && nbf >= 0 ? { nbf } : {}),
+    }
+  }
+  return undefined
+}
+
+function decodeClaims(encoded: string): string {
+  if (encoded.length > MAX_CLAIMS) throw invalid('too long')
+  let text = encoded
+  if (!encoded.trimStart().startsWith('{')) {
+    try {
+      const bytes = Uint8Array.from(atob(encoded.replaceAll('-', '+').replaceAll('_', '/').replace(/=+$/, '')), (unit) => unit.charCodeAt(0))
+      text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    } catch {
+      throw invalid('not base64')
+    }
+  }
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    throw invalid('not JSON')
+  }
+  if (!isObject(value) || !isObject(value.access_token)) throw invalid('no access_token member')
+  return text.trim()
+}
+
+function invalid(why: string): CaegisError {
+  return new CaegisError('invalid_challenge', PROTOCOL_ERRORS.invalid_challenge, { detail: why })
+}

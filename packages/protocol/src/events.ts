@@ -1,0 +1,49 @@
+/** Event type URIs (SSF 1.0 section 8, CAEP 1.0, RISC 1.0) and our own extensions. Final 1.0 spelling throughout. */
+
+const CAEP = 'https://schemas.openid.net/secevent/caep/event-type/'
+const RISC = 'https://schemas.openid.net/secevent/risc/event-type/'
+const SSF = 'https://schemas.openid.net/secevent/ssf/event-type/'
+
+export const EVENT = {
+  sessionRevoked: `${CAEP}session-revoked`,
+  tokenClaimsChange: `${CAEP}token-claims-change`,
+  credentialChange: `${CAEP}credential-change`,
+  assuranceLevelChange: `${CAEP}assurance-level-change`,
+  deviceComplianceChange: `${CAEP}device-compliance-change`,
+  sessionEstablished: `${CAEP}session-established`,
+  sessionPresented: `${CAEP}session-presented`,
+  riskLevelChange: `${CAEP}risk-level-change`,
+  accountCredentialChangeRequired: `${RISC}account-credential-change-required`,
+  accountPurged: `${RISC}account-purged`,
+  accountDisabled: `${RISC}account-disabled`,
+  accountEnabled: `${RISC}account-enabled`,
+  identifierChanged: `${RISC}identifier-changed`,
+  identifierRecycled: `${RISC}identifier-recycled`,
+  credentialCompromise: `${RISC}credential-compromise`,
+  optIn: `${RISC}opt-in`,
+  optOutInitiated: `${RISC}opt-out-initiated`,
+  optOutCancelled: `${RISC}opt-out-cancelled`,
+  optOutEffective: `${RISC}opt-out-effective`,
+  recoveryActivated: `${RISC}recovery-activated`,
+  recoveryInformationChanged: `${RISC}recovery-information-changed`,
+  /** Deprecated by RISC 1.0: read, never sent. */
+  sessionsRevoked: `${RISC}sessions-revoked`,
+  verification: `${SSF}verification`,
+  streamUpdated: `${SSF}stream-updated`,
+} as const
+
+export type EventType = (typeof EVENT)[keyof typeof EVENT]
+
+/** Who caused an event (CAEP 1.0 section 2). */
+export type InitiatingEntity = 'admin' | 'user' | 'policy' | 'system'
+
+/** The optional claims that every CAEP event shares, times in whole seconds (CAEP 1.0 section 2). */
+export interface EventPayload {
+  event_timestamp?: number
+  initiating_entity?: InitiatingEntity
+  /** BCP 47 tag -> text for logs. */
+  reason_admin?: Record<string, string>
+  /** BCP 47 tag -> text for the end user. */
+  reason_user?: Record<string, string>
+  [claim: string]: unknown
+}

@@ -1,0 +1,23 @@
+/** Small, allocation-free questions about JSON values that came from outside. */
+
+export type Json = null | boolean | number | string | Json[] | { [name: string]: Json }
+export type JsonObject = Record<string, unknown>
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** A non-empty string of at most `max` UTF-16 units without control characters: what an identifier may be. */
+export function isIdentifier(value: unknown, max = 1024): value is string {
+  if (typeof value !== 'string' || value.length === 0 || value.length > max) return false
+  for (let i = 0; i < value.length; i++) {
+    const unit = value.charCodeAt(i)
+    if (unit < 0x20 || unit === 0x7f) return false
+  }
+  return true
+}
+
+/** A NumericDate (RFC 7519 section 2) that a clock can show; fractions are legal there. */
+export function isNumericDate(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value) && value >= 0 && value <= Number.MAX_SAFE_INTEGER
+}
