@@ -1,0 +1,75 @@
+/** The part of a browser that a scripted sign-in needs: cookies, redirects, and a form. Fresh for every person. */
+export interface Browser {
+  /**
+   * Opens the authorization URL, signs in on the page that comes up (or not, when a session is still good) and follows redirects until they lead to `redirectUri`.
+   * @returns the final URL, with the code or the error
+   * @throws Error with the page's own words when the sign-in is refused
+   */
+  signIn(url: string, redirectUri: string, person: { username: string; password: string }): Promise<URL>
+  /** Opens a page and follows redirects; for pages that are no sign-in. */
+  open(url: string, form?: Record<string, string>): Promise<{ url: URL; status: number; text: string }>
+}
+
+const MAX_STEPS = 15
+
+export function createBrowser(fetch: typeof globalThis.fetch = globalThis.fetch): Browser {
+  /** Cookies by origin, path and name. */
+  const jar = new Map<string, { origin: string; path: string; name: string; value: string }>()
+
+  async function send(url: URL, form?: Record<string, string>): Promise<Response> {
+    const cookies = [...jar.values()].filter((one) => one.origin === url.origin && url.pathname.startsWith(one.path))
+    const response = await fetch(url, {
+      redirect: 'manual',
+      headers: { accept: 'text/html', ...(cookies.length > 0 ? { cookie: cookies.map((one) => `${one.name}=${one.value}`).join('; ') } : {}) },
+      ...(form ? { method: 'POST', body: new URLSearchParams(form) } : {}),
+    })
+    for (const line of response.headers.getSetCookie()) {
+      const [pair = '', ...attributes] = line.split(';').map((part) => part.trim())
+      const name = pair.slice(0, pair.indexOf('='))
+      const value = pair.slice(pair.indexOf('=') + 1)
+      const path = attributes.find((one) => one.toLowerCase().startsWith('path='))?.slice(5) ?? '/'
+      const gone = attributes.some((one) => /^expires=thu, 01 jan 1970/i.test(one) || /^max-age=0$/i.test(one))
+      const key = `${url.origin} ${path} ${name}`
+      if (gone || value === '') jar.delete(key)
+      else jar.set(key, { origin: url.origin, path, name, value })
+    }
+    return response
+  }
+
+  async function follow(start: URL, form: Record<string, string> | undefined, until?: string): Promise<{ url: URL; response?: Response }> {
+    let url = start
+    let body = form
+    for (let step = 0; step < MAX_STEPS; step++) {
+      if (until !== undefined && url.href.startsWith(until)) return { url }
+      const response = await send(url, body)
+      body = undefined
+      const location = response.headers.get('location')
+      if (response.status < 300 || response.status >= 400 || location === null) return { url, response }
+      await response.body?.cancel()
+      url = new URL(location, url)
+    }
+    throw new Error('the sign-in never ended: too many redirects')
+  }
+
+  return {
+    async signIn(url, redirectUri, { username, password }) {
+      const first = await follow(new URL(url), undefined, redirectUri)
+      if (!first.response) return first.url
+      const page = await first.response.text()
+      if (!page.includes('name="password"')) throw new Error(`no sign-in page: ${words(page)}`)
+      const second = await follow(first.url, { username, password }, redirectUri)
+      if (!second.response) return second.url
+      throw new Error(words(await second.response.text()))
+    },
+    async open(url, form) {
+      const { url: final, response } = await follow(new URL(url), form)
+      return { url: final, status: response?.status ?? 0, text: (await response?.text()) ?? '' }
+    },
+  }
+}
+
+/** What a page says, without its markup. */
+function words(page: string): string {
+  const alert = page.match(/role="alert">([^<]*)</)
+  return (alert?.[1] ?? page.replace(/<style[\s\S]*?<\/style>|<title>[\s\S]*?<\/title>|<[^>]*>/g, ' ')).replace(/\s+/g, ' ').trim().slice(0, 300)
+}

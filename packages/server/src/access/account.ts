@@ -1,0 +1,29 @@
+/** The instants that rows carry; see `Decisive` in store/schema.ts. */
+export interface Instants {
+  validFrom: number
+  accessFrom: number
+}
+
+/** Why something that was proved earlier is no longer good. The numbers are Entra's, so that clients and people recognise them. */
+export type Denial =
+  | { reason: 'user-missing' }
+  | { reason: 'user-disabled' }
+  /** Proved at or before `validFrom`: a fresh sign-in is needed. */
+  | { reason: 'revoked'; validFrom: number }
+
+/**
+ * May somebody whose first factor was proved at `provedAt` (seconds) still be issued anything?
+ * Exact and for ever: this looks at the rows, never at the hashed table that guards forget from.
+ */
+export function judge(
+  user: ({ enabled: boolean } & Instants) | undefined,
+  others: readonly (Instants | undefined)[],
+  provedAt: number | undefined,
+): Denial | undefined {
+  if (!user) return { reason: 'user-missing' }
+  if (!user.enabled) return { reason: 'user-disabled' }
+  const validFrom = Math.max(user.validFrom, ...others.map((one) => one?.validFrom ?? 0))
+  // Nothing is issued to a proof without an instant: an unknown time cannot be shown to be late enough.
+  if (provedAt === undefined || provedAt <= validFrom) return { reason: 'revoked', validFrom }
+  return undefined
+}

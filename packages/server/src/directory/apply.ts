@@ -1,0 +1,146 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import type { Transaction } from 'kysely'
+import type { Actor } from '../store/change.ts'
+import type { Schema } from '../store/schema.ts'
+import type { Secrets } from '../store/secrets.ts'
+import type { Store } from '../store/store.ts'
+import { createDirectory } from './directory.ts'
+import { PERMISSIONS } from './permissions.ts'
+import type { ApplicationEntry, TenantFile } from './tenant-file.ts'
+
+/** The public client of the `caegis` command, in every tenant: device code, or a code on a loopback address. */
+export const CLI_APP_ID = 'caegis-cli'
+
+const IMPORT: Actor = { kind: 'system', reason: 'tenant file' }
+
+/**
+ * Makes the directory what a tenant file says, and leaves alone what it does not mention. A password in the file is the initial one: it is set when the
+ * user is made and never afterwards, so that applying the file again neither undoes a reset nor re-enables anybody.
+ * @param issuerOf the issuer of a tenant by name
+ * @returns the tenant's id
+ */
+export async function applyTenantFile(store: Store, secrets: Secrets, file: TenantFile, issuerOf: (name: string) => string): Promise<string> {
+  const tenant = await ensureTenant(store, file)
+  await store.commit({
+    tenant,
+    actor: IMPORT,
+    async edit({ db }) {
+      for (const { displayName } of file.groups ?? []) {
+        await db
+          .insertInto('groups')
+          .values({ tenant, id: randomUUID(), display_name: displayName })
+          .onConflict((conflict) => conflict.columns(['tenant', 'display_name']).doNothing())
+          .execute()
+      }
+      for (const entry of file.applications ?? []) await saveApplication(db, tenant, secrets, entry)
+    },
+  })
+
+  const directory = createDirectory(store, tenant, issuerOf(file.tenant.name))
+  for (const entry of file.users ?? []) {
+    const known = await directory.user(entry.userPrincipalName)
+    let id = known?.id
+    if (!known) {
+      const { enabled, roles, password } = entry
+      const made = await directory.createUser(IMPORT, {
+        userPrincipalName: entry.userPrincipalName,
+        displayName: entry.displayName ?? entry.userPrincipalName,
+        ...(password === undefined ? {} : { password }),
+        ...(enabled === undefined ? {} : { enabled }),
+        ...(roles === undefined ? {} : { roles }),
+      })
+      id = made.result
+    } else {
+      const { displayName, roles, enabled } = entry
+      await directory.update(IMPORT, known.id, {
+        ...(displayName === undefined ? {} : { displayName }),
+        ...(roles === undefined ? {} : { roles }),
+        ...(enabled === undefined ? {} : { enabled }),
+      })
+    }
+    if (entry.groups) await saveMemberships(store, tenant, id as string, entry.groups)
+  }
+  return tenant
+}
+
+async function ensureTenant(store: Store, { tenant }: TenantFile): Promise<string> {
+  return store.transaction(async (db) => {
+    const known = await db.selectFrom('tenants').select('id').where('name', '=', tenant.name).executeTakeFirst()
+    if (known) return known.id
+    const id = randomUUID()
+    const now = Math.floor(store.clock())
+    await db
+      .insertInto('tenants')
+      .values({
+        id,
+        name: tenant.name,
+        display_name: tenant.displayName ?? tenant.name,
+        epoch: randomBytes(9).toString('base64url'),
+        created_at: now,
+      })
+      .execute()
+    await db
+      .insertInto('applications')
+      .values({
+        tenant: id,
+        id: randomUUID(),
+        app_id: CLI_APP_ID,
+        display_name: 'CAEgis command line',
+        type: 'native',
+        enabled: 1,
+        cae: 0,
+        secret: null,
+        redirect_uris: JSON.stringify(['http://localhost']),
+        identifier_uris: '[]',
+        scopes: '[]',
+        permissions: JSON.stringify(PERMISSIONS.map((name) => `graph/${name}`)),
+      })
+      .execute()
+    return id
+  })
+}
+
+async function saveApplication(db: Transaction<Schema>, tenant: string, secrets: Secrets, entry: ApplicationEntry): Promise<void> {
+  const columns = {
+    display_name: entry.displayName ?? entry.appId,
+    type: entry.type ?? ('api' as const),
+    cae: entry.cae ? 1 : 0,
+    secret: entry.clientSecret === undefined ? null : secrets.digest(`client:${tenant}:${entry.appId}`, entry.clientSecret),
+    redirect_uris: JSON.stringify(entry.redirectUris ?? []),
+    identifier_uris: JSON.stringify(entry.identifierUris ?? []),
+    scopes: JSON.stringify(entry.scopes ?? []),
+    permissions: JSON.stringify(entry.permissions ?? []),
+  }
+  const known = await db.selectFrom('applications').selectAll().where('tenant', '=', tenant).where('app_id', '=', entry.appId).executeTakeFirst()
+  if (!known) {
+    await db
+      .insertInto('applications')
+      .values({ tenant, id: randomUUID(), app_id: entry.appId, enabled: 1, ...columns })
+      .execute()
+    return
+  }
+  const same = (Object.keys(columns) as (keyof typeof columns)[]).every((name) => known[name] === columns[name])
+  if (same) return
+  await db
+    .updateTable('applications')
+    .set({ ...columns, version: known.version + 1 })
+    .where('tenant', '=', tenant)
+    .where('app_id', '=', entry.appId)
+    .execute()
+}
+
+async function saveMemberships(store: Store, tenant: string, user: string, names: string[]): Promise<void> {
+  await store.commit({
+    tenant,
+    actor: IMPORT,
+    async edit({ db }) {
+      await db.deleteFrom('members').where('tenant', '=', tenant).where('user_id', '=', user).execute()
+      if (names.length === 0) return
+      const groups = await db.selectFrom('groups').select('id').where('tenant', '=', tenant).where('display_name', 'in', names).execute()
+      await db
+        .insertInto('members')
+        .values(groups.map(({ id }) => ({ tenant, group_id: id, user_id: user })))
+        .execute()
+    },
+  })
+}

@@ -1,0 +1,208 @@
+import { randomUUID } from 'node:crypto'
+import { CaegisError, type CutoffDepth, EVENT, type SimpleSubject } from '@caegis/protocol'
+import { SERVER_ERRORS } from '../errors.ts'
+import type { Actor, ChangeContext, Committed, Draft } from '../store/change.ts'
+import type { UserRow } from '../store/schema.ts'
+import type { Store } from '../store/store.ts'
+import { hashPassword } from './password.ts'
+
+/** A user as the admin API and the pages see one. */
+export interface User {
+  id: string
+  userPrincipalName: string
+  displayName: string
+  accountEnabled: boolean
+  roles: string[]
+  createdAt: number
+  lastPasswordChangeAt: number | null
+  /** Second of the last cutoff of depth sign-in; 0 = never. */
+  validFrom: number
+}
+
+export interface NewUser {
+  userPrincipalName: string
+  displayName: string
+  password?: string
+  enabled?: boolean
+  roles?: string[]
+}
+
+export interface UserUpdate {
+  enabled?: boolean
+  displayName?: string
+  password?: string
+  roles?: string[]
+}
+
+/**
+ * The commands of one tenant's directory. Each is one change: what it edits, what it cuts off and what it publishes are one transaction.
+ * The rows of design section 3's table that exist so far: disabled, enabled, deleted, password set, sessions revoked, role changed.
+ */
+export function createDirectory(store: Store, tenant: string, issuer: string) {
+  /** Both forms of a whole user, as they stand in the log. */
+  const about = (id: string): Draft['subject'] => {
+    const user: SimpleSubject = { format: 'iss_sub', iss: issuer, sub: id }
+    return { simple: user, complex: { format: 'complex', user } }
+  }
+
+  const find = (db: Pick<ChangeContext['db'], 'selectFrom'>, idOrName: string) =>
+    db
+      .selectFrom('users')
+      .selectAll()
+      .where('tenant', '=', tenant)
+      .where('deleted_at', 'is', null)
+      .where((eb) => eb.or([eb('id', '=', idOrName), eb('upn_key', '=', idOrName.toLowerCase())]))
+      .executeTakeFirst()
+
+  /** Runs an edit of one existing user, with the row as it is inside the transaction. */
+  const edit = <T>(actor: Actor, idOrName: string, work: (context: ChangeContext, user: UserRow) => Promise<T>): Promise<Committed<T>> =>
+    store.commit({
+      tenant,
+      actor,
+      async edit(context) {
+        const user = await find(context.db, idOrName)
+        if (!user) throw new CaegisError('user_not_found', SERVER_ERRORS.user_not_found)
+        return work(context, user)
+      },
+    })
+
+  const set = (context: ChangeContext, user: UserRow, columns: Partial<UserRow>) =>
+    context.db
+      .updateTable('users')
+      .set({ ...columns, version: user.version + 1 })
+      .where('tenant', '=', tenant)
+      .where('id', '=', user.id)
+      .execute()
+
+  return {
+    async user(idOrName: string): Promise<User | undefined> {
+      const row = await find(store.db, idOrName)
+      return row && toUser(row)
+    },
+
+    createUser: (actor: Actor, given: NewUser): Promise<Committed<string>> =>
+      hashIfGiven(given.password).then((password) =>
+        store.commit({
+          tenant,
+          actor,
+          async edit({ db, now }) {
+            const id = randomUUID()
+            await db
+              .insertInto('users')
+              .values({
+                tenant,
+                id,
+                upn: given.userPrincipalName,
+                upn_key: given.userPrincipalName.toLowerCase(),
+                display_name: given.displayName,
+                enabled: given.enabled === false ? 0 : 1,
+                password,
+                password_at: password === null ? null : now,
+                roles: JSON.stringify(given.roles ?? []),
+                created_at: now,
+                deleted_at: null,
+              })
+              .execute()
+            return id
+          },
+        }),
+      ),
+
+    /** Edits any of the named properties in one change; each that matters to tokens publishes its event, all under one txn. */
+    update: async (actor: Actor, idOrName: string, given: UserUpdate) => {
+      // Hashing takes tens of milliseconds: never inside the transaction.
+      const password = given.password === undefined ? undefined : await hashPassword(given.password)
+      return edit(actor, idOrName, async (context, user) => {
+        const columns: Partial<UserRow> = {}
+        const cut = (depth: CutoffDepth) => ({ kind: 'user', id: user.id, depth }) as const
+        const subject = about(user.id)
+        if (given.displayName !== undefined && given.displayName !== user.display_name) columns.display_name = given.displayName
+        if (password !== undefined) {
+          Object.assign(columns, { password, password_at: context.now })
+          const payload = { credential_type: 'password', change_type: 'update' }
+          context.publish({ type: EVENT.credentialChange, subject, payload, reason: 'The password was set', cut: cut('sign-in') })
+        }
+        const roles = given.roles && JSON.stringify(given.roles)
+        if (roles !== undefined && roles !== user.roles) {
+          columns.roles = roles
+          const payload = { claims: { wids: given.roles } }
+          context.publish({ type: EVENT.tokenClaimsChange, subject, payload, reason: 'Directory roles were changed', cut: cut('access') })
+        }
+        if (given.enabled === false && user.enabled === 1) {
+          columns.enabled = 0
+          context.publish({ type: EVENT.accountDisabled, subject, reason: 'The account was disabled', cut: cut('sign-in') })
+        }
+        if (given.enabled === true && user.enabled === 0) {
+          columns.enabled = 1
+          // No cutoff: what was good before the account was disabled stays dead, and what is issued from now on is new.
+          context.publish({ type: EVENT.accountEnabled, subject, reason: 'The account was enabled' })
+        }
+        if (Object.keys(columns).length > 0) await set(context, user, columns)
+      })
+    },
+
+    /** The row stays as a tombstone: its instants hold for ever, while the name is free for somebody else. */
+    remove: (actor: Actor, idOrName: string) =>
+      edit(actor, idOrName, async (context, user) => {
+        await set(context, user, { enabled: 0, deleted_at: context.now, password: null })
+        await context.db.deleteFrom('members').where('tenant', '=', tenant).where('user_id', '=', user.id).execute()
+        context.publish({
+          type: EVENT.accountPurged,
+          subject: about(user.id),
+          reason: 'The account was deleted',
+          cut: { kind: 'user', id: user.id, depth: 'sign-in' },
+        })
+      }),
+
+    revokeSessions: (actor: Actor, idOrName: string) =>
+      edit(actor, idOrName, async (context, user) => {
+        context.publish({
+          type: EVENT.sessionRevoked,
+          subject: about(user.id),
+          reason: 'All sessions were revoked',
+          cut: { kind: 'user', id: user.id, depth: 'sign-in' },
+        })
+      }),
+
+    /** One browser session and everything that came of it; the user's other sessions notice nothing. */
+    revokeSession: (actor: Actor, sid: string, reason: string) =>
+      store.commit({
+        tenant,
+        actor,
+        async edit(context) {
+          const session = await context.db
+            .selectFrom('sessions')
+            .select('user_id')
+            .where('tenant', '=', tenant)
+            .where('id', '=', sid)
+            .executeTakeFirst()
+          if (!session) return
+          context.publish({
+            type: EVENT.sessionRevoked,
+            subject: {
+              complex: { format: 'complex', user: { format: 'iss_sub', iss: issuer, sub: session.user_id }, session: { format: 'opaque', id: sid } },
+            },
+            reason,
+            cut: { kind: 'session', id: sid, depth: 'sign-in' },
+          })
+        },
+      }),
+  }
+}
+
+export type Directory = ReturnType<typeof createDirectory>
+
+const hashIfGiven = async (password: string | undefined) => (password === undefined ? null : hashPassword(password))
+
+export function toUser(row: UserRow): User {
+  return {
+    id: row.id,
+    userPrincipalName: row.upn,
+    displayName: row.display_name,
+    accountEnabled: row.enabled === 1,
+    roles: JSON.parse(row.roles),
+    createdAt: row.created_at,
+    lastPasswordChangeAt: row.password_at,
+    validFrom: row.valid_from,
+  }
+}

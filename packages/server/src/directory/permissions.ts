@@ -1,0 +1,25 @@
+/** What the admin API lets a caller do; Microsoft Graph's names. A permission includes those on its right. */
+const INCLUDES = {
+  'User.Read': [],
+  'User.Read.All': ['User.Read'],
+  'User.RevokeSessions.All': [],
+  'User.EnableDisableAccount.All': [],
+  'User.ReadWrite.All': ['User.Read.All', 'User.Read', 'User.RevokeSessions.All', 'User.EnableDisableAccount.All'],
+} as const satisfies Record<string, readonly string[]>
+
+export type Permission = keyof typeof INCLUDES
+
+export const PERMISSIONS = Object.keys(INCLUDES) as Permission[]
+
+export function isPermission(name: string): name is Permission {
+  return Object.hasOwn(INCLUDES, name)
+}
+
+/** Whether any of the held names is the wanted permission or includes it. */
+export function includesPermission(held: Iterable<string>, wanted: Permission): boolean {
+  for (const name of held) {
+    if (name === wanted) return true
+    if (isPermission(name) && (INCLUDES[name] as readonly string[]).includes(wanted)) return true
+  }
+  return false
+}

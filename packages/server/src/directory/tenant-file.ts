@@ -1,0 +1,146 @@
+import { CaegisError } from '@caegis/protocol'
+import { LineCounter, parseDocument } from 'yaml'
+import { z } from 'zod'
+import { SERVER_ERRORS } from '../errors.ts'
+
+/** Path segments that the server itself answers under. */
+const RESERVED = new Set(['v1.0', 'healthz', 'readyz', 'metrics', 'assets', 'console'])
+
+const name = z.string().min(1).max(256)
+const upn = z
+  .string()
+  .max(320)
+  .regex(/^[^\s@"\\]+@[^\s@"\\]+$/, 'must look like alice@contoso.test')
+
+const tenant = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[a-z0-9-]{2,40}$/, 'must be 2 to 40 of a-z, 0-9 and -')
+    .refine((given) => !RESERVED.has(given), 'is reserved'),
+  displayName: name.optional(),
+})
+
+const group = z.strictObject({ displayName: name })
+
+const user = z.strictObject({
+  userPrincipalName: upn,
+  displayName: name.optional(),
+  password: z.string().min(8).max(256).optional(),
+  enabled: z.boolean().optional(),
+  groups: z.array(name).max(1000).optional(),
+  roles: z.array(z.enum(['admin'])).optional(),
+})
+
+const redirect = z
+  .string()
+  .max(2048)
+  .refine((given) => {
+    const url = URL.parse(given)
+    if (!url || url.hash || given.includes('*')) return false
+    return url.protocol === 'https:' || (url.protocol === 'http:' && ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname))
+  }, 'must be an https URL (http only on loopback) without fragment or wildcard')
+
+const application = z
+  .strictObject({
+    appId: z.string().regex(/^[A-Za-z0-9._-]{1,128}$/, 'must be 1 to 128 of letters, digits and . _ -'),
+    displayName: name.optional(),
+    type: z.enum(['spa', 'web', 'native', 'daemon']).optional(),
+    identifierUris: z
+      .array(
+        z
+          .string()
+          .max(512)
+          .regex(/^(api|https):\/\/[^\s#?]+[^\s#?/]$/, 'must be an api:// or https:// URI without trailing slash'),
+      )
+      .max(16)
+      .optional(),
+    scopes: z
+      .array(z.string().regex(/^[A-Za-z0-9._-]{1,128}$/, 'must be letters, digits and . _ -'))
+      .max(256)
+      .optional(),
+    redirectUris: z.array(redirect).max(64).optional(),
+    permissions: z.array(z.string().max(640)).max(256).optional(),
+    cae: z.boolean().optional(),
+    clientSecret: z.string().min(16).max(512).optional(),
+  })
+  .refine((app) => app.type !== 'daemon' || app.clientSecret !== undefined, { message: 'a daemon needs a clientSecret', path: ['clientSecret'] })
+  .refine((app) => !(app.clientSecret && (app.type === 'spa' || app.type === 'native')), {
+    message: 'a public client cannot keep a secret',
+    path: ['clientSecret'],
+  })
+
+const file = z.strictObject({
+  tenant,
+  groups: z.array(group).max(100_000).optional(),
+  users: z.array(user).max(100_000).optional(),
+  applications: z.array(application).max(10_000).optional(),
+})
+
+export type TenantFile = z.infer<typeof file>
+export type ApplicationEntry = z.infer<typeof application>
+export type UserEntry = z.infer<typeof user>
+
+const MAX_FILE = 64 * 1024 * 1024
+
+/**
+ * Reads a tenant file (YAML). Unknown keys are mistakes, and every mistake is named with its line.
+ * @throws CaegisError `invalid_tenant_file`; `detail` and `message` list `line N: path: what is wrong`, never a value
+ */
+export function parseTenantFile(text: string): TenantFile {
+  if (text.length > MAX_FILE) throw invalid(['the file is larger than 64 MiB'])
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true })
+  if (document.errors.length > 0) {
+    throw invalid(document.errors.map((error) => `line ${lines.linePos(error.pos[0]).line}: ${error.code.toLowerCase().replaceAll('_', ' ')}`))
+  }
+  // An alias that refers to aliases can grow without bound; the reader has its own limit and throws.
+  const parsed = file.safeParse(document.toJS({ maxAliasCount: 100 }))
+  if (parsed.success) return checkReferences(parsed.data)
+  throw invalid(
+    parsed.error.issues.map((issue) => {
+      const path = issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0] as string] : issue.path
+      const what = issue.code === 'unrecognized_keys' ? 'unknown key' : issue.message
+      return `line ${lineOf(path)}: ${path.join('.') || 'file'}: ${what}`
+    }),
+  )
+
+  function lineOf(path: readonly PropertyKey[]): number {
+    for (let length = path.length; length >= 0; length--) {
+      const node = document.getIn(path.slice(0, length), true) as { range?: [number, number, number] } | undefined
+      if (node?.range) return lines.linePos(node.range[0]).line
+    }
+    return 1
+  }
+}
+
+function checkReferences(data: TenantFile): TenantFile {
+  const groups = new Set(data.groups?.map((one) => one.displayName))
+  const wrong: string[] = []
+  for (const one of data.users ?? []) {
+    for (const name of one.groups ?? []) if (!groups.has(name)) wrong.push(`users: ${one.userPrincipalName}: no group of that name in the file`)
+  }
+  twice(
+    data.users?.map((one) => one.userPrincipalName.toLowerCase()),
+    'users: the same userPrincipalName twice',
+  )
+  twice(
+    data.applications?.map((one) => one.appId),
+    'applications: the same appId twice',
+  )
+  twice(
+    data.applications?.flatMap((one) => one.identifierUris ?? []),
+    'applications: the same identifierUri twice',
+  )
+  if (wrong.length > 0) throw invalid(wrong)
+  return data
+
+  function twice(names: string[] | undefined, what: string): void {
+    if (names && new Set(names).size !== names.length) wrong.push(what)
+  }
+}
+
+function invalid(mistakes: string[]): CaegisError {
+  const shown = mistakes.slice(0, 20)
+  if (mistakes.length > shown.length) shown.push(`and ${mistakes.length - shown.length} more`)
+  return new CaegisError('invalid_tenant_file', `${SERVER_ERRORS.invalid_tenant_file}\n${shown.join('\n')}`, { detail: mistakes })
+}

@@ -1,0 +1,10 @@
+/** Codes of the server; each is the `code` of a CaegisError and safe to show. */
+export const SERVER_ERRORS = {
+  actor_revoked: 'The caller lost the right to do this while the request was under way.',
+  user_not_found: 'No such user.',
+  invalid_password: 'The password is too short or too long: 8 to 256 characters.',
+  invalid_settings: 'A setting is missing or malformed.',
+  invalid_tenant_file: 'The tenant file is not valid.',
+  tenant_exists: 'A tenant with that name exists already.',
+  busy: 'The request could not be completed because what it reads keeps changing; try again.',
+} as const

@@ -1,0 +1,30 @@
+import { includesPermission, type Permission } from '../directory/permissions.ts'
+import type { Tenant } from '../issuer/tenant.ts'
+import type { Actor } from '../store/change.ts'
+import { denied } from './errors.ts'
+
+/** Who calls the admin API: what its token says, after the server's own guard has let it through. */
+export interface Caller {
+  tenant: Tenant
+  claims: Record<string, unknown>
+}
+
+const ADMIN = 'admin'
+
+/**
+ * A daemon needs the application permission; a user needs the delegated permission and the directory role. The role is read from the directory at each call,
+ * not from the token, and once more inside the change's own transaction.
+ * @throws GraphError 403
+ */
+export async function authorize({ tenant, claims }: Caller, permission: Permission): Promise<Actor> {
+  const { iat, sid, oid, azp } = claims as { iat: number; sid?: string; oid: string; azp: string }
+  if (claims.idtyp === 'app') {
+    const roles = Array.isArray(claims.roles) ? (claims.roles as string[]) : []
+    if (!includesPermission(roles, permission)) throw denied()
+    return { kind: 'app', appId: azp, iat: Math.floor(iat) }
+  }
+  if (!includesPermission(String(claims.scp ?? '').split(' '), permission)) throw denied()
+  const user = await tenant.directory.user(oid)
+  if (!user?.roles.includes(ADMIN)) throw denied()
+  return { kind: 'user', id: oid, iat: Math.floor(iat), appId: azp, role: ADMIN, ...(sid === undefined ? {} : { sid }) }
+}

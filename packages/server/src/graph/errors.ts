@@ -1,0 +1,32 @@
+import { randomUUID } from 'node:crypto'
+
+/** A refusal of the admin API, in Microsoft Graph's words. */
+export class GraphError extends Error {
+  readonly status: number
+  readonly code: string
+
+  constructor(status: number, code: string, message: string) {
+    super(message)
+    this.status = status
+    this.code = code
+  }
+}
+
+export const badRequest = (message: string) => new GraphError(400, 'Request_BadRequest', message)
+export const denied = () => new GraphError(403, 'Authorization_RequestDenied', 'Insufficient privileges to complete the operation.')
+export const notFound = () =>
+  new GraphError(404, 'Request_ResourceNotFound', 'Resource does not exist or one of its queried reference-property objects are not present.')
+
+export function errorBody(code: string, message: string, clientRequestId: string | undefined): object {
+  return {
+    error: {
+      code,
+      message,
+      innerError: {
+        date: new Date().toISOString().slice(0, 19),
+        'request-id': randomUUID(),
+        ...(clientRequestId !== undefined && /^[A-Za-z0-9-]{1,64}$/.test(clientRequestId) ? { 'client-request-id': clientRequestId } : {}),
+      },
+    },
+  }
+}

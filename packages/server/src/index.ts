@@ -1,0 +1,6 @@
+export { CLI_APP_ID } from './directory/apply.ts'
+export { SERVER_ERRORS } from './errors.ts'
+export { createLog, type Log, type LogLevel } from './log.ts'
+export { createServer, type Server, type ServerOptions } from './server.ts'
+export { readSettings, type SettingName, type Settings, type SettingsInput } from './settings.ts'
+export { localTls, type Tls } from './tls.ts'

@@ -1,0 +1,105 @@
+import type { Adapter, AdapterPayload } from 'oidc-provider'
+import { findApplication } from '../directory/application.ts'
+import type { Artifacts, FoundArtifact } from '../store/artifacts.ts'
+import type { Store } from '../store/store.ts'
+import { currentAttempt, note } from './attempt.ts'
+import { toClient } from './client.ts'
+
+/** Within this many seconds a spent refresh token leads its own client to the same successor; after it, it is a theft. */
+export const REFRESH_GRACE = 30
+
+/** For the models that the provider saves without a lifetime. */
+const DEFAULT_TTL = 3600
+
+/** What oidc-provider stores through: reads go to the store and are noted, writes stay in the attempt until the fence lets them through. */
+export function createAdapter(store: Store, tenant: string, artifacts: Artifacts) {
+  const now = () => Math.floor(store.clock())
+
+  return (model: string): Adapter => {
+    if (model === 'Client') return clientAdapter(store, tenant)
+    const key = (id: string) => `${model} ${id}`
+
+    const seen = (found: FoundArtifact | undefined): AdapterPayload | undefined => {
+      if (!found) return undefined
+      const attempt = currentAttempt()
+      const written = attempt.writes.get(key(found.id))
+      if (written) return (written.artifact?.payload as AdapterPayload | undefined) ?? undefined
+      note(attempt, { table: 'artifact', model, id: found.id }, found.version)
+      return found.payload as AdapterPayload
+    }
+
+    return {
+      async find(id) {
+        const attempt = currentAttempt()
+        const written = attempt.writes.get(key(id))
+        if (written) return (written.artifact?.payload as AdapterPayload | undefined) ?? undefined
+        const found = await artifacts.find(store.db, model, id, now())
+        note(attempt, { table: 'artifact', model, id }, found?.version ?? 0)
+        if (found && model === 'RefreshToken' && found.payload.consumed !== undefined) return spent(found)
+        return found?.payload as AdapterPayload | undefined
+      },
+      findByUid: async (uid) => seen(await artifacts.findByUid(store.db, model, uid, now())),
+      findByUserCode: async (code) => seen(await artifacts.findByUserCode(store.db, model, code, now())),
+      async upsert(id, payload, expiresIn) {
+        const attempt = currentAttempt()
+        const artifact = { model, id, payload: { ...payload }, expiresAt: now() + (expiresIn ?? DEFAULT_TTL) }
+        if (model === 'RefreshToken') linkSuccessor(id)
+        attempt.writes.set(key(id), { model, id, artifact })
+      },
+      async consume(id) {
+        const attempt = currentAttempt()
+        const written = attempt.writes.get(key(id))?.artifact ?? (await artifacts.find(store.db, model, id, now()))
+        if (!written) return
+        const { expiresAt } = written
+        attempt.writes.set(key(id), { model, id, artifact: { model, id, expiresAt, payload: { ...written.payload, consumed: now() } } })
+      },
+      async destroy(id) {
+        currentAttempt().writes.set(key(id), { model, id, artifact: null })
+      },
+      async revokeByGrantId(grantId) {
+        currentAttempt().removedGrants.add(grantId)
+      },
+    }
+
+    /** A spent refresh token: inside the grace it leads to its successor, outside it betrays a thief or a victim, and the session ends. */
+    function spent(found: FoundArtifact): AdapterPayload | undefined {
+      const attempt = currentAttempt()
+      const { consumed, successor, sessionUid } = found.payload as { consumed: number; successor?: string; sessionUid?: string }
+      if (successor !== undefined && now() - consumed <= REFRESH_GRACE) {
+        attempt.restartWith = successor
+        return undefined
+      }
+      if (sessionUid) attempt.reused = { sid: sessionUid }
+      return found.payload as AdapterPayload
+    }
+
+    /** The refresh token that this attempt has just spent remembers the one that takes its place; both lie sealed in the store. */
+    function linkSuccessor(id: string): void {
+      for (const { model: other, artifact } of currentAttempt().writes.values()) {
+        if (other === 'RefreshToken' && artifact?.payload.consumed !== undefined && artifact.payload.successor === undefined) {
+          artifact.payload.successor = id
+        }
+      }
+    }
+  }
+}
+
+/** Clients are the tenant's applications, read at every request: an application that was just disabled is unknown at once. */
+function clientAdapter(store: Store, tenant: string): Adapter {
+  const refuse = async () => {
+    throw new Error('applications are edited through the directory')
+  }
+  return {
+    async find(appId) {
+      const app = await findApplication(store.db, tenant, appId)
+      note(currentAttempt(), { table: 'app', id: appId }, app?.version ?? 0)
+      return app?.enabled ? toClient(app) : undefined
+    },
+    findByUid: async () => undefined,
+    findByUserCode: async () => undefined,
+    upsert: refuse,
+    consume: refuse,
+    destroy: refuse,
+    revokeByGrantId: refuse,
+  }
+}

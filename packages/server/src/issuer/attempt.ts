@@ -1,0 +1,72 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { ClaimsRequest } from '@caegis/protocol'
+import type { Denial } from '../access/account.ts'
+import type { Artifact } from '../store/artifacts.ts'
+
+/** A row that a decision read, and the version it had. */
+export type Reading = { table: 'tenant' | 'user' | 'app' | 'session'; id: string } | { table: 'artifact'; model: string; id: string }
+
+/** An access token that the attempt would hand out. */
+export interface Mint {
+  iat: number
+  exp: number
+  appId: string
+  /** Absent for a daemon. */
+  user?: string
+  sid?: string
+  /** Second at which the first factor was proved. */
+  authTime?: number
+}
+
+/**
+ * One try at answering a request that may mint something. It writes nothing: what the OpenID provider stores is kept here, together with the version of every
+ * row it looked at, until the fence lets all of it through in one transaction, or throws it away so that the request is decided again.
+ */
+export interface Attempt {
+  /** Seconds: the `iat` of whatever this attempt mints. */
+  iat: number
+  claims: ClaimsRequest
+  /** Where the request came from, as far as trusted proxies tell. */
+  address: string
+  readings: Map<string, { reading: Reading; version: number }>
+  /** `null` = removed. Keyed by model and id. */
+  writes: Map<string, { model: string; id: string; artifact: Artifact | null }>
+  removedGrants: Set<string>
+  mints: Mint[]
+  /** How long its tokens live; decided once an attempt. */
+  lifetime?: { seconds: number; long: boolean }
+  /** The refresh token that a spent one within its grace leads to: presented again, and not rotated. */
+  successor?: string
+  /** Set when a spent refresh token within its grace was presented: start again with its successor. */
+  restartWith?: string
+  /** Set when a spent refresh token was presented too late: the session it came from. */
+  reused?: { sid: string }
+  denial?: Denial
+  /** The user whom the answer is about, for `client_info`. */
+  account?: { id: string }
+  /** What the sign-in page may show: the user code of a device that came with the link. */
+  userCode?: string
+}
+
+export function createAttempt(iat: number, claims: ClaimsRequest, address: string): Attempt {
+  return { iat, claims, address, readings: new Map(), writes: new Map(), removedGrants: new Set(), mints: [] }
+}
+
+/** Keeps the first version seen: a row that moves between two looks of one attempt must not pass as unmoved. */
+export function note(attempt: Attempt, reading: Reading, version: number): void {
+  const key = reading.table === 'artifact' ? `artifact ${reading.model} ${reading.id}` : `${reading.table} ${reading.id}`
+  if (!attempt.readings.has(key)) attempt.readings.set(key, { reading, version })
+}
+
+const current = new AsyncLocalStorage<Attempt>()
+
+export function runAttempt<T>(attempt: Attempt, work: () => Promise<T>): Promise<T> {
+  return current.run(attempt, work)
+}
+
+/** @throws outside of an attempt: nothing that mints may run there */
+export function currentAttempt(): Attempt {
+  const attempt = current.getStore()
+  if (!attempt) throw new Error('the OpenID provider ran outside of an attempt')
+  return attempt
+}

@@ -1,0 +1,83 @@
+import type { KoaContextWithOIDC } from 'oidc-provider'
+import type { Store } from '../store/store.ts'
+import { currentAttempt } from './attempt.ts'
+import { fullScope, permittedScopes } from './resources.ts'
+import type { Tenant } from './tenant.ts'
+
+interface TokenModel {
+  kind: string
+  accountId?: string
+  sessionUid?: string
+  clientId: string
+  scope?: string
+  resourceServer?: { identifier(): string }
+}
+
+interface Payload {
+  aud: string
+  exp: number
+  iat: number
+  jti: string
+  [claim: string]: unknown
+}
+
+/** The claims of an access token (RFC 9068; names as Entra's clients and APIs know them), and a note of it for the fence. */
+export async function accessTokenClaims(
+  tenant: Tenant,
+  store: Store,
+  ctx: KoaContextWithOIDC,
+  token: TokenModel,
+  given: Payload,
+): Promise<Record<string, unknown>> {
+  const attempt = currentAttempt()
+  const resource = (await tenant.resources()).find((one) => one.uri === token.resourceServer?.identifier())
+  const app = await tenant.application(token.clientId)
+  if (!resource || !app) throw new Error('a token without a resource or an application')
+
+  // The instant is the store's and was fixed when the attempt began; the length was decided there too.
+  const iat = attempt.iat
+  const real = Math.floor(store.clock())
+  const exp = Math.min(iat, real) + (given.exp - given.iat)
+  const daemon = token.accountId === undefined
+  const asked = (token.scope ?? '').split(' ')
+  const permitted = permittedScopes(app, resource)
+  const granted = asked.includes(fullScope(resource, '.default')) ? permitted : permitted.filter((name) => asked.includes(fullScope(resource, name)))
+  const { RefreshToken, AuthorizationCode, DeviceCode } = ctx.oidc.entities as Record<
+    string,
+    { authTime?: number; amr?: string[]; acr?: string } | undefined
+  >
+  const source = RefreshToken ?? AuthorizationCode ?? DeviceCode
+  const user = daemon ? undefined : (token.accountId as string)
+
+  attempt.mints.push({
+    iat,
+    exp,
+    appId: token.clientId,
+    ...(user === undefined ? {} : { user }),
+    ...(token.sessionUid === undefined ? {} : { sid: token.sessionUid }),
+    ...(source?.authTime === undefined ? {} : { authTime: source.authTime }),
+  })
+
+  return {
+    iss: tenant.issuer,
+    aud: resource.audience,
+    iat,
+    nbf: Math.min(iat, real),
+    exp,
+    jti: given.jti,
+    sub: user ?? app.id,
+    oid: user ?? app.id,
+    tid: tenant.id,
+    client_id: token.clientId,
+    azp: token.clientId,
+    ...(daemon && resource.kind !== 'signals'
+      ? { idtyp: 'app', roles: granted }
+      : { scope: granted.join(' '), scp: granted.join(' '), ...(daemon ? { idtyp: 'app' } : {}) }),
+    ...(token.sessionUid === undefined ? {} : { sid: token.sessionUid }),
+    ...(source?.authTime === undefined ? {} : { auth_time: source.authTime, amr: source.amr ?? ['pwd'] }),
+    ...(source?.acr === undefined ? {} : { acr: source.acr }),
+    ...(attempt.address === '' ? {} : { ipaddr: attempt.address }),
+    ...(attempt.claims.capable && resource.cae ? { xms_cc: ['cp1'] } : {}),
+    ...(attempt.lifetime?.long ? { xms_ssm: '1' } : {}),
+  }
+}

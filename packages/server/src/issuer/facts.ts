@@ -1,0 +1,60 @@
+import type { Instants } from '../access/account.ts'
+import type { Store } from '../store/store.ts'
+import { currentAttempt, note } from './attempt.ts'
+import type { Tenant } from './tenant.ts'
+
+export interface UserFacts extends Instants {
+  enabled: boolean
+  displayName: string
+  userPrincipalName: string
+}
+
+/** A user as the current attempt sees one; the version is noted, so that the fence notices an edit in between. */
+export async function readUser(store: Store, tenant: Tenant, id: string): Promise<UserFacts | undefined> {
+  const row = await store.db
+    .selectFrom('users')
+    .select(['enabled', 'display_name', 'upn', 'deleted_at', 'version', 'valid_from', 'access_from'])
+    .where('tenant', '=', tenant.id)
+    .where('id', '=', id)
+    .executeTakeFirst()
+  note(currentAttempt(), { table: 'user', id }, row?.version ?? 0)
+  if (!row || row.deleted_at !== null) return undefined
+  return {
+    enabled: row.enabled === 1,
+    displayName: row.display_name,
+    userPrincipalName: row.upn,
+    validFrom: row.valid_from,
+    accessFrom: row.access_from,
+  }
+}
+
+/** The instants of the tenant and, where named, of the session and the client; all noted. */
+export async function readInstants(
+  store: Store,
+  tenant: Tenant,
+  { sid, appId }: { sid?: string | undefined; appId?: string | undefined },
+): Promise<(Instants | undefined)[]> {
+  const attempt = currentAttempt()
+  const fields = ['version', 'valid_from', 'access_from'] as const
+  const toInstants = (row: { valid_from: number; access_from: number }): Instants => ({ validFrom: row.valid_from, accessFrom: row.access_from })
+
+  const home = await store.db.selectFrom('tenants').select(fields).where('id', '=', tenant.id).executeTakeFirstOrThrow()
+  note(attempt, { table: 'tenant', id: tenant.id }, home.version)
+  const found: (Instants | undefined)[] = [toInstants(home)]
+  if (sid !== undefined) {
+    const session = await store.db.selectFrom('sessions').select(fields).where('tenant', '=', tenant.id).where('id', '=', sid).executeTakeFirst()
+    note(attempt, { table: 'session', id: sid }, session?.version ?? 0)
+    found.push(session && toInstants(session))
+  }
+  if (appId !== undefined) {
+    const app = await store.db
+      .selectFrom('applications')
+      .select(fields)
+      .where('tenant', '=', tenant.id)
+      .where('app_id', '=', appId)
+      .executeTakeFirst()
+    note(attempt, { table: 'app', id: appId }, app?.version ?? 0)
+    found.push(app && toInstants(app))
+  }
+  return found
+}

@@ -1,0 +1,126 @@
+import type { Transaction } from 'kysely'
+import type { Log } from '../log.ts'
+import type { Schema } from '../store/schema.ts'
+import type { Store } from '../store/store.ts'
+import type { Attempt, Mint, Reading } from './attempt.ts'
+import type { Tenant } from './tenant.ts'
+
+/**
+ * What the fence says of an attempt.
+ * `passed`: its writes are stored, the answer may leave. `moved`: something that it read was edited since, decide again.
+ * `covered`: a cutoff covers the instant of its tokens, decide again once the clock is past `until`.
+ */
+export type FenceVerdict = { outcome: 'passed' } | { outcome: 'moved' } | { outcome: 'covered'; until: number }
+
+/**
+ * A decision may be older than the revocation it races with. So nothing that was minted leaves before this transaction has seen, under the lock that every change
+ * takes, that no row the decision read has moved, that no cutoff covers the new `iat`, and that `iat` is not ahead of the store's clock.
+ */
+export async function passFence(store: Store, tenant: Tenant, attempt: Attempt): Promise<FenceVerdict> {
+  return store.transaction(async (db) => {
+    for (const { reading, version } of attempt.readings.values()) {
+      if ((await versionOf(db, tenant, reading)) !== version) return { outcome: 'moved' }
+    }
+    let until = 0
+    for (const mint of attempt.mints) until = Math.max(until, await lastCutoff(db, tenant, mint))
+    for (const mint of attempt.mints) {
+      if (mint.iat <= until) return { outcome: 'covered', until }
+      // Ahead of the clock only where the clock fell behind a cutoff: see `instant` in issuer.ts.
+      if (mint.iat > store.clock() && mint.iat > until + 1) return { outcome: 'moved' }
+    }
+    for (const { model, id, artifact } of attempt.writes.values()) {
+      if (artifact) await tenant.artifacts.write(db, artifact)
+      else await tenant.artifacts.remove(db, model, id)
+    }
+    for (const grant of attempt.removedGrants) await tenant.artifacts.removeGrant(db, grant)
+    for (const mint of attempt.mints) await recordMint(db, tenant, mint, Math.floor(store.clock()))
+    return { outcome: 'passed' }
+  })
+}
+
+/** 0 where there is no such row. */
+async function versionOf(db: Transaction<Schema>, tenant: Tenant, reading: Reading): Promise<number> {
+  switch (reading.table) {
+    case 'artifact':
+      return tenant.artifacts.version(db, reading.model, reading.id)
+    case 'tenant':
+      return (await db.selectFrom('tenants').select('version').where('id', '=', reading.id).executeTakeFirst())?.version ?? 0
+    case 'app':
+      return (
+        (await db.selectFrom('applications').select('version').where('tenant', '=', tenant.id).where('app_id', '=', reading.id).executeTakeFirst())
+          ?.version ?? 0
+      )
+    case 'user':
+      return (
+        (await db.selectFrom('users').select('version').where('tenant', '=', tenant.id).where('id', '=', reading.id).executeTakeFirst())?.version ?? 0
+      )
+    case 'session':
+      return (
+        (await db.selectFrom('sessions').select('version').where('tenant', '=', tenant.id).where('id', '=', reading.id).executeTakeFirst())
+          ?.version ?? 0
+      )
+  }
+}
+
+/** The latest cutoff, of either depth, under any of the token's keys. */
+async function lastCutoff(db: Transaction<Schema>, tenant: Tenant, mint: Mint): Promise<number> {
+  const fields = ['valid_from', 'access_from'] as const
+  const rows = [
+    await db.selectFrom('tenants').select(fields).where('id', '=', tenant.id).executeTakeFirst(),
+    await db.selectFrom('applications').select(fields).where('tenant', '=', tenant.id).where('app_id', '=', mint.appId).executeTakeFirst(),
+    mint.user === undefined
+      ? undefined
+      : await db.selectFrom('users').select(fields).where('tenant', '=', tenant.id).where('id', '=', mint.user).executeTakeFirst(),
+    mint.sid === undefined
+      ? undefined
+      : await db.selectFrom('sessions').select(fields).where('tenant', '=', tenant.id).where('id', '=', mint.sid).executeTakeFirst(),
+  ]
+  return Math.max(0, ...rows.map((row) => (row ? Math.max(row.valid_from, row.access_from) : 0)))
+}
+
+/** Remembers the greatest `iat` and `exp` under each key: where the next cutoff must not be placed below, and until when it can hit something. */
+async function recordMint(db: Transaction<Schema>, tenant: Tenant, { iat, exp, appId, user, sid, authTime }: Mint, now: number): Promise<void> {
+  if (user !== undefined && sid !== undefined) {
+    await db
+      .insertInto('sessions')
+      .values({ tenant: tenant.id, id: sid, user_id: user, auth_time: authTime ?? iat, created_at: now })
+      .onConflict((conflict) => conflict.columns(['tenant', 'id']).doUpdateSet({ auth_time: authTime ?? iat }))
+      .execute()
+    await db
+      .updateTable('sessions')
+      .set((eb) => ({ last_iat: eb.fn<number>('max', ['last_iat', eb.val(iat)]), tokens_until: eb.fn<number>('max', ['tokens_until', eb.val(exp)]) }))
+      .where('tenant', '=', tenant.id)
+      .where('id', '=', sid)
+      .execute()
+  }
+  if (user !== undefined) {
+    await db
+      .updateTable('users')
+      .set((eb) => ({ last_iat: eb.fn<number>('max', ['last_iat', eb.val(iat)]), tokens_until: eb.fn<number>('max', ['tokens_until', eb.val(exp)]) }))
+      .where('tenant', '=', tenant.id)
+      .where('id', '=', user)
+      .execute()
+  }
+  await db
+    .updateTable('applications')
+    .set((eb) => ({ last_iat: eb.fn<number>('max', ['last_iat', eb.val(iat)]), tokens_until: eb.fn<number>('max', ['tokens_until', eb.val(exp)]) }))
+    .where('tenant', '=', tenant.id)
+    .where('app_id', '=', appId)
+    .execute()
+  await db
+    .updateTable('tenants')
+    .set((eb) => ({ last_iat: eb.fn<number>('max', ['last_iat', eb.val(iat)]), tokens_until: eb.fn<number>('max', ['tokens_until', eb.val(exp)]) }))
+    .where('id', '=', tenant.id)
+    .execute()
+}
+
+/** Seconds that a request waits for the clock to pass a cutoff; a larger gap is a fault of the clock. */
+export const MAX_WAIT = 2
+
+/** How long to wait before deciding again, and which instant to stamp when waiting would take too long. */
+export function nextInstant(now: number, until: number, log: Log): { waitMs: number; iat?: number } {
+  const waitMs = Math.max(0, Math.ceil((until + 1 - now) * 1000))
+  if (waitMs <= MAX_WAIT * 1000) return { waitMs }
+  log.error('the clock is behind a cutoff: check the clocks of this machine and its store', { behindSeconds: Math.ceil(waitMs / 1000) })
+  return { waitMs: 0, iat: until + 1 }
+}

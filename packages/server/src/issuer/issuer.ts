@@ -1,0 +1,218 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { CaegisError, type ClaimsRequest, parseClaimsRequest } from '@caegis/protocol'
+import inject from 'light-my-request'
+import type Provider from 'oidc-provider'
+import { SERVER_ERRORS } from '../errors.ts'
+import { type Attempt, createAttempt, runAttempt } from './attempt.ts'
+import { MAX_WAIT, nextInstant, passFence } from './fence.ts'
+import { createProvider, type IssuerOptions, ROUTES } from './provider.ts'
+import type { Tenant } from './tenant.ts'
+import { completeDevice, completeTokens, refuseTokens } from './token-answer.ts'
+
+/** A request for the OpenID provider, as the web server in front has read and bounded it. */
+export interface IssuerRequest {
+  method: string
+  /** Canonical path below `https://host/{tenant}` and the query. */
+  path: string
+  query: string
+  headers: Record<string, string | string[] | undefined>
+  body: string
+  /** The caller's address as trusted proxies tell it; empty when unknown. */
+  address: string
+}
+
+export interface IssuerAnswer {
+  status: number
+  headers: Record<string, string | string[]>
+  body: string
+}
+
+export interface Issuer {
+  tenant: Tenant
+  provider: Provider
+  /** Answers anything under the provider's paths. What it mints has passed the fence. */
+  answer(request: IssuerRequest): Promise<IssuerAnswer>
+  /** Runs work of a page (sign-in) inside an attempt, and lets its writes through the same fence. */
+  attempt<T>(address: string, work: () => Promise<T>): Promise<T>
+  /** Waits until the clock has passed `t`, at most {@link MAX_WAIT} seconds. */
+  waitPast(t: number): Promise<void>
+}
+
+const MAX_TRIES = 8
+const NO_CLAIMS: ClaimsRequest = { capable: false, acrs: [] }
+
+export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
+  const { store, log } = options
+  const provider = createProvider(tenant, options)
+  const callback = provider.callback()
+  const origin = new URL(tenant.issuer)
+
+  /** Tries until an attempt passes; every try decides anew from what is true then. */
+  async function settle<T>(
+    begin: (attempt: Attempt) => Promise<T>,
+    claims: ClaimsRequest,
+    address: string,
+  ): Promise<{ result: T; attempt: Attempt }> {
+    let iat: number | undefined
+    let successor: string | undefined
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      const attempt = createAttempt(iat ?? Math.floor(store.clock()), claims, address)
+      iat = undefined
+      if (successor !== undefined) attempt.successor = successor
+      const result = await runAttempt(attempt, () => begin(attempt))
+      if (attempt.restartWith !== undefined) {
+        successor = attempt.restartWith
+        continue
+      }
+      const verdict = await passFence(store, tenant, attempt)
+      if (verdict.outcome === 'passed') {
+        if (attempt.reused) await options.onReuse?.(tenant, attempt.reused.sid)
+        return { result, attempt }
+      }
+      log.debug('an attempt was discarded', { tenant: tenant.name, outcome: verdict.outcome })
+      if (verdict.outcome === 'covered') {
+        const next = nextInstant(store.clock(), verdict.until, log)
+        iat = next.iat
+        if (next.waitMs > 0) await sleep(next.waitMs)
+      }
+    }
+    throw new CaegisError('busy', SERVER_ERRORS.busy)
+  }
+
+  async function dispatch(request: IssuerRequest, path: string, body: string): Promise<IssuerAnswer> {
+    const url = `${path}${request.query}`
+    // The provider builds its URLs from these; nothing of the sort is taken from the wire.
+    const headers: Record<string, string | string[]> = { 'x-forwarded-proto': 'https', 'x-forwarded-host': origin.host, host: origin.host }
+    for (const name of PASSED) {
+      const value = request.headers[name]
+      if (value !== undefined) headers[name] = value
+    }
+    const answer = await inject(
+      (req: unknown, res: unknown) => {
+        // The difference of both is the mount path in every URL that the provider makes.
+        const raw = req as IncomingMessage & { originalUrl?: string }
+        raw.originalUrl = `/${tenant.name}${url}`
+        void callback(raw, res as ServerResponse)
+      },
+      { method: request.method as 'GET', url, headers, ...(body === '' ? {} : { payload: body }) },
+    )
+    const out: Record<string, string | string[]> = {}
+    for (const [name, value] of Object.entries(answer.headers)) {
+      if (value !== undefined && !DROPPED.has(name)) out[name] = Array.isArray(value) ? value.map(String) : String(value)
+    }
+    return { status: answer.statusCode, headers: out, body: answer.payload }
+  }
+
+  return {
+    tenant,
+    provider,
+    async answer(request) {
+      const isToken = request.path === ROUTES.token && request.method === 'POST'
+      const form = new URLSearchParams(isToken ? request.body : request.query)
+      const correlation = form.get('client-request-id') ?? new URLSearchParams(request.query).get('client-request-id') ?? undefined
+      const bare = (error: string, description: string) =>
+        refusal(refuseTokens({ error, error_description: description }, form, undefined, store.clock(), shortId(correlation)))
+      let claims = NO_CLAIMS
+      try {
+        claims = parseClaimsRequest(form.get('claims') ?? undefined)
+      } catch (error) {
+        if (!(error instanceof CaegisError)) throw error
+        if (isToken) return bare('invalid_request', error.message)
+      }
+      // A challenge may ask for a token of the second that is just beginning; anything later is a clock that is wrong, and no reason to loop.
+      const ahead = (claims.nbf ?? 0) - store.clock()
+      if (ahead > MAX_WAIT && isToken) return bare('invalid_request', 'the claims ask for a token that is issued in the future')
+      if (ahead > 0 && ahead <= MAX_WAIT) await sleep(Math.ceil(ahead * 1000))
+
+      const { query, userCode } = adjustQuery(request)
+      const { result, attempt } = await settle(
+        (attempt) => {
+          if (userCode !== undefined) attempt.userCode = userCode
+          return dispatch({ ...request, query }, request.path, adjustForm(request, attempt.successor))
+        },
+        claims,
+        request.address,
+      )
+      const body = isToken || request.path === ROUTES.device_authorization ? asObject(result.body) : undefined
+      if (!body) return result
+      if (!isToken) return result.status === 200 ? { ...result, body: JSON.stringify(completeDevice(body)) } : result
+      if (result.status === 200) return { ...result, body: JSON.stringify(completeTokens(body, form, tenant, attempt)) }
+      if (result.status >= 500) return result
+      return { ...result, body: JSON.stringify(refuseTokens(body, form, attempt, store.clock(), shortId(correlation))) }
+    },
+    attempt: async (address, work) => (await settle(work, NO_CLAIMS, address)).result,
+    async waitPast(t) {
+      const { waitMs } = nextInstant(store.clock(), t, log)
+      if (waitMs > 0) await sleep(waitMs)
+    },
+  }
+}
+
+/** What the provider may see of the request; forwarding headers of the wire are not among it. */
+const PASSED = [
+  'accept',
+  'accept-language',
+  'authorization',
+  'content-type',
+  'cookie',
+  'origin',
+  'user-agent',
+  'access-control-request-method',
+  'access-control-request-headers',
+]
+const DROPPED = new Set(['connection', 'keep-alive', 'transfer-encoding', 'content-length', 'date'])
+
+/**
+ * `offline_access` is asked for by every MSAL client at every call, and oidc-provider drops it or misses it depending on the prompt; refresh tokens are issued by
+ * the client's registration, so it is taken out before either happens.
+ */
+function withoutOfflineAccess(form: URLSearchParams): void {
+  const scope = form.get('scope')
+  if (scope !== null)
+    form.set(
+      'scope',
+      scope
+        .split(/\s+/)
+        .filter((one) => one !== 'offline_access' && one !== '')
+        .join(' '),
+    )
+}
+
+function adjustForm({ headers, body }: IssuerRequest, successor: string | undefined): string {
+  if (body === '' || !String(headers['content-type']).startsWith('application/x-www-form-urlencoded')) return body
+  const form = new URLSearchParams(body)
+  withoutOfflineAccess(form)
+  // MSAL names the device grant by a bare word.
+  if (form.get('grant_type') === 'device_code') form.set('grant_type', 'urn:ietf:params:oauth:grant-type:device_code')
+  if (successor !== undefined) form.set('refresh_token', successor)
+  return form.toString()
+}
+
+/** The code of a device may stand in its link; the page shows it filled in, so that following a link confirms nothing. */
+function adjustQuery(request: IssuerRequest): { query: string; userCode?: string } {
+  if (request.query === '') return { query: '' }
+  const form = new URLSearchParams(request.query)
+  withoutOfflineAccess(form)
+  const userCode = form.get('user_code')
+  if (userCode === null || request.method !== 'GET') return { query: `?${form}` }
+  form.delete('user_code')
+  return { query: form.size > 0 ? `?${form}` : '', userCode: userCode.slice(0, 32) }
+}
+
+function refusal(body: object): IssuerAnswer {
+  return { status: 400, headers: { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' }, body: JSON.stringify(body) }
+}
+
+function asObject(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function shortId(text: string | undefined): string | undefined {
+  return text !== undefined && /^[A-Za-z0-9-]{1,64}$/.test(text) ? text : undefined
+}

@@ -1,0 +1,243 @@
+import Provider, { type Configuration, errors, interactionPolicy, type KoaContextWithOIDC } from 'oidc-provider'
+import { judge } from '../access/account.ts'
+import { chooseLifetime, type Lifetimes } from '../access/lifetime.ts'
+import type { Log } from '../log.ts'
+import type { Secrets } from '../store/secrets.ts'
+import type { Store } from '../store/store.ts'
+import { createAdapter } from './adapter.ts'
+import { currentAttempt } from './attempt.ts'
+import { accessTokenClaims } from './claims.ts'
+import { readInstants, readUser } from './facts.ts'
+import { cspFor, renderDeviceConfirm, renderDeviceInput, renderMessage, renderSignOut } from './pages.ts'
+import { fullScope, OIDC_SCOPES, permittedScopes, type Resource, resourceOf } from './resources.ts'
+import type { Tenant } from './tenant.ts'
+
+export interface IssuerOptions {
+  store: Store
+  secrets: Secrets
+  log: Log
+  lifetimes: Lifetimes
+  /** Are all guards of this API connected and up to date (rule I5)? */
+  isGuarded(tenant: string, appId: string): Promise<boolean>
+  /** A spent refresh token came back after its grace: the session that it belongs to has been copied. */
+  onReuse?(tenant: Tenant, sid: string): Promise<void>
+}
+
+/** Paths under `https://host/{t}`; MSAL derives the device endpoint from the token endpoint by name. */
+export const ROUTES = {
+  authorization: '/oauth2/v2.0/authorize',
+  token: '/oauth2/v2.0/token',
+  device_authorization: '/oauth2/v2.0/devicecode',
+  code_verification: '/oauth2/v2.0/device',
+  end_session: '/oauth2/v2.0/logout',
+  jwks: '/discovery/v2.0/keys',
+  userinfo: '/openid/userinfo',
+} as const
+
+const DAY = 24 * 3600
+
+/** One OpenID provider a tenant: the protocol is oidc-provider's, what is decided is ours, what is stored goes through the fence. */
+export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log, isGuarded }: IssuerOptions): Provider {
+  const policy = interactionPolicy.base()
+  // Applications of a tenant are its own: what they may ask for was granted by an administrator in their permissions.
+  policy.remove('consent')
+  policy.get('login')?.checks.add(
+    new interactionPolicy.Check('session_ended', 'the session has ended', 'login_required', async (ctx) => {
+      const { session } = ctx.oidc
+      if (!session?.accountId) return interactionPolicy.Check.NO_NEED_TO_PROMPT
+      const user = await readUser(store, tenant, session.accountId)
+      const others = await readInstants(store, tenant, { sid: session.uid })
+      return judge(user, others, session.loginTs) ? interactionPolicy.Check.REQUEST_PROMPT : interactionPolicy.Check.NO_NEED_TO_PROMPT
+    }),
+  )
+
+  /** The resource that a request is about, with the scopes that its client may have of it. */
+  const target = async (ctx: KoaContextWithOIDC, clientId: string): Promise<{ resource: Resource; permitted: string[] } | undefined> => {
+    const asked = String(ctx.oidc.params?.scope ?? '')
+      .split(' ')
+      .filter((scope) => scope !== '' && !OIDC_SCOPES.includes(scope))
+    if (asked.length === 0) return undefined
+    const resource = resourceOf(asked, await tenant.resources())
+    if (resource === 'several') throw new errors.InvalidScope('scopes of more than one API in one request', asked.join(' '))
+    if (!resource) throw new errors.InvalidScope('no API of this tenant offers these scopes', asked.join(' '))
+    const app = await tenant.application(clientId)
+    const permitted = app ? permittedScopes(app, resource) : []
+    const names = permitted.map((name) => fullScope(resource, name))
+    const refused = asked.filter((scope) => !names.includes(scope) && !(scope === fullScope(resource, '.default') && permitted.length > 0))
+    if (refused.length > 0) throw new errors.InvalidScope('the application is not permitted to ask for this', refused.join(' '))
+    return { resource, permitted }
+  }
+
+  const configuration: Configuration = {
+    adapter: createAdapter(store, tenant.id, tenant.artifacts),
+    jwks: { keys: tenant.keys.private } as never,
+    routes: ROUTES,
+    scopes: OIDC_SCOPES,
+    claims: { openid: ['sub', 'oid', 'tid'], profile: ['name', 'preferred_username', 'login_hint'] },
+    conformIdTokenClaims: false,
+    clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post'],
+    clientDefaults: { id_token_signed_response_alg: 'ES256' },
+    enabledJWA: { idTokenSigningAlgValues: ['ES256', 'RS256'] },
+    responseTypes: ['code'],
+    pkce: { required: () => true },
+    // The claims parameter is ours to read, in the forms that Microsoft's clients send; the built-in feature knows another dialect.
+    features: {
+      devInteractions: { enabled: false },
+      claimsParameter: { enabled: false },
+      pushedAuthorizationRequests: { enabled: false },
+      dPoP: { enabled: false },
+      clientCredentials: { enabled: true },
+      deviceFlow: {
+        enabled: true,
+        userCodeInputSource: async (ctx, _form, _out, error) => renderDeviceInput(ctx, tenant, currentAttempt().userCode, error !== undefined),
+        userCodeConfirmSource: async (ctx, _form, client, _info, code) =>
+          renderDeviceConfirm(ctx, tenant, client.clientName ?? client.clientId, code),
+        successSource: async (ctx) => renderMessage(ctx, tenant, 'You are signed in', 'Go back to your device; you can close this window.'),
+      },
+      rpInitiatedLogout: {
+        enabled: true,
+        logoutSource: async (ctx) => renderSignOut(ctx, tenant),
+        postLogoutSuccessSource: async (ctx) => renderMessage(ctx, tenant, 'You are signed out', 'You can close this window.'),
+      },
+      resourceIndicators: {
+        enabled: true,
+        // MSAL never sends `resource`: the API is known by what its scopes begin with.
+        async defaultResource(ctx, client, oneOf) {
+          if (oneOf) return oneOf
+          return (await target(ctx, client.clientId))?.resource.uri as never
+        },
+        useGrantedResource: () => true,
+        async getResourceServerInfo(ctx, uri, client) {
+          const resource = (await tenant.resources()).find((one) => one.uri === uri)
+          const app = resource && (await tenant.application(client.clientId))
+          if (!resource || !app) throw new errors.InvalidTarget()
+          const attempt = currentAttempt()
+          attempt.lifetime ??= chooseLifetime(
+            {
+              capable: attempt.claims.capable,
+              cae: resource.cae,
+              guarded: resource.kind === 'graph' || (resource.appId !== undefined && (await isGuarded(tenant.id, resource.appId))),
+            },
+            lifetimes,
+          )
+          const names = [...permittedScopes(app, resource), '.default'].map((name) => fullScope(resource, name))
+          return {
+            scope: names.join(' '),
+            audience: resource.audience,
+            accessTokenFormat: 'jwt',
+            accessTokenTTL: resource.kind === 'signals' ? STREAM_TOKEN : attempt.lifetime.seconds,
+            jwt: { sign: { alg: 'ES256' } },
+          }
+        },
+      },
+    },
+    formats: {
+      customizers: {
+        jwt: async (ctx, token, parts) => {
+          parts.payload = (await accessTokenClaims(tenant, store, ctx, token as never, parts.payload as never)) as never
+        },
+      },
+    },
+    async findAccount(ctx, sub, token) {
+      const attempt = currentAttempt()
+      const user = await readUser(store, tenant, sub)
+      if (token) {
+        const held = token as { kind?: string; authTime?: number; iat?: number; sessionUid?: string; clientId?: string }
+        const others = await readInstants(store, tenant, { sid: held.sessionUid, appId: held.clientId })
+        // An access token that is shown to us is judged as a guard would judge it; everything else by its first factor.
+        const denial =
+          held.kind === 'AccessToken'
+            ? judge(
+                user && { ...user, validFrom: Math.max(user.validFrom, user.accessFrom) },
+                others.map((one) => one && { ...one, validFrom: Math.max(one.validFrom, one.accessFrom) }),
+                held.iat,
+              )
+            : judge(user, others, held.authTime)
+        if (denial) {
+          if (held.kind === 'AccessToken') throw new errors.InvalidToken('the token was revoked')
+          attempt.denial = denial
+          throw new errors.InvalidGrant('the grant is no longer good')
+        }
+        attempt.account = { id: sub }
+      }
+      if (!user) return undefined
+      return {
+        accountId: sub,
+        claims: async () => ({
+          sub,
+          oid: sub,
+          tid: tenant.id,
+          name: user.displayName,
+          preferred_username: user.userPrincipalName,
+          login_hint: user.userPrincipalName,
+        }),
+      }
+    },
+    async loadExistingGrant(ctx) {
+      const { account, client, session } = ctx.oidc
+      if (!account || !client) return undefined
+      const known = session?.grantIdFor(client.clientId)
+      const grant =
+        (known ? await ctx.oidc.provider.Grant.find(known) : undefined) ??
+        new ctx.oidc.provider.Grant({ accountId: account.accountId, clientId: client.clientId })
+      grant.addOIDCScope(OIDC_SCOPES.join(' '))
+      const asked = await target(ctx, client.clientId)
+      if (asked) {
+        grant.addResourceScope(asked.resource.uri, [...asked.permitted, '.default'].map((name) => fullScope(asked.resource, name)).join(' '))
+      }
+      await grant.save()
+      return grant
+    },
+    issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
+    // The successor that a spent token led to is handed out as it is: a second lineage never exists.
+    rotateRefreshToken: (ctx) => currentAttempt().successor === undefined || ctx.oidc.entities.RefreshToken?.jti !== currentAttempt().successor,
+    // Sessions, users and tenants end by their instants, which every grant is judged by.
+    expiresWithSession: async () => false,
+    interactions: { policy, url: (_ctx, interaction) => `/${tenant.name}/signin/${interaction.uid}` },
+    cookies: {
+      keys: [secrets.derive(`cookies:${tenant.id}`).toString('base64url')],
+      names: {
+        session: `__Host-caegis-${tenant.name}`,
+        interaction: `__Secure-caegis-${tenant.name}-signin`,
+        resume: `__Secure-caegis-${tenant.name}-resume`,
+      },
+      long: { httpOnly: true, secure: true, sameSite: 'lax', path: '/', signed: true },
+      short: { httpOnly: true, secure: true, sameSite: 'lax', signed: true },
+    },
+    ttl: {
+      AccessToken: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? 3600,
+      ClientCredentials: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? 3600,
+      AuthorizationCode: 60,
+      DeviceCode: 600,
+      IdToken: 3600,
+      Interaction: 3600,
+      Grant: 90 * DAY,
+      Session: 90 * DAY,
+      RefreshToken: 90 * DAY,
+    },
+    renderError: async (ctx, out) => renderMessage(ctx, tenant, 'Sign-in could not go on', out.error_description ?? out.error),
+    extraParams: {
+      // Never fails on members that it does not know; read by the mount before the provider runs.
+      claims: () => {},
+    },
+  }
+
+  const provider = new Provider(tenant.issuer, configuration)
+  // The mount in front says where the request came from; nothing of the sort is ever taken from the wire.
+  provider.proxy = true
+  provider.Client.prototype.compareClientSecret = async function (given: string) {
+    const app = await tenant.application(this.clientId)
+    return app?.secret !== null && app !== undefined && secrets.matches(`client:${tenant.id}:${app.appId}`, given, app.secret as string)
+  }
+  provider.use(async (ctx, next) => {
+    ctx.set('content-security-policy', cspFor([]))
+    await next()
+  })
+  provider.on('server_error', (_ctx, error) =>
+    log.error('the OpenID provider failed', { tenant: tenant.name, name: error.name, message: error.message, stack: error.stack }),
+  )
+  return provider
+}
+
+/** Seconds: guards renew theirs well before; the interoperability profile asks for at most an hour. */
+const STREAM_TOKEN = 30 * 60

@@ -1,0 +1,155 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { verifyPassword } from '../directory/password.ts'
+import type { Store } from '../store/store.ts'
+import { readInstants } from './facts.ts'
+import type { Issuer, IssuerAnswer } from './issuer.ts'
+import { cspFor, messagePage, signInPage } from './pages.ts'
+import { ROUTES } from './provider.ts'
+
+export interface IssuerRoutesOptions {
+  store: Store
+  /** By name or id. */
+  findIssuer(tenant: string): Promise<Issuer | undefined>
+  addressOf(request: FastifyRequest): string
+}
+
+const DISCOVERY = '/.well-known/openid-configuration'
+
+/** Mounts the OpenID providers of all tenants, and the pages that they send people to. */
+export function registerIssuer(app: FastifyInstance, { store, findIssuer, addressOf }: IssuerRoutesOptions): void {
+  // The provider reads its own bodies; here they are only bounded.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', { parseAs: 'string', bodyLimit: 64 * 1024 }, (_request, body, done) => done(null, body))
+
+  const withIssuer =
+    (handle: (issuer: Issuer, request: FastifyRequest, reply: FastifyReply) => Promise<unknown>) =>
+    async (request: FastifyRequest, reply: FastifyReply) => {
+      const issuer = await findIssuer((request.params as { tenant: string }).tenant)
+      if (!issuer) return reply.code(404).send({ error: 'invalid_request', error_description: 'no such tenant' })
+      return handle(issuer, request, reply)
+    }
+
+  const mount = (url: string, path: (params: Record<string, string>) => string) =>
+    app.route({
+      method: ['GET', 'POST', 'OPTIONS'],
+      url: `/:tenant${url}`,
+      handler: withIssuer(async (issuer, request, reply) => {
+        const answer = await issuer.answer({
+          method: request.method,
+          path: path(request.params as Record<string, string>),
+          query: request.url.includes('?') ? request.url.slice(request.url.indexOf('?')) : '',
+          headers: request.headers,
+          body: typeof request.body === 'string' ? request.body : '',
+          address: addressOf(request),
+        })
+        return send(reply, answer)
+      }),
+    })
+
+  for (const path of Object.values(ROUTES)) mount(path, () => path)
+  mount(`${ROUTES.authorization}/:uid`, ({ uid }) => `${ROUTES.authorization}/${uid}`)
+  mount(`${ROUTES.code_verification}/:uid`, ({ uid }) => `${ROUTES.code_verification}/${uid}`)
+  mount(`${ROUTES.end_session}/confirm`, () => `${ROUTES.end_session}/confirm`)
+  mount(`${ROUTES.end_session}/success`, () => `${ROUTES.end_session}/success`)
+  mount(DISCOVERY, () => DISCOVERY)
+  mount(`/v2.0${DISCOVERY}`, () => DISCOVERY)
+
+  // An attempt may be tried again, so its work answers with a value; it is sent once it has passed the fence.
+  const page = (work: (issuer: Issuer, request: FastifyRequest, reply: FastifyReply) => Promise<IssuerAnswer>) =>
+    withIssuer(async (issuer, request, reply) => send(reply, await issuer.attempt(addressOf(request), () => work(issuer, request, reply))))
+
+  app.get(
+    '/:tenant/signin/:uid',
+    page((issuer, request, reply) => showSignIn(issuer, request, reply)),
+  )
+
+  app.post(
+    '/:tenant/signin/:uid',
+    page(async (issuer, request, reply) => {
+      const form = new URLSearchParams(typeof request.body === 'string' ? request.body : '')
+      const username = (form.get('username') ?? '').trim().slice(0, 320)
+      if (!(await interaction(issuer, request, reply))) return expired(issuer)
+      const proof = await prove(issuer, username, form.get('password') ?? '')
+      if ('wrong' in proof) return showSignIn(issuer, request, reply, { username, wrong: proof.wrong })
+      const location = await issuer.provider.interactionResult(
+        request.raw,
+        reply.raw,
+        { login: { accountId: proof.id, ts: proof.at, amr: ['pwd'] } },
+        { mergeWithLastSubmission: false },
+      )
+      return { status: 303, headers: { location, 'cache-control': 'no-store' }, body: '' }
+    }),
+  )
+
+  async function showSignIn(
+    issuer: Issuer,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    again?: { username: string; wrong: string },
+  ): Promise<IssuerAnswer> {
+    const details = await interaction(issuer, request, reply)
+    if (!details) return expired(issuer)
+    const { client_id: clientId, redirect_uri: redirectUri, login_hint: hint } = details.params as Record<string, string | undefined>
+    const app = await issuer.tenant.application(clientId ?? '')
+    const target = redirectUri ? URL.parse(redirectUri)?.origin : undefined
+    const content = { application: app?.displayName ?? 'an application', username: again?.username ?? hint ?? '' }
+    return html(
+      again ? 401 : 200,
+      signInPage(issuer.tenant, again ? { ...content, wrong: again.wrong } : content),
+      target && target !== 'null' ? [target] : [],
+    )
+  }
+
+  /** The half-done sign-in that both the link and the browser's cookie name. */
+  async function interaction(issuer: Issuer, request: FastifyRequest, reply: FastifyReply) {
+    const details = await issuer.provider.interactionDetails(request.raw, reply.raw).catch(() => undefined)
+    return details?.uid === (request.params as { uid: string }).uid ? details : undefined
+  }
+
+  /**
+   * Checks a user name and a password; unknown users cost as much and are told the same. The instant of the proof is the one at which the stored hash was read,
+   * and it lies after every cutoff that was known then: a password that is changed meanwhile leaves the proof behind.
+   */
+  async function prove(issuer: Issuer, username: string, password: string): Promise<{ id: string; at: number } | { wrong: string }> {
+    const read = () =>
+      store.db
+        .selectFrom('users')
+        .select(['id', 'password', 'enabled', 'valid_from'])
+        .where('tenant', '=', issuer.tenant.id)
+        .where('upn_key', '=', username.toLowerCase())
+        .where('deleted_at', 'is', null)
+        .executeTakeFirst()
+    let user = await read()
+    const [tenant] = await readInstants(store, issuer.tenant, {})
+    const cutoff = Math.max(user?.valid_from ?? 0, tenant?.validFrom ?? 0)
+    if (user && store.clock() < cutoff + 1) {
+      await issuer.waitPast(cutoff)
+      user = await read()
+    }
+    const at = Math.floor(store.clock())
+    const right = await verifyPassword(password, user?.password ?? null)
+    if (!user || !right) return { wrong: 'The user name or the password is wrong.' }
+    // Only somebody who knows the password learns that the account is disabled.
+    if (user.enabled === 0) return { wrong: 'Your account is disabled. Ask your administrator.' }
+    return { id: user.id, at }
+  }
+}
+
+function expired(issuer: Issuer): IssuerAnswer {
+  return html(400, messagePage(issuer.tenant, 'This sign-in has expired', 'Go back to the application and sign in again.'), [])
+}
+
+function html(status: number, body: string, formTargets: string[]): IssuerAnswer {
+  return {
+    status,
+    body,
+    headers: { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': cspFor(formTargets), 'cache-control': 'no-store' },
+  }
+}
+
+function send(reply: FastifyReply, answer: IssuerAnswer): FastifyReply {
+  return reply
+    .code(answer.status)
+    .headers({ 'referrer-policy': 'no-referrer', 'x-content-type-options': 'nosniff', ...answer.headers })
+    .send(answer.body)
+}

@@ -1,0 +1,23 @@
+import type { Application } from '../directory/application.ts'
+import type { Directory } from '../directory/directory.ts'
+import type { Artifacts } from '../store/artifacts.ts'
+import type { SigningKeys } from './keys.ts'
+import type { Resource } from './resources.ts'
+
+/** What belongs to one tenant, made once and handed to the rooms that serve it. */
+export interface Tenant {
+  id: string
+  /** Never changes; the issuer is made of it. */
+  name: string
+  displayName: string
+  /** `https://host/{name}/v2.0` */
+  issuer: string
+  /** `https://host/{name}` */
+  base: string
+  keys: SigningKeys
+  artifacts: Artifacts
+  directory: Directory
+  /** What tokens can be asked for here. */
+  resources(): Promise<Resource[]>
+  application(appId: string): Promise<Application | undefined>
+}

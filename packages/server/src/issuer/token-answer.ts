@@ -1,0 +1,95 @@
+import { randomUUID } from 'node:crypto'
+import { challengeObject } from '@caegis/protocol'
+import type { Denial } from '../access/account.ts'
+import type { Attempt } from './attempt.ts'
+import type { Tenant } from './tenant.ts'
+
+/** Adds what Microsoft's clients read beyond OAuth to a token response. */
+export function completeTokens(body: Record<string, unknown>, form: URLSearchParams, tenant: Tenant, attempt: Attempt): Record<string, unknown> {
+  const expiresIn = body.expires_in
+  const asked = form.get('scope')
+  return {
+    ...body,
+    // The scope of the answer is part of MSAL's cache key: what was asked, as it was asked. Anything that was refused is an error and not here.
+    ...(asked ? { scope: asked } : {}),
+    // Half-way to expiry the client asks again by itself, and policies are looked at again.
+    ...(typeof expiresIn === 'number' ? { refresh_in: Math.floor(expiresIn / 2) } : {}),
+    ...(attempt.account && form.get('client_info') === '1'
+      ? { client_info: Buffer.from(JSON.stringify({ uid: attempt.account.id, utid: tenant.id })).toString('base64url') }
+      : {}),
+  }
+}
+
+/** Microsoft's clients show `message` to the user, and poll without a pause where `interval` is missing. */
+export function completeDevice(body: Record<string, unknown>): Record<string, unknown> {
+  return {
+    interval: 5,
+    message: `To sign in, open ${body.verification_uri} in a browser and enter the code ${body.user_code}.`,
+    ...body,
+  }
+}
+
+interface Refusal {
+  error: string
+  suberror?: string
+  code: number
+  text: string
+  claims?: string
+}
+
+/**
+ * Shapes a refusal of the token endpoint the way MSAL classifies it (a bare `invalid_grant` in a user's flow would leave the application not knowing
+ * that it should ask the user). Always 400 or 401, never 5xx, never Retry-After: those make MSAL block the client for a minute.
+ */
+export function refuseTokens(
+  body: Record<string, unknown>,
+  form: URLSearchParams,
+  attempt: Attempt | undefined,
+  now: number,
+  correlation: string | undefined,
+): Record<string, unknown> {
+  const grant = form.get('grant_type') ?? ''
+  const error = String(body.error)
+  const userFlow = grant !== 'client_credentials'
+  const refusal: Refusal = attempt?.denial
+    ? ofDenial(attempt.denial)
+    : error === 'invalid_grant' && userFlow
+      ? { error, suberror: 'bad_token', code: 70000, text: 'the grant is unknown, was used, has expired or belongs to another client; sign in again' }
+      : { error, code: CODES[error] ?? 90000, text: String(body.error_description ?? error) }
+  const time = new Date(now * 1000).toISOString()
+  return {
+    error: refusal.error,
+    ...(refusal.suberror ? { suberror: refusal.suberror } : {}),
+    error_codes: [refusal.code],
+    error_description: `CAE${refusal.code}: ${refusal.text}`,
+    timestamp: `${time.slice(0, 10)} ${time.slice(11, 19)}Z`,
+    trace_id: randomUUID(),
+    correlation_id: correlation ?? randomUUID(),
+    ...(refusal.claims ? { claims: refusal.claims } : {}),
+  }
+}
+
+const CODES: Record<string, number> = {
+  invalid_client: 7000215,
+  invalid_scope: 70011,
+  unauthorized_client: 700016,
+  authorization_pending: 70016,
+  invalid_request: 900144,
+}
+
+function ofDenial(denial: Denial): Refusal {
+  switch (denial.reason) {
+    case 'user-missing':
+      return { error: 'invalid_grant', suberror: 'bad_token', code: 50034, text: 'the user account does not exist' }
+    case 'user-disabled':
+      return { error: 'invalid_grant', suberror: 'bad_token', code: 50057, text: 'the user account is disabled' }
+    case 'revoked':
+      return {
+        error: 'interaction_required',
+        suberror: 'basic_action',
+        code: 50173,
+        text: `the sign-in was revoked at ${new Date(denial.validFrom * 1000).toISOString().slice(0, 19)}Z; sign in again`,
+        claims: JSON.stringify(challengeObject({ nbf: denial.validFrom + 1 })),
+      }
+  }
+}

@@ -1,0 +1,261 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createGuard, createStaticKeys, type Guard } from '@caegis/guard'
+import { createTransmitter, type Transmitter } from '@caegis/ssf/transmitter'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import { createAddresses } from './addresses.ts'
+import { findApplication, listApis } from './directory/application.ts'
+import { applyTenantFile } from './directory/apply.ts'
+import { createDirectory } from './directory/directory.ts'
+import { parseTenantFile } from './directory/tenant-file.ts'
+import { registerGraph } from './graph/routes.ts'
+import { createIssuer, type Issuer } from './issuer/issuer.ts'
+import { loadKeys } from './issuer/keys.ts'
+import { apiResources, graphResource, signalsResource } from './issuer/resources.ts'
+import { registerIssuer } from './issuer/routes.ts'
+import type { Tenant } from './issuer/tenant.ts'
+import { createLog, type Log } from './log.ts'
+import type { Settings } from './settings.ts'
+import { createOwnSource } from './signals/own-source.ts'
+import { allLive, registerSignals } from './signals/routes.ts'
+import { createStreamStore } from './signals/stream-store.ts'
+import { createArtifacts } from './store/artifacts.ts'
+import { createSecrets } from './store/secrets.ts'
+import { createStore, type Store } from './store/store.ts'
+import { localTls } from './tls.ts'
+
+export interface ServerOptions {
+  settings: Settings
+  /** Milliseconds; the store's clock. */
+  now?: () => number
+  log?: Log
+}
+
+export interface Server {
+  origin: string
+  /** The certificate authority to trust, when the server made its own. */
+  caFile?: string
+  store: Store
+  /** Makes a tenant's directory what a tenant file (YAML) says. @throws CaegisError `invalid_tenant_file` */
+  apply(text: string): Promise<{ tenant: string; issuer: string }>
+  listen(): Promise<void>
+  close(): Promise<void>
+}
+
+/** Everything that serves one tenant. */
+interface TenantRooms {
+  tenant: Tenant
+  issuer: Issuer
+  transmitter: Transmitter
+  guard: Guard
+}
+
+const HORIZON = 28 * 3600 + 300
+
+/** Wires the rooms: store, directory, issuer, signals, and the admin API in front of them. */
+export async function createServer({ settings, now = Date.now, log = createLog(settings.logLevel) }: ServerOptions): Promise<Server> {
+  const { origin } = settings
+  const secrets = createSecrets(settings.keySecret.value)
+  if (settings.keySecret.from === 'file')
+    log.warn('private keys are sealed with a secret that lies in the data folder; set CAEGIS_KEY_SECRET to keep it elsewhere')
+  const store = await createStore({ file: join(settings.data, 'caegis.db'), now, log })
+  const addresses = createAddresses(settings.trustedProxies)
+  const addressOf = (request: FastifyRequest) => addresses.of(request.socket.remoteAddress, request.headers['x-forwarded-for'])
+  const issuerOf = (name: string) => `${origin}/${name}/v2.0`
+
+  const rooms = new Map<string, Promise<TenantRooms>>()
+  const open = async (id: string, name: string, displayName: string): Promise<TenantRooms> => {
+    const issuer = issuerOf(name)
+    const base = `${origin}/${name}`
+    const keys = await loadKeys(store, secrets, id)
+    const streams = createStreamStore(store, id, issuer)
+    const tenant: Tenant = {
+      id,
+      name,
+      displayName,
+      issuer,
+      base,
+      keys,
+      artifacts: createArtifacts(id, secrets),
+      directory: createDirectory(store, id, issuer),
+      application: (appId) => findApplication(store.db, id, appId),
+      resources: async () => [graphResource(origin), signalsResource(`${base}/ssf`), ...apiResources(await listApis(store.db, id))],
+    }
+    const system = { kind: 'system', reason: 'refresh token reuse' } as const
+    return {
+      tenant,
+      issuer: createIssuer(tenant, {
+        store,
+        secrets,
+        log,
+        lifetimes: settings.lifetimes,
+        isGuarded: async (_tenant, appId) => {
+          const { epoch, asOf } = await store.position(id)
+          return allLive(await streams.listStreams(appId), asOf, settings.maxStaleness, epoch)
+        },
+        onReuse: async (_tenant, sid) => {
+          await tenant.directory.revokeSession(system, sid, 'A refresh token that had been replaced was used again')
+        },
+      }),
+      transmitter: createTransmitter({
+        issuer,
+        base: `${base}/ssf`,
+        jwksUri: `${base}/discovery/v2.0/keys`,
+        store: streams,
+        sign: async (payload, header) => keys.sign(payload, header),
+        now,
+        log,
+        maxStaleness: settings.maxStaleness,
+      }),
+      guard: createGuard({
+        issuer,
+        audience: [origin, `${base}/ssf`],
+        source: createOwnSource(store, id, issuer, HORIZON, log),
+        keys: createStaticKeys({ [issuer]: { keys: keys.public } }),
+        authorizationUri: `${base}/oauth2/v2.0/authorize`,
+        clientId: 'caegis',
+        horizon: HORIZON,
+        now,
+        log,
+      }),
+    }
+  }
+
+  /** By name (any case: MSAL lowers it) or id. */
+  const find = async (nameOrId: string): Promise<TenantRooms | undefined> => {
+    const key = nameOrId.toLowerCase()
+    if (!/^[a-z0-9-]{2,40}$/.test(key)) return undefined
+    const row = await store.db
+      .selectFrom('tenants')
+      .select(['id', 'name', 'display_name'])
+      .where((eb) => eb.or([eb('name', '=', key), eb('id', '=', key)]))
+      .executeTakeFirst()
+    if (!row) return undefined
+    let opened = rooms.get(row.id)
+    if (!opened) {
+      opened = open(row.id, row.name, row.display_name)
+      rooms.set(row.id, opened)
+      // What failed once may work the next time; it must not be remembered.
+      opened.catch(() => rooms.delete(row.id))
+    }
+    return opened
+  }
+
+  /** The server's own guard: a verdict for a request, from the tenant that its token names. */
+  const admit = async ({ guard }: TenantRooms, audience: string, request: FastifyRequest, reply: FastifyReply) => {
+    const verdict = await guard.check({ url: request.url, headers: request.headers })
+    if (!verdict.allowed) {
+      void reply
+        .code(verdict.status)
+        .headers({ ...verdict.headers, 'access-control-expose-headers': 'WWW-Authenticate' })
+        .send(verdict.body)
+      return undefined
+    }
+    verdict.release()
+    const { aud } = verdict.claims
+    if (aud === audience) return verdict.claims
+    void reply
+      .code(401)
+      .header('www-authenticate', 'Bearer error="invalid_token"')
+      .send({ error: 'invalid_token', code: 'token_audience', message: 'The token is for another part of this server.' })
+    return undefined
+  }
+
+  const tls = settings.tls.kind === 'own' ? await localTls(settings.data, now()) : undefined
+  const app = Fastify({
+    logger: false,
+    bodyLimit: 1024 * 1024,
+    routerOptions: { caseSensitive: false, maxParamLength: 512 },
+    forceCloseConnections: true,
+    ...(tls ? { https: { cert: tls.cert, key: tls.key } } : {}),
+    ...(settings.tls.kind === 'files' ? { https: { cert: readFileSync(settings.tls.cert), key: readFileSync(settings.tls.key) } } : {}),
+  } as object) as unknown as FastifyInstance
+
+  app.setErrorHandler((error: Error & { statusCode?: number; code?: string }, _request, reply) => {
+    const status = error.statusCode ?? (error.code === 'busy' ? 503 : 500)
+    if (status >= 500) log.error('a request failed', { name: error.name, message: error.message, stack: error.stack })
+    return reply.code(status).send({ error: status < 500 ? 'invalid_request' : status === 503 ? 'temporarily_unavailable' : 'server_error' })
+  })
+  app.addHook('onRequest', async (_request, reply) => {
+    reply.header('strict-transport-security', 'max-age=31536000')
+  })
+  app.get('/healthz', async () => ({ status: 'ok' }))
+  app.get('/readyz', async () => ({
+    status: 'ready',
+    ...(await store.db
+      .selectFrom('tenants')
+      .select((eb) => eb.fn.countAll<number>().as('tenants'))
+      .executeTakeFirstOrThrow()),
+  }))
+
+  await app.register(async (scope) => registerIssuer(scope, { store, addressOf, findIssuer: async (name) => (await find(name))?.issuer }))
+  await app.register(async (scope) =>
+    registerSignals(scope, {
+      findTransmitter: async (name) => (await find(name))?.transmitter,
+      async admit(name, request, reply) {
+        const found = await find(name)
+        if (!found) return undefined
+        const claims = await admit(found, `${found.tenant.base}/ssf`, request, reply)
+        if (!claims) return undefined
+        const appId = String(claims.azp)
+        const receiver = await found.tenant.application(appId)
+        // The audience of SETs comes from the registered application, never from the request.
+        return { receiver: appId, audience: receiver?.identifierUris[0] ?? appId, scopes: new Set(String(claims.scp ?? '').split(' ')) }
+      },
+    }),
+  )
+  await app.register(async (scope) =>
+    registerGraph(scope, {
+      origin,
+      store,
+      log,
+      async admit(request, reply) {
+        const found = await find(issuerName(request.headers.authorization, origin) ?? '-')
+        if (!found) {
+          void reply
+            .code(401)
+            .header('www-authenticate', 'Bearer')
+            .send({ error: { code: 'InvalidAuthenticationToken', message: 'Access token is missing, malformed or of another issuer.' } })
+          return undefined
+        }
+        const claims = await admit(found, origin, request, reply)
+        return claims && { tenant: found.tenant, claims }
+      },
+    }),
+  )
+
+  return {
+    origin,
+    ...(tls ? { caFile: tls.caFile } : {}),
+    store,
+    async apply(text) {
+      const tenant = await applyTenantFile(store, secrets, parseTenantFile(text), issuerOf)
+      const found = await find(tenant)
+      await found?.guard.ready()
+      return { tenant, issuer: found?.tenant.issuer as string }
+    },
+    async listen() {
+      for (const { id } of await store.db.selectFrom('tenants').select('id').execute()) await (await find(id))?.guard.ready()
+      await app.listen({ port: settings.port, host: settings.host })
+      log.info('listening', { origin, host: settings.host, port: settings.port })
+    },
+    async close() {
+      await app.close()
+      for (const opened of rooms.values()) await opened.then(({ guard }) => guard.close()).catch(() => {})
+      await store.close()
+    },
+  }
+}
+
+/** Which tenant an unverified token claims to be of: only to choose the guard that verifies it. */
+function issuerName(authorization: string | undefined, origin: string): string | undefined {
+  const payload = authorization?.slice(0, 16_384).split('.')[1]
+  if (!payload) return undefined
+  try {
+    const { iss } = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')) as { iss?: unknown }
+    if (typeof iss !== 'string' || !iss.startsWith(`${origin}/`)) return undefined
+    return iss.slice(origin.length + 1).split('/')[0]
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,108 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { compileRanges } from '@caegis/policy'
+import { CaegisError } from '@caegis/protocol'
+import { LIFETIMES, type Lifetimes } from './access/lifetime.ts'
+import { SERVER_ERRORS } from './errors.ts'
+import type { LogLevel } from './log.ts'
+
+/** Everything that the server can be told; read once at the door and then frozen. */
+export interface Settings {
+  /** `https://host[:port]`, as clients see it. */
+  origin: string
+  port: number
+  /** What to listen on. */
+  host: string
+  data: string
+  tls: { kind: 'own' } | { kind: 'files'; cert: string; key: string } | { kind: 'off' }
+  trustedProxies: string[]
+  keySecret: { value: string; from: 'environment' | 'file' }
+  logLevel: LogLevel
+  lifetimes: Lifetimes
+  /** Seconds after which a guard that was not heard of counts as silent. */
+  maxStaleness: number
+}
+
+export type SettingsInput = Partial<Record<SettingName, string | undefined>>
+export type SettingName =
+  | 'CAEGIS_ORIGIN'
+  | 'CAEGIS_PORT'
+  | 'CAEGIS_HOST'
+  | 'CAEGIS_DATA'
+  | 'CAEGIS_TLS'
+  | 'CAEGIS_TLS_CERT'
+  | 'CAEGIS_TLS_KEY'
+  | 'CAEGIS_TRUSTED_PROXIES'
+  | 'CAEGIS_KEY_SECRET'
+  | 'CAEGIS_KEY_SECRET_FILE'
+  | 'CAEGIS_LOG'
+  | 'DATABASE_URL'
+  | 'NATS_URL'
+
+/**
+ * Reads the settings and refuses what does not fit together.
+ * @throws CaegisError `invalid_settings`, naming the setting and what it should be, never its value
+ */
+export function readSettings(input: SettingsInput): Settings {
+  if (input.DATABASE_URL) throw invalid('DATABASE_URL', 'is not supported yet: this version stores in the data folder only')
+  if (input.NATS_URL) throw invalid('NATS_URL', 'is not supported yet')
+  const port = Number(input.CAEGIS_PORT ?? 8443)
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw invalid('CAEGIS_PORT', 'must be 0 to 65535')
+  const data = resolve(input.CAEGIS_DATA ?? '.caegis')
+  const origin = input.CAEGIS_ORIGIN ?? `https://localhost:${port}`
+  const url = URL.parse(origin)
+  if (url?.protocol !== 'https:' || url.origin !== origin)
+    throw invalid('CAEGIS_ORIGIN', 'must be https://host[:port], without path or trailing slash')
+  const trustedProxies = (input.CAEGIS_TRUSTED_PROXIES ?? '').split(/[\s,]+/).filter((one) => one !== '')
+  try {
+    compileRanges(trustedProxies)
+  } catch {
+    throw invalid('CAEGIS_TRUSTED_PROXIES', 'must be IP addresses or CIDR ranges, separated by commas')
+  }
+  mkdirSync(data, { recursive: true, mode: 0o700 })
+  const logLevel = input.CAEGIS_LOG ?? 'info'
+  if (!['debug', 'info', 'warn', 'error', 'silent'].includes(logLevel)) throw invalid('CAEGIS_LOG', 'must be debug, info, warn, error or silent')
+  return Object.freeze({
+    origin,
+    port,
+    host: input.CAEGIS_HOST ?? 'localhost',
+    data,
+    tls: readTls(input, trustedProxies),
+    trustedProxies,
+    keySecret: readKeySecret(input, data),
+    logLevel: logLevel as LogLevel,
+    lifetimes: LIFETIMES,
+    maxStaleness: 30,
+  })
+}
+
+function readTls(input: SettingsInput, trustedProxies: string[]): Settings['tls'] {
+  if (input.CAEGIS_TLS !== undefined && input.CAEGIS_TLS !== 'on' && input.CAEGIS_TLS !== 'off') throw invalid('CAEGIS_TLS', 'must be on or off')
+  if (input.CAEGIS_TLS === 'off') {
+    // Plain HTTP is for the last hop behind a proxy that ends TLS, and nothing else.
+    if (trustedProxies.length === 0 || !input.CAEGIS_ORIGIN)
+      throw invalid('CAEGIS_TLS', 'may be off only together with CAEGIS_TRUSTED_PROXIES and CAEGIS_ORIGIN')
+    return { kind: 'off' }
+  }
+  const { CAEGIS_TLS_CERT: cert, CAEGIS_TLS_KEY: key } = input
+  if ((cert === undefined) !== (key === undefined)) throw invalid('CAEGIS_TLS_CERT', 'and CAEGIS_TLS_KEY go together')
+  return cert !== undefined && key !== undefined ? { kind: 'files', cert, key } : { kind: 'own' }
+}
+
+function readKeySecret(input: SettingsInput, data: string): Settings['keySecret'] {
+  const { CAEGIS_KEY_SECRET: direct, CAEGIS_KEY_SECRET_FILE: file } = input
+  if (direct !== undefined && file !== undefined) throw invalid('CAEGIS_KEY_SECRET', 'and CAEGIS_KEY_SECRET_FILE exclude each other')
+  const given = direct ?? (file === undefined ? undefined : readFileSync(file, 'utf8').trim())
+  if (given !== undefined) {
+    if (given.length < 32) throw invalid('CAEGIS_KEY_SECRET', 'must have at least 32 characters, for example from: openssl rand -base64 48')
+    return { value: given, from: 'environment' }
+  }
+  const own = join(data, 'key-secret')
+  if (!existsSync(own)) writeFileSync(own, `${randomBytes(48).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' })
+  return { value: readFileSync(own, 'utf8').trim(), from: 'file' }
+}
+
+function invalid(name: string, what: string): CaegisError {
+  return new CaegisError('invalid_settings', `${name} ${what}.`)
+}

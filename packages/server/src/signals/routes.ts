@@ -1,0 +1,75 @@
+import { Readable } from 'node:stream'
+import { type Answer, type Caller, isLive, type StreamRecord, type Transmitter } from '@caegis/ssf/transmitter'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+
+export interface SignalsOptions {
+  /** By name or id. */
+  findTransmitter(tenant: string): Promise<Transmitter | undefined>
+  /** Lets a request through the server's own guard, or answers it and returns `undefined`. */
+  admit(tenant: string, request: FastifyRequest, reply: FastifyReply): Promise<Caller | undefined>
+}
+
+/** The SSF endpoints of all tenants. Who calls is settled before the body is read or a stream is looked up. */
+export function registerSignals(app: FastifyInstance, { findTransmitter, admit }: SignalsOptions): void {
+  // What is not JSON arrives as `undefined`: the transmitter answers for it, once it is known who asks.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', { parseAs: 'string', bodyLimit: 1024 * 1024 }, (_request, body, done) => {
+    try {
+      done(null, JSON.parse(body as string))
+    } catch {
+      done(null, undefined)
+    }
+  })
+
+  type Handle = (transmitter: Transmitter, caller: Caller, request: FastifyRequest, gone: AbortSignal) => Promise<Answer>
+  const route = (method: 'GET' | 'POST' | 'DELETE', url: string, handle: Handle) =>
+    app.route({
+      method,
+      url: `/:tenant/ssf${url}`,
+      handler: async (request, reply) => {
+        const { tenant } = request.params as { tenant: string }
+        const transmitter = await findTransmitter(tenant)
+        if (!transmitter) return reply.code(404).send({ error: 'unknown_tenant', error_description: 'No such tenant.' })
+        const caller = await admit(tenant, request, reply)
+        if (!caller) return reply
+        const gone = new AbortController()
+        reply.raw.once('close', () => gone.abort())
+        return send(reply, await handle(transmitter, caller, request, gone.signal))
+      },
+    })
+
+  const streamId = (request: FastifyRequest): string | undefined => {
+    const { stream_id: id } = request.query as { stream_id?: string | string[] }
+    return typeof id === 'string' ? id : undefined
+  }
+
+  route('POST', '/streams', (transmitter, caller, request) => transmitter.create(caller, request.body))
+  route('GET', '/streams', (transmitter, caller, request) => transmitter.read(caller, streamId(request)))
+  route('DELETE', '/streams', (transmitter, caller, request) => transmitter.remove(caller, streamId(request)))
+  route('GET', '/status', (transmitter, caller, request) => transmitter.status(caller, streamId(request)))
+  route('POST', '/verify', (transmitter, caller, request) => transmitter.verify(caller, request.body))
+  route('POST', '/poll/:stream', (transmitter, caller, request, gone) =>
+    transmitter.poll(caller, (request.params as { stream: string }).stream, request.body, gone),
+  )
+  route('GET', '/snapshot', (transmitter, caller, request) => transmitter.snapshot(caller, streamId(request)))
+
+  // SSF 1.0 section 7: the well-known name stands between host and path of the issuer.
+  app.get('/.well-known/ssf-configuration/:tenant/v2.0', async (request, reply) => {
+    const transmitter = await findTransmitter((request.params as { tenant: string }).tenant)
+    if (!transmitter) return reply.code(404).send({ error: 'unknown_tenant', error_description: 'No such tenant.' })
+    return reply.header('access-control-allow-origin', '*').send(transmitter.metadata())
+  })
+}
+
+function send(reply: FastifyReply, { status, headers, body }: Answer): FastifyReply {
+  reply.code(status).headers(headers)
+  if (body === undefined) return reply.send()
+  if (typeof body === 'object' && body !== null && Symbol.asyncIterator in body) return reply.send(Readable.from(body as AsyncIterable<string>))
+  return reply.send(JSON.stringify(body))
+}
+
+/** Rule I5: all guards of an API are heard of, and at least one is there. A silent one may be a copy of the API that would not hear of a revocation. */
+export function allLive(streams: readonly StreamRecord[], now: number, maxStaleness: number, epoch: string): boolean {
+  const guards = streams.filter((stream) => stream.guard)
+  return guards.length > 0 && guards.every((stream) => isLive(stream, now, maxStaleness, epoch))
+}

@@ -1,0 +1,124 @@
+import type { Cutoff, CutoffDepth, CutoffKind } from '@caegis/protocol'
+import type { EventRow, StreamProgress, StreamRecord, TransmitterStore } from '@caegis/ssf/transmitter'
+import type { EventRecord } from '../store/schema.ts'
+import type { Store } from '../store/store.ts'
+
+const BATCH = 1000
+
+/** The log, the streams and the live cutoffs of one tenant, as the transmitter reads them. */
+export function createStreamStore(store: Store, tenant: string, issuer: string): TransmitterStore {
+  const { db } = store
+  const stream = (id: string) => db.selectFrom('streams').selectAll().where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst()
+
+  return {
+    head: () => store.position(tenant),
+    async events(after, limit) {
+      const rows = await db
+        .selectFrom('events')
+        .selectAll()
+        .where('tenant', '=', tenant)
+        .where('seq', '>', after)
+        .orderBy('seq')
+        .limit(limit)
+        .execute()
+      return rows.map(toEvent)
+    },
+    async positions(ids) {
+      const found = new Map<string, number>()
+      for (let at = 0; at < ids.length; at += BATCH) {
+        const rows = await db
+          .selectFrom('events')
+          .select(['id', 'seq'])
+          .where('tenant', '=', tenant)
+          .where('id', 'in', ids.slice(at, at + BATCH))
+          .execute()
+        for (const { id, seq } of rows) found.set(id, seq)
+      }
+      return found
+    },
+    wait: (after, signal) => store.wait(tenant, after, signal),
+    async createStream(record) {
+      const { acked, ackedAhead, applied, hydrated, seenAt, verifiedAt, ...config } = record
+      const progress = { acked, ackedAhead, applied, hydrated, seenAt, verifiedAt }
+      await db
+        .insertInto('streams')
+        .values({ tenant, id: record.id, receiver: record.receiver, config: JSON.stringify(config), progress: JSON.stringify(progress) })
+        .execute()
+    },
+    async getStream(id) {
+      const row = await stream(id)
+      return row && toStream(row)
+    },
+    async listStreams(receiver) {
+      const rows = await db.selectFrom('streams').selectAll().where('tenant', '=', tenant).where('receiver', '=', receiver).execute()
+      return rows.map(toStream)
+    },
+    async deleteStream(id) {
+      await store.transaction(async (tx) => {
+        await tx.deleteFrom('streams').where('tenant', '=', tenant).where('id', '=', id).execute()
+        await tx.deleteFrom('controls').where('tenant', '=', tenant).where('stream', '=', id).execute()
+      })
+      store.wake(tenant)
+    },
+    async saveProgress(id, progress) {
+      await store.transaction(async (tx) => {
+        const row = await tx.selectFrom('streams').select('progress').where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst()
+        if (!row) return
+        const before = JSON.parse(row.progress) as StreamProgress
+        const after = { ...before, ...progress, acked: Math.max(before.acked ?? 0, progress.acked ?? 0) }
+        await tx
+          .updateTable('streams')
+          .set({ progress: JSON.stringify(after) })
+          .where('tenant', '=', tenant)
+          .where('id', '=', id)
+          .execute()
+      })
+    },
+    async addControl(id, control) {
+      await db
+        .insertInto('controls')
+        .values({ tenant, stream: id, id: control.id, event: JSON.stringify(control) })
+        .execute()
+      store.wake(tenant)
+    },
+    async listControls(id) {
+      const rows = await db
+        .selectFrom('controls')
+        .select('event')
+        .where('tenant', '=', tenant)
+        .where('stream', '=', id)
+        .orderBy('rowid' as never)
+        .execute()
+      return rows.map(({ event }) => JSON.parse(event))
+    },
+    async removeControls(id, ids) {
+      if (ids.length === 0) return
+      await db.deleteFrom('controls').where('tenant', '=', tenant).where('stream', '=', id).where('id', 'in', ids).execute()
+    },
+    cutoffs: () => liveCutoffs(store, tenant, issuer),
+  }
+}
+
+/** Every cutoff that can still hit a token, in batches; a page at a time, so that a million of them do not stand in memory at once. */
+export async function* liveCutoffs(store: Store, tenant: string, issuer: string): AsyncGenerator<Cutoff[]> {
+  let after: { kind: string; id: string } | undefined
+  for (;;) {
+    let query = store.db.selectFrom('cutoffs').selectAll().where('tenant', '=', tenant)
+    const last = after
+    if (last) query = query.where((eb) => eb.or([eb('kind', '>', last.kind), eb.and([eb('kind', '=', last.kind), eb('id', '>', last.id)])]))
+    const rows = await query.orderBy('kind').orderBy('id').limit(BATCH).execute()
+    if (rows.length > 0) {
+      yield rows.map((row) => ({ issuer, kind: row.kind as CutoffKind, id: row.id, t: row.t, depth: row.depth as CutoffDepth, until: row.until }))
+    }
+    if (rows.length < BATCH) return
+    after = rows.at(-1)
+  }
+}
+
+export function toEvent(row: EventRecord): EventRow {
+  return { seq: row.seq, id: row.id, txn: row.txn, type: row.type, at: row.at, subject: JSON.parse(row.subject), payload: JSON.parse(row.payload) }
+}
+
+function toStream(row: { config: string; progress: string }): StreamRecord {
+  return { ...JSON.parse(row.config), ...JSON.parse(row.progress) }
+}

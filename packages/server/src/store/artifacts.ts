@@ -1,0 +1,97 @@
+import type { Kysely, Transaction } from 'kysely'
+import type { Schema } from './schema.ts'
+import type { Secrets } from './secrets.ts'
+
+/** Something the OpenID provider keeps: a code, a refresh token, a browser session, a half-done sign-in, a grant. */
+export interface Artifact {
+  model: string
+  /** What its holder presents; stored as a keyed digest only. */
+  id: string
+  payload: Record<string, unknown>
+  /** Seconds. */
+  expiresAt: number
+}
+
+export interface FoundArtifact extends Artifact {
+  version: number
+}
+
+type Db = Kysely<Schema> | Transaction<Schema>
+
+/** Reads and writes the artifacts of one tenant. Versions move with every write, so that two requests that read the same one cannot both act on it. */
+export function createArtifacts(tenant: string, secrets: Secrets) {
+  const key = (model: string, id: string) => secrets.digest(`artifact:${tenant}:${model}`, id)
+  const context = (model: string, digest: string) => `artifact:${tenant}:${model}:${digest}`
+
+  async function read(
+    db: Db,
+    where: { column: 'id' | 'uid' | 'user_code'; value: string },
+    model: string,
+    now: number,
+  ): Promise<FoundArtifact | undefined> {
+    const row = await db
+      .selectFrom('artifacts')
+      .select(['id', 'sealed', 'expires_at', 'version'])
+      .where('tenant', '=', tenant)
+      .where('model', '=', model)
+      .where(where.column, '=', where.value)
+      .where('expires_at', '>', now)
+      .executeTakeFirst()
+    if (!row) return undefined
+    const { id, payload } = secrets.open(context(model, row.id), row.sealed) as { id: string; payload: Record<string, unknown> }
+    return { model, id, payload, expiresAt: row.expires_at, version: row.version }
+  }
+
+  return {
+    find: (db: Db, model: string, id: string, now: number) => read(db, { column: 'id', value: key(model, id) }, model, now),
+    findByUid: (db: Db, model: string, uid: string, now: number) =>
+      read(db, { column: 'uid', value: secrets.digest(`uid:${tenant}`, uid) }, model, now),
+    findByUserCode: (db: Db, model: string, code: string, now: number) =>
+      read(db, { column: 'user_code', value: secrets.digest(`code:${tenant}`, code) }, model, now),
+    /** 0 when there is none. */
+    async version(db: Db, model: string, id: string): Promise<number> {
+      const row = await db
+        .selectFrom('artifacts')
+        .select('version')
+        .where('tenant', '=', tenant)
+        .where('model', '=', model)
+        .where('id', '=', key(model, id))
+        .executeTakeFirst()
+      return row?.version ?? 0
+    },
+    async write(db: Db, { model, id, payload, expiresAt }: Artifact): Promise<void> {
+      const digest = key(model, id)
+      const text = (value: unknown, name: string) => (typeof value === 'string' ? secrets.digest(`${name}:${tenant}`, value) : null)
+      const row = {
+        sealed: secrets.seal(context(model, digest), { id, payload }),
+        grant_id: model === 'Grant' ? text(id, 'grant') : text(payload.grantId, 'grant'),
+        uid: text(payload.uid, 'uid'),
+        user_code: text(payload.userCode, 'code'),
+        expires_at: expiresAt,
+      }
+      await db
+        .insertInto('artifacts')
+        .values({ tenant, model, id: digest, ...row, version: 1 })
+        .onConflict((conflict) =>
+          conflict.columns(['tenant', 'model', 'id']).doUpdateSet((eb) => ({ ...row, version: eb('artifacts.version', '+', 1) })),
+        )
+        .execute()
+    },
+    async remove(db: Db, model: string, id: string): Promise<void> {
+      await db.deleteFrom('artifacts').where('tenant', '=', tenant).where('model', '=', model).where('id', '=', key(model, id)).execute()
+    },
+    /** Everything that was issued under one grant. */
+    async removeGrant(db: Db, grantId: string): Promise<void> {
+      await db
+        .deleteFrom('artifacts')
+        .where('tenant', '=', tenant)
+        .where('grant_id', '=', secrets.digest(`grant:${tenant}`, grantId))
+        .execute()
+    },
+    async removeExpired(db: Db, now: number): Promise<void> {
+      await db.deleteFrom('artifacts').where('tenant', '=', tenant).where('expires_at', '<=', now).execute()
+    },
+  }
+}
+
+export type Artifacts = ReturnType<typeof createArtifacts>

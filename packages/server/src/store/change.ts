@@ -1,0 +1,201 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import { CaegisError, type CutoffDepth, type CutoffKind, type EVENT, type EventPayload, type InitiatingEntity, type Subject } from '@caegis/protocol'
+import type { Transaction } from 'kysely'
+import { SERVER_ERRORS } from '../errors.ts'
+import type { Schema } from './schema.ts'
+
+/** Who asks for a change. A token's holder is checked again inside the change's own transaction: a decision taken before it may be old. */
+export type Actor =
+  | { kind: 'system'; reason: string }
+  | { kind: 'user'; id: string; iat: number; sid?: string; appId: string; role: string }
+  | { kind: 'app'; appId: string; iat: number }
+
+/** A row whose tokens a change cuts off. */
+export interface Target {
+  kind: Extract<CutoffKind, 'tenant' | 'user' | 'session' | 'app'>
+  id: string
+}
+
+export interface Draft {
+  type: (typeof EVENT)[keyof typeof EVENT]
+  /** Both forms as they are now: a subject rendered at delivery would follow later edits. `simple` only when the event is about a whole user. */
+  subject: { simple?: Subject; complex: Subject }
+  payload?: EventPayload
+  /** Why, for an administrator's log. */
+  reason: string
+  /** What the event cuts off; the instants of that row move with it. */
+  cut?: Target & { depth: CutoffDepth }
+}
+
+/** What an edit may do inside its transaction. */
+export interface ChangeContext {
+  db: Transaction<Schema>
+  tenant: string
+  /** Seconds, read from the store's clock under the exclusive lock. */
+  now: number
+  /** Queues an event. All events of a change are numbered together, last, under the tenant's lock. */
+  publish(draft: Draft): void
+}
+
+export interface Change<T> {
+  tenant: string
+  actor: Actor
+  /** Cause that this change belongs to; a new one when absent. */
+  txn?: string
+  edit(context: ChangeContext): Promise<T>
+}
+
+export interface Committed<T> {
+  result: T
+  txn: string
+  /** The cutoff instant (seconds) when something was cut off. */
+  t?: number
+  /** The log's position after the change. */
+  seq: number
+}
+
+/** Token lifetimes are enforced with some leeway at the APIs; a cutoff is published as long as a token could be accepted there. */
+export const EXPIRY_LEEWAY = 60
+
+/**
+ * Runs a change inside the transaction `db`: actor, edit, cutoff instants, events, cutoffs. Nothing of it exists without the rest.
+ * @throws CaegisError `actor_revoked` when the actor lost the right since the request was let in
+ */
+export async function runChange<T>(db: Transaction<Schema>, change: Change<T>, now: number): Promise<Committed<T>> {
+  const { tenant } = change
+  const txn = change.txn ?? randomUUID()
+  await checkActor(db, tenant, change.actor)
+  const drafts: Draft[] = []
+  const result = await change.edit({ db, tenant, now, publish: (draft) => drafts.push(draft) })
+
+  let t: number | undefined
+  // The position is taken last, so that readers never pass a number that commits later.
+  const { seq: before } = await db.selectFrom('tenants').select('seq').where('id', '=', tenant).executeTakeFirstOrThrow()
+  let seq = before
+  for (const draft of drafts) {
+    const cutoff = draft.cut && (await moveInstants(db, tenant, draft.cut, now))
+    t = cutoff?.t ?? t
+    const payload: EventPayload = {
+      ...draft.payload,
+      event_timestamp: cutoff?.t ?? now,
+      initiating_entity: initiator(change.actor),
+      reason_admin: { en: draft.reason },
+      ...(cutoff ? { caegis_until: cutoff.until } : {}),
+    }
+    seq++
+    await db
+      .insertInto('events')
+      .values({
+        tenant,
+        seq,
+        id: randomBytes(16).toString('base64url'),
+        txn,
+        type: draft.type,
+        at: now,
+        subject: JSON.stringify(draft.subject),
+        payload: JSON.stringify(payload),
+      })
+      .execute()
+    if (cutoff && draft.cut && cutoff.until + EXPIRY_LEEWAY > now) await saveCutoff(db, tenant, draft.cut, cutoff)
+  }
+  if (seq !== before) await db.updateTable('tenants').set({ seq }).where('id', '=', tenant).execute()
+  return { result, txn, seq, ...(t === undefined ? {} : { t }) }
+}
+
+function initiator(actor: Actor): InitiatingEntity {
+  return actor.kind === 'system' ? 'system' : 'admin'
+}
+
+async function checkActor(db: Transaction<Schema>, tenant: string, actor: Actor): Promise<void> {
+  if (actor.kind === 'system') return
+  const refuse = (detail: string) => new CaegisError('actor_revoked', SERVER_ERRORS.actor_revoked, { detail })
+  const dead = (row: { valid_from: number; access_from: number }) => actor.iat <= Math.max(row.valid_from, row.access_from)
+  const home = await db.selectFrom('tenants').select(['valid_from', 'access_from']).where('id', '=', tenant).executeTakeFirst()
+  const app = await db
+    .selectFrom('applications')
+    .select(['enabled', 'valid_from', 'access_from'])
+    .where('tenant', '=', tenant)
+    .where('app_id', '=', actor.appId)
+    .executeTakeFirst()
+  if (!home || !app || app.enabled === 0 || dead(home) || dead(app)) throw refuse('application')
+  if (actor.kind === 'app') return
+  const user = await db
+    .selectFrom('users')
+    .select(['enabled', 'roles', 'valid_from', 'access_from'])
+    .where('tenant', '=', tenant)
+    .where('id', '=', actor.id)
+    .where('deleted_at', 'is', null)
+    .executeTakeFirst()
+  if (!user || user.enabled === 0 || dead(user)) throw refuse('user')
+  if (!(JSON.parse(user.roles) as string[]).includes(actor.role)) throw refuse('role')
+  if (actor.sid === undefined) return
+  const session = await db
+    .selectFrom('sessions')
+    .select(['valid_from', 'access_from'])
+    .where('tenant', '=', tenant)
+    .where('id', '=', actor.sid)
+    .executeTakeFirst()
+  if (session && dead(session)) throw refuse('session')
+}
+
+/**
+ * Places the cutoff: never below an earlier one of the same row and never below an `iat` that was minted under it, whatever the clock says now.
+ * The row's version moves too, so that every decision that read it is seen to be old.
+ */
+async function moveInstants(
+  db: Transaction<Schema>,
+  tenant: string,
+  cut: Target & { depth: CutoffDepth },
+  now: number,
+): Promise<{ t: number; until: number }> {
+  const read = ['valid_from', 'access_from', 'last_iat', 'tokens_until', 'version'] as const
+  const column = cut.depth === 'sign-in' ? 'valid_from' : 'access_from'
+  const place = (row: { valid_from: number; access_from: number; last_iat: number }) => Math.max(now, row.valid_from, row.access_from, row.last_iat)
+  const set = (row: { version: number }, t: number) => ({ [column]: t, version: row.version + 1 })
+  switch (cut.kind) {
+    case 'user': {
+      const row = await db.selectFrom('users').select(read).where('tenant', '=', tenant).where('id', '=', cut.id).executeTakeFirstOrThrow()
+      const t = place(row)
+      await db.updateTable('users').set(set(row, t)).where('tenant', '=', tenant).where('id', '=', cut.id).execute()
+      return { t, until: row.tokens_until }
+    }
+    case 'session': {
+      const row = await db.selectFrom('sessions').select(read).where('tenant', '=', tenant).where('id', '=', cut.id).executeTakeFirstOrThrow()
+      const t = place(row)
+      await db.updateTable('sessions').set(set(row, t)).where('tenant', '=', tenant).where('id', '=', cut.id).execute()
+      return { t, until: row.tokens_until }
+    }
+    case 'app': {
+      const row = await db.selectFrom('applications').select(read).where('tenant', '=', tenant).where('app_id', '=', cut.id).executeTakeFirstOrThrow()
+      const t = place(row)
+      await db.updateTable('applications').set(set(row, t)).where('tenant', '=', tenant).where('app_id', '=', cut.id).execute()
+      return { t, until: row.tokens_until }
+    }
+    case 'tenant': {
+      const row = await db.selectFrom('tenants').select(read).where('id', '=', cut.id).executeTakeFirstOrThrow()
+      const t = place(row)
+      await db.updateTable('tenants').set(set(row, t)).where('id', '=', cut.id).execute()
+      return { t, until: row.tokens_until }
+    }
+  }
+}
+
+/** Later wins, whatever the order: the row that guards hydrate from. */
+async function saveCutoff(
+  db: Transaction<Schema>,
+  tenant: string,
+  cut: Target & { depth: CutoffDepth },
+  { t, until }: { t: number; until: number },
+): Promise<void> {
+  await db
+    .insertInto('cutoffs')
+    .values({ tenant, kind: cut.kind, id: cut.id, t, depth: cut.depth, until })
+    .onConflict((conflict) =>
+      conflict.columns(['tenant', 'kind', 'id']).doUpdateSet((eb) => ({
+        t: eb.fn<number>('max', ['cutoffs.t', 'excluded.t']),
+        until: eb.fn<number>('max', ['cutoffs.until', 'excluded.until']),
+        depth: cut.depth === 'sign-in' ? 'sign-in' : eb.ref('cutoffs.depth'),
+      })),
+    )
+    .execute()
+}

@@ -1,0 +1,62 @@
+import { type Kysely, sql } from 'kysely'
+import { type Migration, type MigrationProvider, Migrator } from 'kysely/migration'
+import type { Schema } from './schema.ts'
+
+/** Columns that every deciding row has; see `Decisive` in schema.ts. */
+const DECISIVE = `version integer not null default 1, valid_from integer not null default 0, access_from integer not null default 0,
+  last_iat integer not null default 0, tokens_until integer not null default 0`
+
+/** Forward only: a migration that has been released is never edited. */
+const MIGRATIONS: Record<string, Migration> = {
+  '0001-the-loop': {
+    async up(db: Kysely<unknown>): Promise<void> {
+      for (const statement of [
+        `create table tenants (id text primary key, name text not null unique, display_name text not null, epoch text not null,
+           seq integer not null default 0, created_at integer not null, ${DECISIVE})`,
+        `create table users (tenant text not null, id text not null, upn text not null, upn_key text not null, display_name text not null,
+           enabled integer not null, password text, password_at integer, roles text not null, created_at integer not null, deleted_at integer,
+           ${DECISIVE}, primary key (tenant, id))`,
+        'create unique index users_upn on users (tenant, upn_key) where deleted_at is null',
+        'create index users_name on users (tenant, display_name)',
+        'create table groups (tenant text not null, id text not null, display_name text not null, primary key (tenant, id), unique (tenant, display_name))',
+        'create table members (tenant text not null, group_id text not null, user_id text not null, primary key (tenant, group_id, user_id))',
+        'create index members_user on members (tenant, user_id)',
+        `create table applications (tenant text not null, id text not null, app_id text not null, display_name text not null, type text not null,
+           enabled integer not null, cae integer not null, secret text, redirect_uris text not null, identifier_uris text not null,
+           scopes text not null, permissions text not null, ${DECISIVE}, primary key (tenant, id), unique (tenant, app_id))`,
+        `create table sessions (tenant text not null, id text not null, user_id text not null, auth_time integer not null,
+           created_at integer not null, ${DECISIVE}, primary key (tenant, id))`,
+        'create index sessions_user on sessions (tenant, user_id)',
+        `create table keys (tenant text not null, kid text not null, alg text not null, sealed blob not null, public text not null,
+           created_at integer not null, primary key (tenant, kid))`,
+        `create table artifacts (tenant text not null, model text not null, id text not null, sealed blob not null, grant_id text, uid text,
+           user_code text, expires_at integer not null, version integer not null, primary key (tenant, model, id))`,
+        'create index artifacts_grant on artifacts (tenant, grant_id) where grant_id is not null',
+        'create index artifacts_uid on artifacts (tenant, model, uid) where uid is not null',
+        'create index artifacts_code on artifacts (tenant, user_code) where user_code is not null',
+        'create index artifacts_expiry on artifacts (expires_at)',
+        `create table events (tenant text not null, seq integer not null, id text not null, txn text not null, type text not null,
+           at integer not null, subject text not null, payload text not null, primary key (tenant, seq))`,
+        'create unique index events_id on events (tenant, id)',
+        'create index events_txn on events (tenant, txn)',
+        `create table cutoffs (tenant text not null, kind text not null, id text not null, t integer not null, depth text not null,
+           until integer not null, primary key (tenant, kind, id))`,
+        'create index cutoffs_until on cutoffs (until)',
+        `create table streams (tenant text not null, id text not null, receiver text not null, config text not null, progress text not null,
+           primary key (tenant, id))`,
+        'create index streams_receiver on streams (tenant, receiver)',
+        `create table controls (tenant text not null, stream text not null, id text not null, event text not null,
+           primary key (tenant, stream, id))`,
+      ]) {
+        await sql.raw(statement).execute(db)
+      }
+    },
+  },
+}
+
+const provider: MigrationProvider = { getMigrations: async () => MIGRATIONS }
+
+export async function migrate(db: Kysely<Schema>): Promise<void> {
+  const { error } = await new Migrator({ db, provider }).migrateToLatest()
+  if (error) throw error
+}

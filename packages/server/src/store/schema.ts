@@ -1,0 +1,163 @@
+import type { Generated, Selectable } from 'kysely'
+
+/** A row that decides something: `version` moves with every edit, so that a decision can be seen to be old. */
+interface Decisive {
+  version: Generated<number>
+  /** Second of the last `sign-in` cutoff: what was proved or issued at or before it is dead for good. 0 = never. */
+  valid_from: Generated<number>
+  /** Second of the last `access` cutoff: access tokens of it or earlier are dead. */
+  access_from: Generated<number>
+  /** The greatest `iat` minted under this row; a cutoff is never placed below it. */
+  last_iat: Generated<number>
+  /** The greatest `exp` minted under this row: the last instant at which a cutoff can hit a token. */
+  tokens_until: Generated<number>
+}
+
+export interface TenantTable extends Decisive {
+  id: string
+  name: string
+  display_name: string
+  /** Renewed when the log may have lost rows. */
+  epoch: string
+  /** The last committed position of the log. */
+  seq: Generated<number>
+  created_at: number
+}
+
+export interface UserTable extends Decisive {
+  tenant: string
+  id: string
+  upn: string
+  /** `upn` in lower case: unique among the living of a tenant. */
+  upn_key: string
+  display_name: string
+  enabled: number
+  password: string | null
+  password_at: number | null
+  /** JSON array of directory roles. */
+  roles: string
+  created_at: number
+  deleted_at: number | null
+}
+
+export interface GroupRow {
+  tenant: string
+  id: string
+  display_name: string
+}
+
+export interface MemberRow {
+  tenant: string
+  group_id: string
+  user_id: string
+}
+
+export interface ApplicationTable extends Decisive {
+  tenant: string
+  /** Object id. */
+  id: string
+  /** Client id. */
+  app_id: string
+  display_name: string
+  type: 'spa' | 'web' | 'native' | 'daemon' | 'api'
+  enabled: number
+  cae: number
+  /** Keyed digest of the client secret. */
+  secret: string | null
+  /** JSON arrays. */
+  redirect_uris: string
+  identifier_uris: string
+  scopes: string
+  permissions: string
+}
+
+export interface SessionTable extends Decisive {
+  tenant: string
+  id: string
+  user_id: string
+  /** Second at which the first factor was proved. */
+  auth_time: number
+  created_at: number
+}
+
+export interface KeyRow {
+  tenant: string
+  kid: string
+  alg: string
+  /** Sealed private JWK. */
+  sealed: Uint8Array
+  /** Public JWK as JSON. */
+  public: string
+  created_at: number
+}
+
+/** What the OpenID provider keeps between requests, sealed: the row id is a keyed digest, so the table holds nothing that can be presented. */
+export interface ArtifactRow {
+  tenant: string
+  model: string
+  id: string
+  sealed: Uint8Array
+  grant_id: string | null
+  uid: string | null
+  user_code: string | null
+  expires_at: number
+  version: number
+}
+
+export interface EventRecord {
+  tenant: string
+  seq: number
+  id: string
+  txn: string
+  type: string
+  at: number
+  /** JSON `{ simple?, complex }`, both forms as they were at commit. */
+  subject: string
+  /** JSON event payload. */
+  payload: string
+}
+
+export interface CutoffRecord {
+  tenant: string
+  kind: string
+  id: string
+  t: number
+  depth: string
+  until: number
+}
+
+export interface StreamRow {
+  tenant: string
+  id: string
+  receiver: string
+  /** JSON of the stream record's configuration. */
+  config: string
+  /** JSON of what moves: acknowledgements, what the receiver applied, when it was seen. */
+  progress: string
+}
+
+export interface ControlRow {
+  tenant: string
+  stream: string
+  id: string
+  /** JSON of the control event. */
+  event: string
+}
+
+export type UserRow = Selectable<UserTable>
+export type ApplicationRow = Selectable<ApplicationTable>
+
+export interface Schema {
+  tenants: TenantTable
+  users: UserTable
+  groups: GroupRow
+  members: MemberRow
+  applications: ApplicationTable
+  sessions: SessionTable
+  keys: KeyRow
+  artifacts: ArtifactRow
+  events: EventRecord
+  cutoffs: CutoffRecord
+  streams: StreamRow
+  controls: ControlRow
+}

@@ -1,0 +1,54 @@
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
+import { Kysely, type SqliteDatabase, SqliteDialect, type SqliteStatement } from 'kysely'
+import type { Schema } from './schema.ts'
+
+const MAX_STATEMENTS = 500
+
+/** Opens (or makes) the embedded database: one file, written through to the disk at every commit. */
+export function openSqlite(file: string): Kysely<Schema> {
+  const db = new DatabaseSync(file)
+  // FULL: an acknowledged change survives a power cut; WAL: a reader in another process does not wait for a writer.
+  db.exec('pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 5000; pragma foreign_keys = on')
+  return new Kysely<Schema>({ dialect: new SqliteDialect({ database: adapt(db) }) })
+}
+
+/** Makes node:sqlite fit kysely's driver, which was written for better-sqlite3. Prepared statements are kept, least recently used first out. */
+function adapt(db: DatabaseSync): SqliteDatabase {
+  const cache = new Map<string, SqliteStatement>()
+  return {
+    close: () => db.close(),
+    prepare(text) {
+      // A transaction that reads first and writes later could lose its turn to another process in between: take the write lock at once.
+      const source = text === 'begin' ? 'begin immediate' : text
+      const known = cache.get(source)
+      if (known) {
+        cache.delete(source)
+        cache.set(source, known)
+        return known
+      }
+      const made = wrap(db.prepare(source))
+      cache.set(source, made)
+      if (cache.size > MAX_STATEMENTS) cache.delete(cache.keys().next().value as string)
+      return made
+    },
+  }
+}
+
+function wrap(statement: StatementSync): SqliteStatement {
+  return {
+    reader: statement.columns().length > 0,
+    all: (parameters) => statement.all(...bind(parameters)),
+    run: (parameters) => statement.run(...bind(parameters)) as { changes: number | bigint; lastInsertRowid: number | bigint },
+    iterate: (parameters) => statement.iterate(...bind(parameters)) as IterableIterator<unknown>,
+  }
+}
+
+/** node:sqlite takes an object in first place for a bag of named parameters and stores NULL without a word: refuse what it would misread. */
+function bind(parameters: readonly unknown[]): SQLInputValue[] {
+  return parameters.map((value) => {
+    if (value === null || typeof value === 'string' || typeof value === 'number' || typeof value === 'bigint') return value
+    if (value instanceof Uint8Array) return value
+    if (typeof value === 'boolean') return value ? 1 : 0
+    throw new TypeError(`a ${value === undefined ? 'missing value' : typeof value} cannot be stored`)
+  })
+}
