@@ -1,0 +1,24 @@
+import type { Command } from 'commander'
+import { publicClient, saveProfile, scopesOf } from '../session.ts'
+import { trustLocalCa } from '../trust.ts'
+
+export function addLogin(program: Command): void {
+  program
+    .command('login')
+    .description('Sign in for the other commands, with a code that you enter in a browser.')
+    .requiredOption('--tenant <name>', 'the tenant [CAEGIS_TENANT]', process.env.CAEGIS_TENANT)
+    .option('--origin <url>', 'the server [CAEGIS_ORIGIN]', process.env.CAEGIS_ORIGIN ?? 'https://localhost:8443')
+    .action(async ({ tenant, origin }: { tenant: string; origin: string }) => {
+      trustLocalCa(process.env.CAEGIS_DATA ?? '.caegis')
+      const profile = { origin: new URL(origin).origin, tenant }
+      const client = publicClient(profile)
+      // One signed-in account at a time: another one's tokens must not answer for this one.
+      for (const account of await client.getTokenCache().getAllAccounts()) await client.getTokenCache().removeAccount(account)
+      const result = await client.acquireTokenByDeviceCode({
+        scopes: scopesOf(profile),
+        deviceCodeCallback: ({ message }) => process.stderr.write(`${message}\n`),
+      })
+      saveProfile(profile)
+      process.stdout.write(`Signed in as ${result?.account?.username} (${tenant}).\n`)
+    })
+}

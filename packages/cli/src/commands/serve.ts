@@ -1,0 +1,34 @@
+import { readFileSync } from 'node:fs'
+import type { Command } from 'commander'
+import { stopOnSignals } from '../stop.ts'
+
+/** Flags that stand for settings; secrets are never flags, because every user of a machine can read another's command line. */
+const FLAGS = [
+  ['--origin <url>', 'CAEGIS_ORIGIN', 'how clients reach the server, https://host[:port]'],
+  ['--port <number>', 'CAEGIS_PORT', 'port to listen on (8443)'],
+  ['--host <address>', 'CAEGIS_HOST', 'address to listen on (127.0.0.1 and ::1)'],
+  ['--data <folder>', 'CAEGIS_DATA', 'where the data lies (./.caegis)'],
+  ['--tls <on|off>', 'CAEGIS_TLS', 'off only behind a trusted proxy that ends TLS'],
+  ['--tls-cert <file>', 'CAEGIS_TLS_CERT', 'certificate chain (PEM)'],
+  ['--tls-key <file>', 'CAEGIS_TLS_KEY', 'private key (PEM)'],
+  ['--trusted-proxies <ranges>', 'CAEGIS_TRUSTED_PROXIES', 'peers whose X-Forwarded-For is believed'],
+  ['--log <level>', 'CAEGIS_LOG', 'debug, info, warn, error or silent'],
+] as const
+
+export function addServe(program: Command): void {
+  const command = program.command('serve').description('Run the server.').option('--import <file>', 'make a tenant what this file (YAML) says, at each start')
+  for (const [flag, name, text] of FLAGS) command.option(flag, `${text} [${name}]`)
+  command.action(async (options: Record<string, string | undefined>) => {
+    const { createServer, readSettings } = await import('@caegis/server')
+    const input: Record<string, string | undefined> = { ...process.env }
+    for (const [flag, name] of FLAGS) {
+      const key = flag.slice(2, flag.indexOf(' ')).replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
+      if (options[key] !== undefined) input[name] = options[key]
+    }
+    const server = await createServer({ settings: readSettings(input) })
+    if (options.import !== undefined) await server.apply(readFileSync(options.import, 'utf8'))
+    await server.listen()
+    if (server.caFile) process.stderr.write(`Certificates are signed by the local authority ${server.caFile}: trust it in your browser, or with NODE_EXTRA_CA_CERTS.\n`)
+    stopOnSignals(() => server.close())
+  })
+}

@@ -1,0 +1,23 @@
+import { Command } from 'commander'
+import { addDemo } from './commands/demo.ts'
+import { addLogin } from './commands/login.ts'
+import { addServe } from './commands/serve.ts'
+import { addUser } from './commands/user.ts'
+import { explain } from './explain.ts'
+
+const program = new Command('caegis')
+  .description('Open continuous access evaluation: an access token can be taken back, in any API, within milliseconds.')
+  .version('0.1.0')
+  .showHelpAfterError('(run with --help for what there is)')
+
+addServe(program)
+addDemo(program)
+addLogin(program)
+addUser(program)
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  process.stderr.write(`${explain(error)}\n`)
+  process.exitCode = 1
+}

@@ -1,0 +1,100 @@
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { ConfidentialClientApplication, type ICachePlugin, PublicClientApplication } from '@azure/msal-node'
+import { withClaimsChallenge } from '@caegis/client'
+import { CaegisError } from '@caegis/protocol'
+import { z } from 'zod'
+import { trustLocalCa } from './trust.ts'
+
+/** Codes of the command line. */
+export const CLI_ERRORS = {
+  not_signed_in: 'You are not signed in. Run: caegis login --tenant <name>',
+  refused: 'The server refused.',
+} as const
+
+/** Where the command signs in, kept beside MSAL's cache in the user's config folder. */
+const profile = z.strictObject({ origin: z.string(), tenant: z.string() })
+export type Profile = z.infer<typeof profile>
+
+const CLI_APP = 'caegis-cli'
+
+const folder = () => join(process.env.XDG_CONFIG_HOME ?? join(homedir(), '.config'), 'caegis')
+
+export function readProfile(): Profile {
+  const { CAEGIS_ORIGIN: origin, CAEGIS_TENANT: tenant } = process.env
+  const file = join(folder(), 'profile.json')
+  const saved = existsSync(file) ? profile.parse(JSON.parse(readFileSync(file, 'utf8'))) : undefined
+  const found = { origin: origin ?? saved?.origin ?? 'https://localhost:8443', tenant: tenant ?? saved?.tenant }
+  if (found.tenant === undefined) throw new CaegisError('not_signed_in', CLI_ERRORS.not_signed_in)
+  return found as Profile
+}
+
+export function saveProfile(given: Profile): void {
+  mkdirSync(folder(), { recursive: true, mode: 0o700 })
+  writeFileSync(join(folder(), 'profile.json'), `${JSON.stringify(given)}\n`, { mode: 0o600 })
+}
+
+/** MSAL's cache in a file that only its owner can read. */
+function fileCache(): ICachePlugin {
+  const file = join(folder(), 'tokens.json')
+  return {
+    async beforeCacheAccess(context) {
+      if (existsSync(file)) context.tokenCache.deserialize(readFileSync(file, 'utf8'))
+    },
+    async afterCacheAccess(context) {
+      if (!context.cacheHasChanged) return
+      mkdirSync(folder(), { recursive: true, mode: 0o700 })
+      writeFileSync(file, context.tokenCache.serialize(), { mode: 0o600 })
+      // The mode above holds for new files only.
+      chmodSync(file, 0o600)
+    },
+  }
+}
+
+function settings({ origin, tenant }: Profile, clientId: string) {
+  return {
+    auth: { clientId, authority: `${origin}/${tenant}`, knownAuthorities: [new URL(origin).host], clientCapabilities: ['cp1'] },
+    system: { protocolMode: 'OIDC' },
+  }
+}
+
+export function publicClient(given: Profile): PublicClientApplication {
+  return new PublicClientApplication({ ...settings(given, CLI_APP), cache: { cachePlugin: fileCache() } } as never)
+}
+
+export function scopesOf({ origin }: Profile): string[] {
+  return [`${origin}/User.ReadWrite.All`]
+}
+
+/** A fetch for the admin API that signs in by itself: with the client credentials of the environment, or with what `caegis login` left. */
+export function adminFetch(given: Profile): typeof fetch {
+  trustLocalCa(process.env.CAEGIS_DATA ?? '.caegis')
+  const { CAEGIS_CLIENT_ID: clientId, CAEGIS_CLIENT_SECRET: clientSecret } = process.env
+  if (clientId !== undefined && clientSecret !== undefined) {
+    const base = settings(given, clientId)
+    const daemon = new ConfidentialClientApplication({ ...base, auth: { ...base.auth, clientSecret } } as never)
+    return withClaimsChallenge(fetch, {
+      origins: [given.origin],
+      token: async ({ claims }) => {
+        const result = await daemon.acquireTokenByClientCredential({ scopes: [`${given.origin}/.default`], ...(claims ? { claims } : {}) })
+        return result?.accessToken as string
+      },
+    })
+  }
+  const client = publicClient(given)
+  return withClaimsChallenge(fetch, {
+    origins: [given.origin],
+    async token({ claims }) {
+      const [account] = await client.getTokenCache().getAllAccounts()
+      if (!account) throw new CaegisError('not_signed_in', CLI_ERRORS.not_signed_in)
+      try {
+        const result = await client.acquireTokenSilent({ account, scopes: scopesOf(given), ...(claims ? { claims } : {}) })
+        return result.accessToken
+      } catch (error) {
+        if ((error as Error).name !== 'InteractionRequiredAuthError') throw error
+        throw new CaegisError('not_signed_in', `Your sign-in has ended. Run: caegis login --tenant ${given.tenant}`, { cause: error })
+      }
+    },
+  })
+}

@@ -1,0 +1,14 @@
+/** Ends the process cleanly on Ctrl-C or a service manager's signal; a second signal does not wait. */
+export function stopOnSignals(close: () => Promise<void>): void {
+  let stopping = false
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (stopping) process.exit(1)
+      stopping = true
+      close().then(
+        () => process.exit(0),
+        () => process.exit(1),
+      )
+    })
+  }
+}
