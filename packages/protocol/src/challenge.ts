@@ -67,7 +67,7 @@ export function formatRefusal(parameters: { authorizationUri?: string; error?: s
 
 /** Values come from configuration, yet a quote or a line break must not be able to forge a parameter. */
 function plain(value: string): string {
-  return value.replace(/[^\x21\x23-\x2b\x2d-\x3c\x3e-\x5b\x5d-\x7e]/g, (unit) => encodeURIComponent(unit))
+  return value.toWellFormed().replace(/[^\x21\x23-\x2b\x2d-\x3c\x3e-\x5b\x5d-\x7e]/gu, (unit) => encodeURIComponent(unit))
 }
 
 export interface Challenge {
@@ -162,14 +162,17 @@ export function readClaimsChallenge(header: string | null | undefined): ClaimsCh
     const text = decodeClaims(encoded)
     const asked = (JSON.parse(text) as { access_token: JsonObject }).access_token
     const authorizationUri = parameters.get('authorization_uri')
-    const nbf = isObject(asked.nbf) ? Number(asked.nbf.value) : Number.NaN
-    return {
-      claims: text,
-      ...(authorizationUri === undefined ? {} : { authorizationUri }),
-      ...(Number.isSafeInteger(nbf) && nbf >= 0 ? { nbf } : {}),
-    }
+    const nbf = secondsOf(asked.nbf)
+    return { claims: text, ...(authorizationUri === undefined ? {} : { authorizationUri }), ...(nbf === undefined ? {} : { nbf }) }
   }
   return undefined
+}
+
+/** The instant in a constraint's `value` or `values`: a string of digits in Microsoft's emissions, a number in old ones; anything else names no instant. */
+function secondsOf(member: unknown): number | undefined {
+  if (!isObject(member)) return undefined
+  const given: unknown = Array.isArray(member.values) ? member.values[0] : member.value
+  return (typeof given === 'string' || typeof given === 'number') && /^\d{1,12}$/.test(String(given)) ? Number(given) : undefined
 }
 
 function decodeClaims(encoded: string): string {
@@ -177,7 +180,9 @@ function decodeClaims(encoded: string): string {
   let text = encoded
   if (!encoded.trimStart().startsWith('{')) {
     try {
-      const bytes = Uint8Array.from(atob(encoded.replaceAll('-', '+').replaceAll('_', '/').replace(/=+$/, '')), (unit) => unit.charCodeAt(0))
+      let end = encoded.length
+      while (encoded[end - 1] === '=') end--
+      const bytes = Uint8Array.from(atob(encoded.slice(0, end).replaceAll('-', '+').replaceAll('_', '/')), (unit) => unit.charCodeAt(0))
       text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
     } catch {
       throw invalid('not base64')

@@ -128,8 +128,9 @@ export function cutoffOf(set: SecurityEvent, trust: Trust, horizon: number): Cut
   if (!trust.kinds.has(key.kind)) return { outcome: 'refused', reason: `may not name a ${key.kind}` }
   const t = eventTime(set)
   const named = set.payload.caegis_until
-  const until = isNumericDate(named) ? Math.min(Math.floor(named), t + horizon) : t + horizon
-  return { outcome: 'cutoff', cutoff: { ...key, t, depth, until } }
+  const until = isNumericDate(named) ? Math.min(Math.ceil(named), t + horizon) : t + horizon
+  // A token has no sign-in of its own to end.
+  return { outcome: 'cutoff', cutoff: { ...key, t, depth: key.kind === 'token' ? 'access' : depth, until } }
 }
 
 /** `event_timestamp` unless it is later than the SET says it was written; signed input only, never an arrival clock. */
@@ -138,7 +139,14 @@ function eventTime(set: SecurityEvent): number {
   return isNumericDate(stamp) && stamp <= set.iat + EVENT_AHEAD ? Math.floor(stamp) : set.iat
 }
 
-function depthOf({ type, payload }: SecurityEvent): CutoffDepth | 'none' | 'unknown' {
+/** Our own transmitter may say `caegis_depth` where one event type serves both depths: a device that is lost, or merely not compliant. */
+function depthOf(set: SecurityEvent): CutoffDepth | 'none' | 'unknown' {
+  const depth = depthOfType(set)
+  const named = set.payload.caegis_depth
+  return (depth === 'access' || depth === 'sign-in') && (named === 'access' || named === 'sign-in') ? named : depth
+}
+
+function depthOfType({ type, payload }: SecurityEvent): CutoffDepth | 'none' | 'unknown' {
   switch (type) {
     case EVENT.sessionRevoked:
     case EVENT.sessionsRevoked:
@@ -170,6 +178,8 @@ function depthOf({ type, payload }: SecurityEvent): CutoffDepth | 'none' | 'unkn
     case EVENT.recoveryInformationChanged:
     case EVENT.verification:
     case EVENT.streamUpdated:
+    case EVENT.locationRulesChanged:
+    case EVENT.keysChanged:
       return 'none'
     default:
       return 'unknown'
@@ -212,6 +222,9 @@ function ofComplex(subject: ComplexSubject, transmitter: string): IssuerKey | st
   if (session) return { ...session, kind: 'session' }
   if (typeof user === 'object') {
     if (user.kind !== 'user') return user
+    // Ids are looked up within one issuer: a pair across two names nothing that a token carries.
+    const partner = application ?? device
+    if (partner && partner.issuer !== issuer) return 'members of different issuers'
     if (application) return { issuer, kind: 'grant', id: pairId(user.id, application.id) }
     if (device) return { issuer, kind: 'user-device', id: pairId(user.id, device.id) }
     return user

@@ -30,6 +30,10 @@ export const EVENT = {
   sessionsRevoked: `${RISC}sessions-revoked`,
   verification: `${SSF}verification`,
   streamUpdated: `${SSF}stream-updated`,
+  /** Ours: guards fetch the location rules again. */
+  locationRulesChanged: 'urn:caegis:event:location-rules-changed',
+  /** Ours: guards fetch the signing keys again and forget what the removed ones vouched for. */
+  keysChanged: 'urn:caegis:event:keys-changed',
 } as const
 
 export type EventType = (typeof EVENT)[keyof typeof EVENT]

@@ -24,7 +24,7 @@ export interface SecurityEvent {
 /**
  * Reads the payload of a SET whose signature has been verified.
  * Refuses `sub` and `exp` (SSF 1.0 sections 4.1.2, 4.1.7: they are what makes a JWT an access or ID token), more than one event, a missing `iat`.
- * @throws CaegisError `invalid_set`
+ * @throws CaegisError `invalid_set`, or `invalid_subject` for its `sub_id`
  */
 export function parseSet(payload: unknown): SecurityEvent {
   if (!isObject(payload)) throw invalid('not an object')
@@ -40,6 +40,7 @@ export function parseSet(payload: unknown): SecurityEvent {
   const [first, ...more] = Object.entries(events)
   if (!first || more.length > 0) throw invalid('not exactly one event')
   const [type, body] = first
+  if (!isIdentifier(type)) throw invalid('event type')
   if (!isObject(body)) throw invalid('event payload')
   if (txn !== undefined && !isIdentifier(txn, 256)) throw invalid('txn')
   if (seq !== undefined && !(Number.isSafeInteger(seq) && (seq as number) > 0)) throw invalid('caegis_seq')

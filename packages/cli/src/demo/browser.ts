@@ -8,6 +8,8 @@ export interface Browser {
   signIn(url: string, redirectUri: string, person: { username: string; password: string }): Promise<URL>
   /** Opens a page and follows redirects; for pages that are no sign-in. */
   open(url: string, form?: Record<string, string>): Promise<{ url: URL; status: number; text: string }>
+  /** Posts a form and stops at the redirect that answers it. */
+  submit(url: string, form: Record<string, string>): Promise<string>
 }
 
 const MAX_STEPS = 15
@@ -60,6 +62,11 @@ export function createBrowser(fetch: typeof globalThis.fetch = globalThis.fetch)
       const second = await follow(first.url, { username, password }, redirectUri)
       if (!second.response) return second.url
       throw new Error(words(await second.response.text()))
+    },
+    async submit(url, form) {
+      const response = await send(new URL(url), form)
+      await response.body?.cancel()
+      return new URL(response.headers.get('location') ?? url, url).href
     },
     async open(url, form) {
       const { url: final, response } = await follow(new URL(url), form)

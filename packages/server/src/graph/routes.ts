@@ -42,6 +42,15 @@ export function registerGraph(app: FastifyInstance, { origin, store, log, admit 
       },
     })
 
+  // Clients name a content type without sending a body; an action takes none.
+  app.removeContentTypeParser('application/json')
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
+    try {
+      done(null, body === '' ? undefined : JSON.parse(body as string))
+    } catch {
+      done(badRequest('The body is not JSON.'))
+    }
+  })
   app.setErrorHandler((error: Error & { statusCode?: number }, request, reply) => {
     const id = String(request.headers['client-request-id'] ?? '') || undefined
     const known = toGraphError(error)

@@ -1,0 +1,129 @@
+import { type ClaimsChallenge, readClaimsChallenge } from '@caegis/protocol'
+import { createFlights } from './flight.ts'
+import { originOf, parseOrigin } from './origins.ts'
+import { createReplay, urlOf } from './replay.ts'
+
+export interface TokenQuestion {
+  /** The claims request of a challenge, decoded: the token must come from the issuer, past every cache. */
+  claims?: string
+  /** Fires when nobody waits for the answer any more. */
+  signal?: AbortSignal
+}
+
+export interface Log {
+  debug(message: string, fields?: Record<string, unknown>): void
+  info(message: string, fields?: Record<string, unknown>): void
+  warn(message: string, fields?: Record<string, unknown>): void
+  error(message: string, fields?: Record<string, unknown>): void
+}
+
+export interface ClaimsChallengeOptions {
+  /** The APIs that get tokens, such as `https://api.example`; plain http only on this machine. Every other origin is fetched without. */
+  origins: readonly string[]
+  /** Asked before each request, and once more with the claims of a challenge. What it throws comes out of the fetch. */
+  token(question: TokenQuestion): Promise<string> | string
+  /** URLs of the issuer: a challenge that points to another origin is not answered. Default: any issuer. */
+  issuer?: string | readonly string[]
+  /** Milliseconds. */
+  now?: () => number
+  wait?: (milliseconds: number, signal: AbortSignal) => Promise<void>
+  log?: Partial<Log>
+}
+
+/** The longest wait for the second that a challenge names; a larger gap is a clock fault, which waiting does not mend. */
+const LONGEST_WAIT = 2000
+const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
+
+/**
+ * A `fetch` that carries an access token to the named origins and answers their claims challenges: on a 401 with one it asks for a token that fulfils the
+ * claims, and sends the request once more. The second answer is returned as it is.
+ * @throws TypeError at construction, for a missing token function or an origin that must not get tokens
+ */
+export function withClaimsChallenge(fetch: typeof globalThis.fetch, options: ClaimsChallengeOptions): typeof globalThis.fetch {
+  const { token, now = Date.now, wait = pause, log = {} } = options
+  if (typeof fetch !== 'function') throw new TypeError('withClaimsChallenge needs a fetch function')
+  if (typeof token !== 'function') throw new TypeError('withClaimsChallenge needs a token function')
+  if (!Array.isArray(options.origins) || options.origins.length === 0) throw new TypeError('withClaimsChallenge needs a list of origins')
+  const origins = new Set(options.origins.map((origin) => parseOrigin(origin)))
+  const issuers = options.issuer === undefined ? undefined : new Set([options.issuer].flat().map((url) => new URL(url).origin))
+  const join = createFlights<string>()
+
+  return async function challengeFetch(input, init) {
+    const url = urlOf(input)
+    const origin = originOf(url)
+    if (origin === undefined || !origins.has(origin)) return fetch(input, init)
+    const replay = createReplay(input, url, init)
+    let response: Response
+    let challenge: ClaimsChallenge | undefined
+    try {
+      response = await replay.send(fetch, await token(question(undefined, replay.signal)))
+      challenge = readChallenge(response, origin, replay.method)
+    } catch (error) {
+      replay.release()
+      throw error
+    }
+    if (!challenge) {
+      replay.release()
+      return response
+    }
+    // Its body is not wanted: the connection can go on.
+    response.body?.cancel().catch(() => {})
+    const { claims, nbf } = challenge
+    log.info?.('claims challenge received', { origin, nbf })
+    let fresh: string
+    try {
+      fresh = await join(claims, replay.signal, async (signal) => {
+        // A token of that second or later is asked for, and an issuer stamps whole seconds (A6f).
+        const ahead = nbf === undefined ? 0 : Math.min(nbf * 1000 - now(), LONGEST_WAIT)
+        if (ahead > 0) {
+          log.debug?.('waiting for the second that the challenge names', { milliseconds: ahead })
+          await wait(ahead, signal)
+        }
+        return token(question(claims, signal))
+      })
+    } catch (error) {
+      replay.release()
+      throw error
+    }
+    return replay.sendAgain(fetch, fresh)
+  }
+
+  /** The challenge that this answer holds and that may be answered. */
+  function readChallenge(response: Response, origin: string, method: string): ClaimsChallenge | undefined {
+    if (response.status !== 401) return undefined
+    // Fetch took the token off when a redirect left the origin: whoever answered there never saw it.
+    if (response.url !== '' && new URL(response.url).origin !== origin) return undefined
+    // The request before a redirect may have had its effect already.
+    if (response.redirected && !SAFE_METHODS.has(method)) return undefined
+    let challenge: ClaimsChallenge | undefined
+    try {
+      challenge = readClaimsChallenge(response.headers.get('WWW-Authenticate'))
+    } catch {
+      log.warn?.('claims challenge is unreadable', { origin })
+      return undefined
+    }
+    if (challenge && issuers && !issuers.has(originOfText(challenge.authorizationUri))) {
+      log.warn?.('claims challenge points to another issuer', { origin })
+      return undefined
+    }
+    return challenge
+  }
+}
+
+function question(claims: string | undefined, signal: AbortSignal | undefined): TokenQuestion {
+  return { ...(claims === undefined ? {} : { claims }), ...(signal === undefined ? {} : { signal }) }
+}
+
+function originOfText(url: string | undefined): string {
+  return url !== undefined && URL.canParse(url) ? new URL(url).origin : ''
+}
+
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds)
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer)
+      reject(signal.reason)
+    })
+  })
+}

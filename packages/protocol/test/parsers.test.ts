@@ -1,0 +1,137 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { challengeObject, formatChallenge, formatRefusal, readClaimsChallenge } from '../src/index.ts'
+
+/**
+ * The parsers that are out there, each by its habits (wire/entra.md section 3.4): what one of them trips over is a client that is never told.
+ * Each returns the claims text, or nothing where it sees no challenge.
+ */
+const parsers: Record<string, (header: string) => string | undefined> = {
+  ours: (header) => readClaimsChallenge(header)?.claims,
+
+  'sample: split at commas, then at equals signs, atob'(header) {
+    const found: Record<string, string> = {}
+    for (const part of header.slice(header.indexOf(' ') + 1).split(',')) {
+      const [name = '', value = ''] = part.trim().split('=')
+      found[name] = value.replace(/^"|"$/g, '')
+    }
+    return found.claims === undefined ? undefined : atob(found.claims)
+  },
+
+  'sample: cut out between claims=" and ",'(header) {
+    const tail = header.split('claims="')[1]
+    return tail === undefined ? undefined : atob(tail.split('",')[0] as string)
+  },
+
+  'core-client: challenges at ", Bearer ", parameters at `", `, names at `="`'(header) {
+    for (const challenge of `, ${header.trim()}`.split(', Bearer ').filter(Boolean)) {
+      const parameters = new Map<string, string>()
+      for (const piece of `${challenge.trim()}, `.split('", ').filter(Boolean)) {
+        const [name = '', value = ''] = piece.trim().split('="')
+        parameters.set(name, value)
+      }
+      const claims = parameters.get('claims')
+      if (claims !== undefined) return Buffer.from(claims, 'base64').toString('utf8')
+    }
+    return undefined
+  },
+
+  'core-rest-pipeline: Bearer in this case, insufficient_claims, atob'(header) {
+    for (const [, scheme, rest = ''] of header.matchAll(/(\w+)\s+((?:\w+=(?:"[^"]*"|[^,]*),?\s*)+)/g)) {
+      const parameters = new Map([...rest.matchAll(/(\w+)="([^"]*)"/g)].map(([, name = '', value = '']) => [name, value]))
+      const claims = parameters.get('claims')
+      if (scheme !== 'Bearer' || parameters.get('error') !== 'insufficient_claims' || claims === undefined) continue
+      try {
+        return atob(claims)
+      } catch {
+        return undefined
+      }
+    }
+    return undefined
+  },
+
+  'Go azcore: padding trimmed, then the raw url-safe alphabet'(header) {
+    const quoted = quotedOf(header)
+    if (!header.startsWith('Bearer ') || quoted.get('error') !== 'insufficient_claims') return undefined
+    const text = (quoted.get('claims') ?? '').replace(/=+$/, '')
+    return /^[A-Za-z0-9_-]+$/.test(text) ? Buffer.from(text, 'base64url').toString('utf8') : undefined
+  },
+
+  '.NET Azure.Core: strict base64, a multiple of four long'(header) {
+    const quoted = quotedOf(header)
+    const text = quoted.get('claims') ?? ''
+    if (!header.startsWith('Bearer ') || quoted.get('error') !== 'insufficient_claims' || text.length % 4 !== 0) return undefined
+    return /^[A-Za-z0-9+/]+={0,2}$/.test(text) ? Buffer.from(text, 'base64').toString('utf8') : undefined
+  },
+
+  'Python azure-mgmt-core: one claims challenge only, pads by itself'(header) {
+    if ([...header.matchAll(/\bclaims="/g)].length !== 1) return undefined
+    const quoted = quotedOf(header)
+    if (quoted.get('error') !== 'insufficient_claims') return undefined
+    const text = quoted.get('claims') ?? ''
+    return atob(text + '='.repeat(-text.length & 3))
+  },
+
+  'Kiota: Bearer first, pieces at commas'(header) {
+    if (!header.startsWith('Bearer ')) return undefined
+    for (const piece of header.slice('Bearer '.length).split(',')) {
+      const match = /^\s*claims="([^"]+)"$/.exec(piece)
+      if (match) return atob(match[1] as string)
+    }
+    return undefined
+  },
+}
+
+function quotedOf(header: string): Map<string, string> {
+  return new Map([...header.matchAll(/(\w+)="([^"]*)"/g)].map(([, name = '', value = '']) => [name, value]))
+}
+
+const claims = fc.record(
+  { nbf: fc.nat(4_000_000_000), rpAddress: fc.oneof(fc.ipV4(), fc.ipV6()), acrs: fc.constantFrom('c1', 'c99', '?>~') },
+  { requiredKeys: [] },
+)
+const authorizationUri = fc.oneof(
+  fc.webUrl({ withQueryParameters: true }),
+  fc.constantFrom('https://id.example/a,b=c/authorize?x="y"', 'https://id.example/common/oauth2/v2.0/authorize'),
+)
+
+describe.each(Object.entries(parsers))('%s', (_, parse) => {
+  it('reads every challenge of ours', () => {
+    fc.assert(
+      fc.property(claims, authorizationUri, fc.option(fc.string({ minLength: 1 }), { nil: undefined }), (asked, uri, clientId) => {
+        const text = parse(formatChallenge({ authorizationUri: uri, ...(clientId === undefined ? {} : { clientId }), claims: asked }))
+        expect(JSON.parse(text ?? 'null')).toEqual(challengeObject(asked))
+      }),
+    )
+  })
+
+  it('sees none in a plain refusal', () => {
+    expect(parse(formatRefusal({ authorizationUri: 'https://id.example/authorize', error: 'invalid_token' }))).toBeUndefined()
+  })
+})
+
+describe('the form is needed: a usual one is refused by some of them', () => {
+  const usual = (base64: string) =>
+    `Bearer realm="", authorization_uri="https://id.example/authorize?a=b", error="insufficient_claims", claims="${base64}"`
+  const object = { access_token: { acrs: { value: '~~~?~' } } }
+
+  it.each([
+    ['claims last', 'sample: cut out between claims=" and ",', usual(btoa('{"access_token":{}} '))],
+    ['standard alphabet', 'Go azcore: padding trimmed, then the raw url-safe alphabet', usual(btoa(JSON.stringify(object)))],
+    ['no padding', '.NET Azure.Core: strict base64, a multiple of four long', usual(btoa(JSON.stringify(object)).replace(/=+$/, ''))],
+    [
+      'url-safe alphabet',
+      'core-rest-pipeline: Bearer in this case, insufficient_claims, atob',
+      usual(Buffer.from(JSON.stringify(object)).toString('base64url')),
+    ],
+  ])('%s: %s', (_, name, header) => {
+    let text: string | undefined
+    try {
+      text = parsers[name]?.(header)
+    } catch {
+      text = undefined
+    }
+    expect(text).toBeUndefined()
+    expect(readClaimsChallenge(header)).toBeDefined()
+  })
+})

@@ -1,0 +1,143 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer as createNetServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createGuard, type Guard, type GuardOptions } from '@caegis/guard'
+import { createServer, readSettings, type Server, type Settings, type SettingsInput } from '@caegis/server'
+import { createPerson, type Person, type PersonOptions } from '../packages/cli/src/demo/person.ts'
+import { trustLocalCa } from '../packages/cli/src/trust.ts'
+
+export const PASSWORD = 'correct horse battery'
+export const SECRET = 'a-secret-that-is-long-enough-for-a-test'
+export const SCOPE = 'api://files/Files.Read'
+
+/** The tenant of the tests: two people and an admin, an API, a client of each kind. */
+const TENANT = JSON.stringify({
+  tenant: { name: 'contoso', displayName: 'Contoso' },
+  users: [
+    { userPrincipalName: 'admin@contoso.test', displayName: 'Admin', password: PASSWORD, roles: ['admin'] },
+    { userPrincipalName: 'alice@contoso.test', displayName: 'Alice', password: PASSWORD },
+    { userPrincipalName: 'bob@contoso.test', displayName: 'Bob', password: PASSWORD },
+  ],
+  applications: [
+    { appId: 'files-api', identifierUris: ['api://files'], scopes: ['Files.Read'], cae: true, clientSecret: SECRET },
+    { appId: 'mail-api', identifierUris: ['api://mail'], scopes: ['Mail.Read'], cae: true, clientSecret: SECRET },
+    { appId: 'files-native', type: 'native', redirectUris: ['http://localhost'], permissions: [SCOPE] },
+    { appId: 'nightly', type: 'daemon', clientSecret: SECRET, permissions: ['graph/User.ReadWrite.All', 'api://files/.default'] },
+  ],
+})
+
+export interface LoopOptions {
+  /** Milliseconds; the server's clock. */
+  now?: () => number
+  settings?: Partial<Settings>
+  environment?: SettingsInput
+  /** A tenant file (YAML) instead of the usual one. */
+  tenant?: string
+  data?: string
+}
+
+export interface Loop {
+  server: Server
+  settings: Settings
+  data: string
+  origin: string
+  issuer: string
+  authority: string
+  /** Tenant id. */
+  tenant: string
+  /** A guard for `api://files` that follows the server; ready. */
+  guard(options?: Partial<GuardOptions>): Promise<Guard>
+  person(name: 'alice' | 'bob' | 'admin', options?: Partial<PersonOptions>): Person
+  /** A request to the admin API as the daemon `nightly`. */
+  graph(method: string, path: string, body?: unknown): Promise<Response>
+  /** A token by client credentials, straight from the token endpoint. */
+  daemonToken(clientId: string, scope: string): Promise<string>
+  /** A POST to the token endpoint. */
+  token(form: Record<string, string>): Promise<{ status: number; body: Record<string, unknown>; headers: Headers }>
+  close(): Promise<void>
+}
+
+/** Starts a real server over TLS on a free port with data of its own; everything that it made is closed with it. */
+export async function startLoop(options: LoopOptions = {}): Promise<Loop> {
+  const data = options.data ?? mkdtempSync(join(tmpdir(), 'caegis-test-'))
+  const port = await freePort()
+  const settings = { ...readSettings({ CAEGIS_DATA: data, CAEGIS_PORT: String(port), CAEGIS_LOG: 'silent', ...options.environment }), ...options.settings }
+  const server = await createServer({ settings, ...(options.now ? { now: options.now } : {}) })
+  const { tenant, issuer } = await server.apply(options.tenant ?? TENANT)
+  await server.listen()
+  trustLocalCa(data)
+  const { origin } = server
+  const authority = issuer.slice(0, -'/v2.0'.length)
+  const guards: Guard[] = []
+
+  const token: Loop['token'] = async (form) => {
+    const response = await fetch(`${authority}/oauth2/v2.0/token`, { method: 'POST', body: new URLSearchParams(form) })
+    return { status: response.status, body: (await response.json()) as Record<string, unknown>, headers: response.headers }
+  }
+  const daemonToken: Loop['daemonToken'] = async (clientId, scope) => {
+    const { status, body } = await token({ grant_type: 'client_credentials', client_id: clientId, client_secret: SECRET, scope })
+    if (status !== 200) throw new Error(`the token endpoint answered ${status} ${JSON.stringify(body)}`)
+    return String(body.access_token)
+  }
+
+  return {
+    ...{ server, settings, data, origin, issuer, authority, tenant, token, daemonToken },
+    async guard(more = {}) {
+      const guard = createGuard({ issuer, audience: 'api://files', clientId: 'files-api', clientSecret: SECRET, ...more })
+      guards.push(guard)
+      await guard.ready()
+      return guard
+    },
+    person: (name, more = {}) =>
+      createPerson({
+        ...{ authority, clientId: name === 'admin' ? 'caegis-cli' : 'files-native', scopes: [name === 'admin' ? `${origin}/User.ReadWrite.All` : SCOPE] },
+        ...{ username: `${name}@contoso.test`, password: PASSWORD },
+        ...more,
+      }),
+    async graph(method, path, body) {
+      return fetch(`${origin}/v1.0${path}`, {
+        method,
+        headers: {
+          authorization: `Bearer ${await daemonToken('nightly', `${origin}/.default`)}`,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      })
+    },
+    async close() {
+      for (const guard of guards) await guard.close()
+      await server.close()
+      if (options.data === undefined) rmSync(data, { recursive: true, force: true })
+    },
+  }
+}
+
+/** What a guard says of a bearer token. */
+export async function verdictOf(guard: Guard, token: string) {
+  return guard.check({ headers: { authorization: `Bearer ${token}` } })
+}
+
+/** Asks until the answer is right; fails with the last one after five seconds. */
+export async function eventually<T>(ask: () => T | Promise<T>, right: (answer: T) => boolean, what = 'it'): Promise<T> {
+  const end = Date.now() + 5000
+  for (;;) {
+    const answer = await ask()
+    if (right(answer)) return answer
+    if (Date.now() > end) throw new Error(`${what} did not come true: ${JSON.stringify(answer)}`)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
+
+/** The claims of a token, unverified. */
+export function claimsOf(token: string): Record<string, unknown> & { iat: number; exp: number } {
+  return JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString())
+}
+
+export async function freePort(): Promise<number> {
+  const probe = createNetServer()
+  await new Promise<void>((resolve) => probe.listen(0, 'localhost', resolve))
+  const { port } = probe.address() as { port: number }
+  await new Promise((resolve) => probe.close(resolve))
+  return port
+}
