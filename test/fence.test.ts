@@ -113,7 +113,7 @@ describe('the fence', () => {
 
   it('A3(d): a sign-in that proved its password before the revocation ends at the sign-in page', async () => {
     const alice = loop.person('alice')
-      const browser = createBrowser()
+    const browser = createBrowser()
     const { url } = await authorizeUrl(alice)
     // The password is proved; the redirect that would complete the sign-in is not followed yet.
     const page = await browser.open(url)
@@ -268,7 +268,12 @@ async function consumed(loop: Loop): Promise<number> {
 
 async function authorizeUrl(person: ReturnType<Loop['person']>): Promise<{ url: string; verifier: string }> {
   const { verifier, challenge } = await new CryptoProvider().generatePkceCodes()
-  const url = await person.msal.getAuthCodeUrl({ scopes: [SCOPE], redirectUri: 'http://localhost', codeChallenge: challenge, codeChallengeMethod: 'S256' })
+  const url = await person.msal.getAuthCodeUrl({
+    scopes: [SCOPE],
+    redirectUri: 'http://localhost',
+    codeChallenge: challenge,
+    codeChallengeMethod: 'S256',
+  })
   return { url, verifier }
 }
 
@@ -290,7 +295,12 @@ async function signInRaw(loop: Loop): Promise<{ accessToken: string; refreshToke
 }
 
 function refresh(loop: Loop, refreshToken: string) {
-  return loop.token({ grant_type: 'refresh_token', client_id: 'files-native', refresh_token: refreshToken, scope: `${SCOPE} openid profile offline_access` })
+  return loop.token({
+    grant_type: 'refresh_token',
+    client_id: 'files-native',
+    refresh_token: refreshToken,
+    scope: `${SCOPE} openid profile offline_access`,
+  })
 }
 
 async function approveDevice(device: { user_code: string; verification_uri: string }): Promise<void> {

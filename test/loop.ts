@@ -62,7 +62,10 @@ export interface Loop {
 export async function startLoop(options: LoopOptions = {}): Promise<Loop> {
   const data = options.data ?? mkdtempSync(join(tmpdir(), 'caegis-test-'))
   const port = await freePort()
-  const settings = { ...readSettings({ CAEGIS_DATA: data, CAEGIS_PORT: String(port), CAEGIS_LOG: 'silent', ...options.environment }), ...options.settings }
+  const settings = {
+    ...readSettings({ CAEGIS_DATA: data, CAEGIS_PORT: String(port), CAEGIS_LOG: 'silent', ...options.environment }),
+    ...options.settings,
+  }
   const server = await createServer({ settings, ...(options.now ? { now: options.now } : {}) })
   const { tenant, issuer } = await server.apply(options.tenant ?? TENANT)
   await server.listen()
@@ -91,7 +94,11 @@ export async function startLoop(options: LoopOptions = {}): Promise<Loop> {
     },
     person: (name, more = {}) =>
       createPerson({
-        ...{ authority, clientId: name === 'admin' ? 'caegis-cli' : 'files-native', scopes: [name === 'admin' ? `${origin}/User.ReadWrite.All` : SCOPE] },
+        ...{
+          authority,
+          clientId: name === 'admin' ? 'caegis-cli' : 'files-native',
+          scopes: [name === 'admin' ? `${origin}/User.ReadWrite.All` : SCOPE],
+        },
         ...{ username: `${name}@contoso.test`, password: PASSWORD },
         ...more,
       }),

@@ -9,6 +9,7 @@ import { applyTenantFile } from './directory/apply.ts'
 import { createDirectory } from './directory/directory.ts'
 import { parseTenantFile } from './directory/tenant-file.ts'
 import { registerGraph } from './graph/routes.ts'
+import { startHousekeeping } from './housekeeping.ts'
 import { createIssuer, type Issuer } from './issuer/issuer.ts'
 import { loadKeys } from './issuer/keys.ts'
 import { apiResources, graphResource, signalsResource } from './issuer/resources.ts'
@@ -59,6 +60,7 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
   if (settings.keySecret.from === 'file')
     log.warn('private keys are sealed with a secret that lies in the data folder; set CAEGIS_KEY_SECRET to keep it elsewhere')
   const store = await createStore({ file: join(settings.data, 'caegis.db'), now, log })
+  const housekeeping = startHousekeeping(store, log)
   const addresses = createAddresses(settings.trustedProxies)
   const addressOf = (request: FastifyRequest) => addresses.of(request.socket.remoteAddress, request.headers['x-forwarded-for'])
   const issuerOf = (name: string) => `${origin}/${name}/v2.0`
@@ -207,7 +209,6 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
   await app.register(async (scope) =>
     registerGraph(scope, {
       origin,
-      store,
       log,
       async admit(request, reply) {
         const found = await find(issuerName(request.headers.authorization, origin) ?? '-')
@@ -240,6 +241,7 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
       log.info('listening', { origin, host: settings.host, port: settings.port })
     },
     async close() {
+      housekeeping.close()
       await app.close()
       for (const opened of rooms.values()) await opened.then(({ guard }) => guard.close()).catch(() => {})
       await store.close()

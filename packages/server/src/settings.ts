@@ -4,7 +4,6 @@ import { join, resolve } from 'node:path'
 import { compileRanges } from '@caegis/policy'
 import { CaegisError } from '@caegis/protocol'
 import { LIFETIMES, type Lifetimes } from './access/lifetime.ts'
-import { SERVER_ERRORS } from './errors.ts'
 import type { LogLevel } from './log.ts'
 
 /** Everything that the server can be told; read once at the door and then frozen. */

@@ -16,7 +16,11 @@ export function addDemo(program: Command): void {
         const start = performance.now()
         const held = await runOnce((hop) => {
           const time = `${hop.milliseconds.toFixed(0).padStart(6)} ms`
-          process.stdout.write(options.json ? `${JSON.stringify(hop)}\n` : `${hop.held ? '✓' : '✗'} ${time}  ${hop.scenario.padEnd(9)} ${hop.hop}${hop.found ? ` (${hop.found})` : ''}\n`)
+          process.stdout.write(
+            options.json
+              ? `${JSON.stringify(hop)}\n`
+              : `${hop.held ? '✓' : '✗'} ${time}  ${hop.scenario.padEnd(9)} ${hop.hop}${hop.found ? ` (${hop.found})` : ''}\n`,
+          )
         })
         const seconds = ((performance.now() - start) / 1000).toFixed(1)
         if (options.json) process.stdout.write(`${JSON.stringify({ held, seconds: Number(seconds) })}\n`)
@@ -25,7 +29,11 @@ export function addDemo(program: Command): void {
         process.exit(held ? 0 : 1)
       }
       const port = Number(options.port)
-      const demo = await startDemo({ data: options.data, ports: { server: port, api: port + 1, page: port + 2 }, logLevel: process.env.CAEGIS_LOG ?? 'warn' })
+      const demo = await startDemo({
+        data: options.data,
+        ports: { server: port, api: port + 1, page: port + 2 },
+        logLevel: process.env.CAEGIS_LOG ?? 'warn',
+      })
       process.stdout.write(options.json ? `${JSON.stringify(demo.facts)}\n` : guide(demo.facts))
       stopOnSignals(() => demo.close())
     })

@@ -16,7 +16,10 @@ const FLAGS = [
 ] as const
 
 export function addServe(program: Command): void {
-  const command = program.command('serve').description('Run the server.').option('--import <file>', 'make a tenant what this file (YAML) says, at each start')
+  const command = program
+    .command('serve')
+    .description('Run the server.')
+    .option('--import <file>', 'make a tenant what this file (YAML) says, at each start')
   for (const [flag, name, text] of FLAGS) command.option(flag, `${text} [${name}]`)
   command.action(async (options: Record<string, string | undefined>) => {
     const { createServer, readSettings } = await import('@caegis/server')
@@ -28,7 +31,10 @@ export function addServe(program: Command): void {
     const server = await createServer({ settings: readSettings(input) })
     if (options.import !== undefined) await server.apply(readFileSync(options.import, 'utf8'))
     await server.listen()
-    if (server.caFile) process.stderr.write(`Certificates are signed by the local authority ${server.caFile}: trust it in your browser, or with NODE_EXTRA_CA_CERTS.\n`)
+    if (server.caFile)
+      process.stderr.write(
+        `Certificates are signed by the local authority ${server.caFile}: trust it in your browser, or with NODE_EXTRA_CA_CERTS.\n`,
+      )
     stopOnSignals(() => server.close())
   })
 }

@@ -3,9 +3,21 @@ import type { Command } from 'commander'
 import { adminFetch, CLI_ERRORS, readProfile } from '../session.ts'
 
 const COMMANDS = {
-  disable: { text: 'Disable a user: every token is refused from now on, and nobody signs in.', method: 'PATCH', path: '', body: { accountEnabled: false }, done: 'is disabled' },
+  disable: {
+    text: 'Disable a user: every token is refused from now on, and nobody signs in.',
+    method: 'PATCH',
+    path: '',
+    body: { accountEnabled: false },
+    done: 'is disabled',
+  },
   enable: { text: 'Enable a disabled user again.', method: 'PATCH', path: '', body: { accountEnabled: true }, done: 'is enabled' },
-  revoke: { text: "End all of a user's sessions; the user may sign in again.", method: 'POST', path: '/revokeSignInSessions', body: undefined, done: 'has no session left' },
+  revoke: {
+    text: "End all of a user's sessions; the user may sign in again.",
+    method: 'POST',
+    path: '/revokeSignInSessions',
+    body: undefined,
+    done: 'has no session left',
+  },
 } as const
 
 export function addUser(program: Command): void {

@@ -30,7 +30,9 @@ export async function startApi({ issuer, audience, clientId, clientSecret, tls, 
     response.setHeader('access-control-allow-origin', pageOrigin)
     response.setHeader('vary', 'origin')
     if (request.method === 'OPTIONS') {
-      response.writeHead(204, { 'access-control-allow-headers': 'authorization', 'access-control-allow-methods': 'GET', 'access-control-max-age': '600' }).end()
+      response
+        .writeHead(204, { 'access-control-allow-headers': 'authorization', 'access-control-allow-methods': 'GET', 'access-control-max-age': '600' })
+        .end()
       return
     }
     if (path === '/ping') return json(response, 200, { pong: true })

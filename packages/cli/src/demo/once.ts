@@ -55,7 +55,12 @@ type Step = <T>(scenario: string, hop: string, work: () => Promise<T>) => Promis
 async function walk(demo: Demo, step: Step): Promise<void> {
   const { facts } = demo
   const authority = `${facts.origin}/${DEMO.tenant}`
-  const alice = createPerson({ authority, clientId: DEMO.native, scopes: [DEMO.scope], ...(facts.users[0] as { username: string; password: string }) })
+  const alice = createPerson({
+    authority,
+    clientId: DEMO.native,
+    scopes: [DEMO.scope],
+    ...(facts.users[0] as { username: string; password: string }),
+  })
   const admin = createPerson({ authority, clientId: 'caegis-cli', scopes: [`${facts.origin}/User.ReadWrite.All`], ...facts.admin })
 
   await step('sign in', 'the admin signs in (MSAL)', () => admin.signIn())
@@ -64,7 +69,10 @@ async function walk(demo: Demo, step: Step): Promise<void> {
   const allowed = (scenario: string, hop = 'alice calls the API: 200') => step(scenario, hop, async () => expectStatus(await call(token), 200))
   const refused = (scenario: string) =>
     step(scenario, 'alice calls the API: 401 with a claims challenge', async () => {
-      const response = await until(() => call(token), (answer) => answer.status === 401)
+      const response = await until(
+        () => call(token),
+        (answer) => answer.status === 401,
+      )
       const challenge = readClaimsChallenge(response.headers.get('www-authenticate'))
       if (!challenge) throw new Error('no claims challenge')
       return challenge.claims

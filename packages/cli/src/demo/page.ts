@@ -42,7 +42,9 @@ export async function startPage(port: number): Promise<{ origin: string; configu
         })
         .end(content)
     } catch {
-      response.writeHead(404, { 'content-type': 'text/plain' }).end('Not found. The sample page is built by "npm ci"; "npm run build -w @caegis/example-spa" builds it again.')
+      response
+        .writeHead(404, { 'content-type': 'text/plain' })
+        .end('Not found. The sample page is built by "npm ci"; "npm run build -w @caegis/example-spa" builds it again.')
     }
   })
   await new Promise<void>((resolve, reject) => {

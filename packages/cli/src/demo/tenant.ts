@@ -23,7 +23,13 @@ export function demoSecrets(data: string): DemoSecrets {
   const file = join(data, 'demo.json')
   if (!existsSync(file)) {
     const password = () => randomBytes(12).toString('base64url')
-    const made: DemoSecrets = { admin: password(), alice: password(), bob: password(), filesApi: randomBytes(32).toString('base64url'), nightly: randomBytes(32).toString('base64url') }
+    const made: DemoSecrets = {
+      admin: password(),
+      alice: password(),
+      bob: password(),
+      filesApi: randomBytes(32).toString('base64url'),
+      nightly: randomBytes(32).toString('base64url'),
+    }
     writeFileSync(file, `${JSON.stringify(made, null, 2)}\n`, { mode: 0o600, flag: 'wx' })
   }
   return secrets.parse(JSON.parse(readFileSync(file, 'utf8')))

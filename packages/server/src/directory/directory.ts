@@ -6,6 +6,8 @@ import type { UserRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import { hashPassword } from './password.ts'
 
+export type { Actor, Committed }
+
 /** A user as the admin API and the pages see one. */
 export interface User {
   id: string
@@ -32,6 +34,14 @@ export interface UserUpdate {
   displayName?: string
   password?: string
   roles?: string[]
+}
+
+/** A page of the user list, in the order of ids. */
+export interface UserPage {
+  filter?: { property: 'id' | 'userPrincipalName' | 'displayName'; operator: 'eq' | 'startswith'; value: string }
+  limit: number
+  /** The id that the page begins after. */
+  after?: string
 }
 
 /**
@@ -78,6 +88,22 @@ export function createDirectory(store: Store, tenant: string, issuer: string) {
     async user(idOrName: string): Promise<User | undefined> {
       const row = await find(store.db, idOrName)
       return row && toUser(row)
+    },
+
+    async list({ filter, limit, after }: UserPage): Promise<User[]> {
+      let select = store.db.selectFrom('users').selectAll().where('tenant', '=', tenant).where('deleted_at', 'is', null)
+      if (filter) {
+        const column = ({ userPrincipalName: 'upn_key', displayName: 'display_name', id: 'id' } as const)[filter.property]
+        const value = column === 'upn_key' ? filter.value.toLowerCase() : filter.value
+        select =
+          filter.operator === 'eq'
+            ? select.where(column, '=', value)
+            : // A range, not LIKE: what is asked for is taken literally, and the index serves it.
+              select.where(column, '>=', value).where(column, '<', `${value}\u{10ffff}`)
+      }
+      if (after !== undefined) select = select.where('id', '>', after)
+      const rows = await select.orderBy('id').limit(limit).execute()
+      return rows.map(toUser)
     },
 
     createUser: (actor: Actor, given: NewUser): Promise<Committed<string>> =>
@@ -194,7 +220,7 @@ export type Directory = ReturnType<typeof createDirectory>
 
 const hashIfGiven = async (password: string | undefined) => (password === undefined ? null : hashPassword(password))
 
-export function toUser(row: UserRow): User {
+function toUser(row: UserRow): User {
   return {
     id: row.id,
     userPrincipalName: row.upn,

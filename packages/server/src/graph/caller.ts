@@ -1,11 +1,10 @@
+import type { Actor, Directory } from '../directory/directory.ts'
 import { includesPermission, type Permission } from '../directory/permissions.ts'
-import type { Tenant } from '../issuer/tenant.ts'
-import type { Actor } from '../store/change.ts'
 import { denied } from './errors.ts'
 
 /** Who calls the admin API: what its token says, after the server's own guard has let it through. */
 export interface Caller {
-  tenant: Tenant
+  tenant: { id: string; directory: Directory }
   claims: Record<string, unknown>
 }
 

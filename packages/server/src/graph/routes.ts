@@ -1,18 +1,15 @@
 import { CaegisError } from '@caegis/protocol'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { toUser, type User } from '../directory/directory.ts'
+import type { Committed, User } from '../directory/directory.ts'
 import { includesPermission } from '../directory/permissions.ts'
 import type { Log } from '../log.ts'
-import type { Committed } from '../store/change.ts'
-import type { Store } from '../store/store.ts'
 import { authorize, type Caller } from './caller.ts'
 import { badRequest, denied, errorBody, GraphError, notFound } from './errors.ts'
-import { parseQuery, type UserProperty, type UserQuery } from './query.ts'
+import { parseQuery, type UserProperty } from './query.ts'
 
 export interface GraphOptions {
   origin: string
-  store: Store
   log: Log
   /** Lets a request through the server's own guard, or answers it and returns `undefined`. */
   admit(request: FastifyRequest, reply: FastifyReply): Promise<Caller | undefined>
@@ -27,7 +24,7 @@ const userPatch = z
   .refine((patch) => Object.keys(patch).length > 0, 'an empty change')
 
 /** The admin API in Microsoft Graph's shapes: users, as far as the loop needs them. The tenant is the one of the token. */
-export function registerGraph(app: FastifyInstance, { origin, store, log, admit }: GraphOptions): void {
+export function registerGraph(app: FastifyInstance, { origin, log, admit }: GraphOptions): void {
   const route = (
     method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
     url: string,
@@ -68,7 +65,12 @@ export function registerGraph(app: FastifyInstance, { origin, store, log, admit 
   route('GET', '/users', async (caller, request) => {
     const query = parseQuery(searchOf(request), ['$filter', '$select', '$top', '$skiptoken'])
     await authorize(caller, 'User.Read.All')
-    const users = await list(caller.tenant.id, query)
+    const { filter, after } = query
+    const users = await caller.tenant.directory.list({
+      limit: query.top + 1,
+      ...(filter ? { filter } : {}),
+      ...(after === undefined ? {} : { after }),
+    })
     const more = users.length > query.top
     const page = users.slice(0, query.top)
     return {
@@ -125,25 +127,6 @@ export function registerGraph(app: FastifyInstance, { origin, store, log, admit 
       throw new GraphError(400, 'BadRequest', 'This resource or method is not part of the admin API.')
     },
   })
-
-  async function list(tenant: string, { filter, top, after }: UserQuery): Promise<User[]> {
-    let select = store.db.selectFrom('users').selectAll().where('tenant', '=', tenant).where('deleted_at', 'is', null)
-    if (filter) {
-      const column = ({ userPrincipalName: 'upn_key', displayName: 'display_name', id: 'id' } as const)[filter.property]
-      const value = column === 'upn_key' ? filter.value.toLowerCase() : filter.value
-      select =
-        filter.operator === 'eq'
-          ? select.where(column, '=', value)
-          : // A range, not LIKE: what is asked for is taken literally, and the index serves it.
-            select.where(column, '>=', value).where(column, '<', `${value}\u{10ffff}`)
-    }
-    if (after !== undefined) select = select.where('id', '>', after)
-    const rows = await select
-      .orderBy('id')
-      .limit(top + 1)
-      .execute()
-    return rows.map(toUser)
-  }
 
   function nextLink(request: FastifyRequest, after: string): string {
     const search = searchOf(request)

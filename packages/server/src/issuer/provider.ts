@@ -107,7 +107,7 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
           return (await target(ctx, client.clientId))?.resource.uri as never
         },
         useGrantedResource: () => true,
-        async getResourceServerInfo(ctx, uri, client) {
+        async getResourceServerInfo(_ctx, uri, client) {
           const resource = (await tenant.resources()).find((one) => one.uri === uri)
           const app = resource && (await tenant.application(client.clientId))
           if (!resource || !app) throw new errors.InvalidTarget()
@@ -138,7 +138,7 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
         },
       },
     },
-    async findAccount(ctx, sub, token) {
+    async findAccount(_ctx, sub, token) {
       const attempt = currentAttempt()
       const user = await readUser(store, tenant, sub)
       if (token) {

@@ -1,5 +1,6 @@
 import type { Cutoff, CutoffDepth, CutoffKind } from '@caegis/protocol'
 import type { EventRow, StreamProgress, StreamRecord, TransmitterStore } from '@caegis/ssf/transmitter'
+import { EXPIRY_LEEWAY } from '../store/change.ts'
 import type { EventRecord } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 
@@ -103,7 +104,11 @@ export function createStreamStore(store: Store, tenant: string, issuer: string):
 export async function* liveCutoffs(store: Store, tenant: string, issuer: string): AsyncGenerator<Cutoff[]> {
   let after: { kind: string; id: string } | undefined
   for (;;) {
-    let query = store.db.selectFrom('cutoffs').selectAll().where('tenant', '=', tenant)
+    let query = store.db
+      .selectFrom('cutoffs')
+      .selectAll()
+      .where('tenant', '=', tenant)
+      .where('until', '>', Math.floor(store.clock()) - EXPIRY_LEEWAY)
     const last = after
     if (last) query = query.where((eb) => eb.or([eb('kind', '>', last.kind), eb.and([eb('kind', '=', last.kind), eb('id', '>', last.id)])]))
     const rows = await query.orderBy('kind').orderBy('id').limit(BATCH).execute()

@@ -88,9 +88,6 @@ export function createArtifacts(tenant: string, secrets: Secrets) {
         .where('grant_id', '=', secrets.digest(`grant:${tenant}`, grantId))
         .execute()
     },
-    async removeExpired(db: Db, now: number): Promise<void> {
-      await db.deleteFrom('artifacts').where('tenant', '=', tenant).where('expires_at', '<=', now).execute()
-    },
   }
 }
 

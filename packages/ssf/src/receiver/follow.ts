@@ -1,0 +1,342 @@
+import { CaegisError, type Head } from '@caegis/protocol'
+import type { Position } from '../wire.ts'
+import { arrange, isControl, parsePollAnswer, statusChange, verifyAll } from './delivery.ts'
+import { failure } from './errors.ts'
+import { type FollowOptions, settleFollow } from './follow-options.ts'
+import { SNAPSHOT_TOO_OLD } from './read-snapshot.ts'
+import { createSessions, type Session } from './session.ts'
+
+export interface FollowStatus {
+  state: 'starting' | 'following' | 'out of sync' | 'closed'
+  /** Why it is out of sync. */
+  reason?: string
+  /** Our stream's id. */
+  stream?: string
+  /** Up to where everything has been handed over; guard streams only. */
+  position?: Position
+  /** The newest head that was heard of. */
+  head?: Head
+  /** Milliseconds: when the last poll was answered. */
+  heardAt?: number
+  /** SETs handed over; refused (unverifiable); passed over (about streams that are not ours, or already known). */
+  counts: { applied: number; refused: number; ignored: number }
+  /** Code of the last failure, until a poll succeeds. */
+  error?: string
+}
+
+export interface Follower {
+  status(): FollowStatus
+  /** Ends the stream, at the transmitter too as far as it can be reached. */
+  close(): Promise<void>
+}
+
+/** Seconds that a transmitter without our extension may hold a poll; it does not say. */
+const UNKNOWN_HOLD = 60
+/** Milliseconds: an empty long poll that ends sooner was not held. */
+const NOT_HELD = 20
+const REMEMBERED = 10_000
+const BATCHES_AT_ONCE = 16
+const MAX_ACKS = 10_000
+
+/**
+ * Follows one transmitter over a poll stream of its own: subscribe, then snapshot, then apply what follows.
+ *
+ *     subscribe ──> hydrate ──> poll ──> apply ──> synced ─┐
+ *        ^  404        ^   gap,   ^                        │
+ *        └─────────────┴── epoch ─┴────────────────────────┘
+ *
+ * A failing poll changes nothing: the state only ages. Whatever shows that something may be missing is reported as out of sync at once, and ends with a new
+ * snapshot (a new stream first, where the old one is gone). `setErrs` is never sent: it would make the transmitter forget a SET that we could not read.
+ */
+export function follow(options: FollowOptions): Follower {
+  const settings = settleFollow(options)
+  const { on, now, log, timing, waitSeconds, stream: wanted } = settings
+  const closing = new AbortController()
+  const subscribe = createSessions(settings, closing.signal)
+
+  let session: Session | undefined
+  let position: Position | undefined
+  /** The oldest snapshot that may be believed. */
+  let notBefore: Position | undefined
+  /** The next poll is answered at once: after anything unusual, freshness matters more than quiet. */
+  let quick = true
+  let reason: string | undefined
+  let head: Head | undefined
+  let heardAt: number | undefined
+  let error: string | undefined
+  let synced = false
+  const counts = { applied: 0, refused: 0, ignored: 0 }
+  const acks = new Set<string>()
+  const seen = new Set<string>()
+  const running = run()
+  let closed: Promise<void> | undefined
+
+  return {
+    status() {
+      const state = closing.signal.aborted
+        ? 'closed'
+        : reason !== undefined
+          ? 'out of sync'
+          : synced || (!wanted.guard && session)
+            ? 'following'
+            : 'starting'
+      return {
+        state,
+        counts: { ...counts },
+        ...(reason !== undefined && { reason }),
+        ...(session && { stream: session.id }),
+        ...(position && { position: { ...position } }),
+        ...(head && { head: { ...head } }),
+        ...(heardAt !== undefined && { heardAt }),
+        ...(error !== undefined && { error }),
+      }
+    },
+    close() {
+      closed ??= (async () => {
+        closing.abort()
+        await running
+        await session?.remove(timing.close).catch(() => log.info('the stream could not be deleted; the transmitter will let it expire'))
+      })()
+      return closed
+    },
+  }
+
+  async function run(): Promise<void> {
+    for (let failures = 0; !closing.signal.aborted; ) {
+      try {
+        if (!session) start(await subscribe())
+        else if (wanted.guard && !position) await hydrate(session)
+        else {
+          await turn(session)
+          failures = 0
+          error = undefined
+        }
+      } catch (cause) {
+        if (closing.signal.aborted) return
+        recover(cause)
+        const [first, longest] = timing.backoff
+        await sleep(Math.min(longest, first * 2 ** failures++) * (0.5 + Math.random() / 2))
+      }
+    }
+  }
+
+  function start(made: Session): void {
+    session = made
+    notBefore = made.start
+    position = undefined
+    quick = true
+    acks.clear()
+    log.info('stream created', { stream: made.id })
+  }
+
+  function abandon(): void {
+    void session?.remove(timing.close).catch(() => {})
+    session = undefined
+    position = undefined
+  }
+
+  async function hydrate({ snapshot }: Session): Promise<void> {
+    const { head: at, batches } = await snapshot(notBefore as Position)
+    let count = 0
+    for (const [i, batch] of batches.entries()) {
+      // A large snapshot must not hold up the requests of the API that this runs in.
+      if (i % BATCHES_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve))
+      if (closing.signal.aborted) return
+      apply('the snapshot', () => on.snapshot(batch))
+      count += batch.length
+    }
+    position = { epoch: at.epoch, seq: at.seq }
+    quick = true
+    log.info('snapshot loaded', { cutoffs: count, seq: at.seq })
+  }
+
+  async function turn(own: Session): Promise<void> {
+    const sent = [...acks].slice(0, MAX_ACKS)
+    const short = quick
+    const began = performance.now()
+    const hold = short ? 0 : own.extended ? waitSeconds : UNKNOWN_HOLD
+    const body = await own.poll(
+      {
+        maxEvents: settings.maxEvents,
+        returnImmediately: short,
+        ...(sent.length > 0 && { ack: sent }),
+        ...(own.extended && { caegis_wait: waitSeconds }),
+        ...(position && { caegis_applied: position }),
+      },
+      hold * 1000 + timing.grace,
+    )
+    for (const jti of sent) acks.delete(jti)
+    quick = false
+    const answer = parsePollAnswer(body)
+    heardAt = now()
+    head = answer.head
+    const fresh = position ? await receiveAsGuard(own, position, answer) : await receive(own, answer)
+    if (head && head.status !== 'enabled') {
+      quick = true
+      await sleep(timing.paused)
+    } else if (!short && fresh === 0 && performance.now() - began < NOT_HELD) await sleep(timing.idle)
+  }
+
+  /** Everything of the log, without a hole, or out of sync. Returns how much was new. */
+  async function receiveAsGuard(own: Session, at: Position, answer: ReturnType<typeof parsePollAnswer>): Promise<number> {
+    const heard = answer.head
+    if (!heard) throw failure('answer_malformed', 'no head')
+    if (heard.epoch !== at.epoch) {
+      notBefore = { epoch: heard.epoch, seq: heard.seq }
+      throw failure('out_of_sync', 'the log has a new epoch')
+    }
+    if (heard.seq < at.seq) {
+      notBefore = { epoch: heard.epoch, seq: heard.seq }
+      throw failure('out_of_sync', 'the log went backwards')
+    }
+    const { events, refused } = await verifyAll(answer.sets, own.verify)
+    if (closing.signal.aborted) return 0
+    const { due, known, control, problem } = arrange(events, at.seq)
+    for (const event of known) acknowledge(event.jti)
+    for (const event of due) {
+      apply(event.type, () => on.event(event))
+      at.seq = event.seq as number
+      acknowledge(event.jti)
+      counts.applied++
+    }
+    counts.ignored += known.length
+    counts.refused += refused.length
+    let stopped = readControl(own, control)
+    if (refused.length > 0) throw failure('out_of_sync', `a SET cannot be verified (${refused[0]})`)
+    if (problem) throw failure('out_of_sync', problem)
+    if (heard.status !== 'enabled') {
+      outOfSync(`stream ${heard.status}`)
+      stopped = true
+    }
+    if (!stopped && at.seq >= heard.seq) {
+      reason = undefined
+      synced = true
+      notify(() => on.synced(heard))
+    }
+    return due.length + control.length
+  }
+
+  /** A stream of selected events: nothing proves that it is complete, so it is never called synced. Returns how much was new. */
+  async function receive(own: Session, { sets, head: heard }: ReturnType<typeof parsePollAnswer>): Promise<number> {
+    const { events, refused } = await verifyAll(sets, own.verify)
+    if (closing.signal.aborted) return 0
+    const fresh = events.filter((event) => !seen.has(event.jti))
+    counts.ignored += events.length - fresh.length
+    for (const event of events) if (seen.has(event.jti)) acknowledge(event.jti)
+    const control = fresh.filter(isControl)
+    let failed: unknown
+    for (const event of fresh) {
+      if (isControl(event)) continue
+      try {
+        apply(event.type, () => on.event(event))
+      } catch (cause) {
+        // It comes again; those behind it need not wait for it.
+        failed ??= cause
+        continue
+      }
+      remember(event.jti)
+      acknowledge(event.jti)
+      counts.applied++
+    }
+    readControl(own, control)
+    counts.refused += refused.length
+    if (refused.length > 0) throw failure('out_of_sync', `a SET cannot be verified (${refused[0]})`)
+    if (failed) throw failed
+    if (heard && heard.status !== 'enabled') outOfSync(`stream ${heard.status}`)
+    else reason = undefined
+    return fresh.length
+  }
+
+  /** Whether one of the events says that our stream stops. */
+  function readControl(own: Session, events: Parameters<typeof statusChange>[0][]): boolean {
+    let stopped = false
+    for (const event of events) {
+      acknowledge(event.jti)
+      const status = statusChange(event, own.id)
+      if (status === undefined || status === 'enabled') {
+        counts.ignored++
+        continue
+      }
+      stopped = true
+      quick = true
+      outOfSync(`stream ${status}`)
+    }
+    return stopped
+  }
+
+  function acknowledge(jti: string): void {
+    acks.add(jti)
+  }
+
+  function remember(jti: string): void {
+    seen.add(jti)
+    if (seen.size > REMEMBERED) seen.delete(seen.values().next().value as string)
+  }
+
+  function apply(what: string, work: () => void): void {
+    try {
+      work()
+    } catch (cause) {
+      throw failure('out_of_sync', `cannot apply ${what}`, cause)
+    }
+  }
+
+  /** Decides what a failure means for what is known; the loop then goes on with what is missing. */
+  function recover(cause: unknown): void {
+    const { code, detail } = cause instanceof CaegisError ? cause : { code: 'internal', detail: undefined }
+    error = code
+    quick = true
+    log.warn('following failed', { code, ...(typeof detail === 'string' && { detail }) })
+    switch (code) {
+      case 'stream_gone':
+        session = undefined
+        position = undefined
+        outOfSync('unknown stream')
+        return
+      case 'out_of_sync':
+        // Without a snapshot there is nothing to resync from: what was not acknowledged comes again.
+        position = undefined
+        outOfSync(String(detail))
+        return
+      case 'snapshot_refused':
+        outOfSync(`snapshot refused (${String(detail)})`)
+        // The log may have been replaced since the stream was made; a stream of today knows.
+        if (detail === SNAPSHOT_TOO_OLD) abandon()
+        return
+      case 'stream_refused':
+        outOfSync(`stream refused (${String(detail)})`)
+        return
+      default:
+        // The transmitter cannot be reached or understood: what is known stays true and only ages.
+        if (code === 'internal') log.error('unexpected failure', { message: cause instanceof Error ? cause.message : String(cause) })
+    }
+  }
+
+  function outOfSync(why: string): void {
+    if (reason === why) return
+    reason = why
+    synced = false
+    notify(() => on.outOfSync(why))
+  }
+
+  function notify(work: () => void): void {
+    try {
+      work()
+    } catch (cause) {
+      log.error('a handler failed', { message: cause instanceof Error ? cause.message : String(cause) })
+    }
+  }
+
+  function sleep(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer)
+        closing.signal.removeEventListener('abort', done)
+        resolve()
+      }
+      const timer = setTimeout(done, milliseconds)
+      closing.signal.addEventListener('abort', done, { once: true })
+      if (closing.signal.aborted) done()
+    })
+  }
+}

@@ -1,0 +1,167 @@
+import { createHash } from 'node:crypto'
+import {
+  CaegisError,
+  CUTOFF_KINDS,
+  type Cutoff,
+  type CutoffKind,
+  type Head,
+  isIdentifier,
+  isNumericDate,
+  isObject,
+  parseHead,
+} from '@caegis/protocol'
+import { type Position, SEAL_TYPE } from '../wire.ts'
+import { failure } from './errors.ts'
+import type { JwsVerifier } from './verify-jws.ts'
+import { namesAudience } from './verify-set.ts'
+
+export interface SnapshotExpectation {
+  issuer: string
+  audience: readonly string[]
+  streamId: string
+  /** The oldest position that may be believed: an older one would leave out what the stream does not send again. */
+  notBefore: Position
+  /** Milliseconds. */
+  now: number
+}
+
+export interface Snapshot {
+  head: Head
+  batches: Cutoff[][]
+}
+
+/** The detail of `snapshot_refused` when the snapshot is genuine but too old. */
+export const SNAPSHOT_TOO_OLD = 'older than the stream'
+
+const MAX_LINE = 1_048_576
+const MAX_LINE_CUTOFFS = 1000
+/** All lines together: some ten million cutoffs. */
+const MAX_BYTES = 2 ** 31
+const MAX_AHEAD = 60
+const LINE_FEED = 0x0a
+
+/**
+ * Reads a snapshot (line by line, each bounded) and believes it only when its seal is verified: whole, unaltered, from the transmitter, for this stream and
+ * audience, and not older than the stream. Nothing is handed out before.
+ * @throws CaegisError `snapshot_refused`, or what fetching the keys throws
+ */
+export async function readSnapshot(
+  body: AsyncIterable<Uint8Array>,
+  verifier: JwsVerifier,
+  expected: SnapshotExpectation,
+  signal?: AbortSignal,
+): Promise<Snapshot> {
+  const hash = createHash('sha256')
+  let head: Head | undefined
+  const batches: Cutoff[][] = []
+  let seal: unknown
+  for await (const bytes of linesOf(body)) {
+    if (seal !== undefined) throw refused('something follows the seal')
+    const line = parseLine(bytes)
+    if ('seal' in line) {
+      seal = line.seal
+      continue
+    }
+    hash.update(bytes)
+    if (!head) head = readHead(line.head)
+    else batches.push(readCutoffs(line.cutoffs, expected.issuer))
+  }
+  if (!head || seal === undefined) throw refused('truncated')
+  await checkSeal(seal, head, hash.digest('base64url'), verifier, expected, signal)
+  const { epoch, seq } = expected.notBefore
+  if (head.epoch !== epoch || head.seq < seq) throw refused(SNAPSHOT_TOO_OLD)
+  return { head, batches }
+}
+
+async function checkSeal(
+  seal: unknown,
+  head: Head,
+  digest: string,
+  verifier: JwsVerifier,
+  expected: SnapshotExpectation,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  let claims: unknown
+  try {
+    claims = await verifier.verify(seal, SEAL_TYPE, signal)
+  } catch (error) {
+    if (error instanceof CaegisError && error.code === 'set_refused') throw refused(`seal: ${String(error.detail)}`)
+    throw error
+  }
+  if (!isObject(claims)) throw refused('seal')
+  if (claims.iss !== expected.issuer) throw refused('seal: iss')
+  if (!namesAudience(claims.aud, expected.audience)) throw refused('seal: aud')
+  if (claims.stream_id !== expected.streamId) throw refused('seal: stream')
+  if (claims.epoch !== head.epoch || claims.seq !== head.seq) throw refused('seal: position')
+  if (claims.sha256 !== digest) throw refused('seal: digest')
+  if (!isNumericDate(claims.iat) || claims.iat > expected.now / 1000 + MAX_AHEAD) throw refused('seal: iat')
+}
+
+/** Lines with their line feed, as the digest covers them. */
+async function* linesOf(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+  let rest: Uint8Array[] = []
+  let length = 0
+  let total = 0
+  for await (const chunk of body) {
+    total += chunk.byteLength
+    if (total > MAX_BYTES) throw refused('too large')
+    let from = 0
+    for (let at = chunk.indexOf(LINE_FEED); at >= 0; at = chunk.indexOf(LINE_FEED, from)) {
+      const end = chunk.subarray(from, at + 1)
+      if (length + end.byteLength > MAX_LINE) throw refused('a line is too long')
+      yield rest.length === 0 ? end : Buffer.concat([...rest, end])
+      rest = []
+      length = 0
+      from = at + 1
+    }
+    if (from < chunk.byteLength) {
+      rest.push(chunk.subarray(from))
+      length += chunk.byteLength - from
+      if (length > MAX_LINE) throw refused('a line is too long')
+    }
+  }
+  if (rest.length > 0) throw refused('truncated')
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: true })
+
+function parseLine(bytes: Uint8Array): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(decoder.decode(bytes))
+    if (isObject(value)) return value
+  } catch {
+    // Refused below.
+  }
+  throw refused('a line is not a JSON object')
+}
+
+function readHead(value: unknown): Head {
+  try {
+    return parseHead(value)
+  } catch {
+    throw refused('head')
+  }
+}
+
+function readCutoffs(value: unknown, issuer: string): Cutoff[] {
+  if (!Array.isArray(value) || value.length > MAX_LINE_CUTOFFS) throw refused('cutoffs')
+  return value.map((row): Cutoff => {
+    if (!Array.isArray(row) || row.length !== 5) throw refused('a cutoff')
+    const [kind, id, t, depth, until] = row as unknown[]
+    if (!CUTOFF_KINDS.includes(kind as CutoffKind) || !isId(kind as CutoffKind, id)) throw refused('a cutoff')
+    if (!Number.isSafeInteger(t) || (t as number) < 0 || !isNumericDate(until)) throw refused('a cutoff')
+    if (depth !== 'access' && depth !== 'sign-in') throw refused('a cutoff')
+    return { issuer, kind: kind as CutoffKind, id, t: t as number, depth, until }
+  })
+}
+
+function isId(kind: CutoffKind, id: unknown): id is string {
+  if (kind !== 'grant' && kind !== 'user-device') return isIdentifier(id)
+  if (typeof id !== 'string') return false
+  const pair = id.split('\n')
+  return pair.length === 2 && pair.every((one) => isIdentifier(one))
+}
+
+function refused(why: string): CaegisError {
+  return failure('snapshot_refused', why)
+}

@@ -1,0 +1,90 @@
+import { isIdentifier, isObject, type SecurityEvent } from '@caegis/protocol'
+import { POLL_METHOD, type Position } from '../wire.ts'
+import { discover, type TransmitterMetadata } from './discover.ts'
+import { failure } from './errors.ts'
+import type { FollowSettings } from './follow-options.ts'
+import { readSnapshot, type Snapshot } from './read-snapshot.ts'
+import { createStreamApi, type StreamConfiguration } from './stream-api.ts'
+import { createJwsVerifier, type JwsVerifier } from './verify-jws.ts'
+import { verifySet } from './verify-set.ts'
+
+/** One stream of ours at a transmitter, from its creation to its end. */
+export interface Session {
+  id: string
+  /** Where the log stood when the stream was made; of a guard stream only. */
+  start?: Position
+  /** The transmitter speaks our extension. */
+  extended: boolean
+  poll(body: Record<string, unknown>, timeout: number): Promise<Record<string, unknown>>
+  verify(jwt: string): Promise<SecurityEvent>
+  /** Loads and verifies the snapshot; one older than `notBefore` is refused. */
+  snapshot(notBefore: Position): Promise<Snapshot>
+  remove(timeout: number): Promise<void>
+}
+
+const REMOVE_WITHIN = 2000
+
+/** Discovers the transmitter and makes sessions there. Its keys are kept from one session to the next. */
+export function createSessions(settings: FollowSettings, signal: AbortSignal): () => Promise<Session> {
+  const { issuer, fetch, now, insecure, timing, stream: wanted } = settings
+  let verifier: { jwksUri: string; jws: JwsVerifier } | undefined
+
+  return async () => {
+    const metadata = await discover({ issuer, fetch, insecure, timeout: timing.timeout, signal })
+    const { jwksUri, snapshotEndpoint } = metadata
+    if (wanted.guard && !snapshotEndpoint) throw failure('stream_refused', 'the transmitter has no snapshot')
+    if (verifier?.jwksUri !== jwksUri) {
+      const jws = createJwsVerifier({ jwksUri, fetch, now, timeout: timing.timeout, refetchAfter: timing.refetchKeys })
+      verifier = { jwksUri, jws }
+    }
+    const { jws } = verifier
+    const api = createStreamApi(metadata, { ...settings, timeout: timing.timeout, signal })
+    const stream = await api.create(createBody(settings, metadata))
+    let start: Position | undefined
+    try {
+      start = check(stream, settings)
+    } catch (error) {
+      await api.remove(stream.id, REMOVE_WITHIN).catch(() => {})
+      throw error
+    }
+    return {
+      id: stream.id,
+      ...(start && { start }),
+      extended: snapshotEndpoint !== undefined,
+      poll: (body, timeout) => api.poll(stream.pollUrl, body, timeout),
+      verify: (jwt) => verifySet(jws, jwt, { issuer, audience: stream.audience, now: now() }, signal),
+      snapshot: (notBefore) =>
+        api.snapshot(snapshotEndpoint as string, stream.id, (body) =>
+          readSnapshot(body, jws, { issuer, audience: stream.audience, streamId: stream.id, notBefore, now: now() }, signal),
+        ),
+      remove: (timeout) => api.remove(stream.id, timeout),
+    }
+  }
+}
+
+function createBody(
+  { stream: { events, description, subjects, alg, guard } }: FollowSettings,
+  metadata: TransmitterMetadata,
+): Record<string, unknown> {
+  return {
+    delivery: { method: POLL_METHOD },
+    ...(events === undefined ? {} : { events_requested: events }),
+    ...(description === undefined ? {} : { description }),
+    // A transmitter that does not know the extension may refuse the member.
+    ...(metadata.snapshotEndpoint === undefined ? {} : { caegis: { subjects, alg, guard } }),
+  }
+}
+
+/** The configuration must be what was asked for (SSF 1.0 section 8.1.1.1: `iss`, `aud`), or the stream would be less than its owner believes. */
+function check(made: StreamConfiguration, { issuer, audience, stream }: FollowSettings): Position | undefined {
+  if (made.iss !== issuer) throw failure('stream_refused', 'iss')
+  if (audience !== undefined && !made.audience.includes(audience)) throw failure('stream_refused', 'aud')
+  if (!stream.guard) return undefined
+  const { extension } = made
+  if (!isObject(extension) || extension.guard !== true || extension.subjects !== stream.subjects || extension.alg !== stream.alg) {
+    throw failure('stream_refused', 'caegis')
+  }
+  const { start } = extension
+  if (!isObject(start) || !isIdentifier(start.epoch, 64) || !Number.isSafeInteger(start.seq)) throw failure('stream_refused', 'start')
+  return { epoch: start.epoch, seq: start.seq as number }
+}

@@ -1,0 +1,104 @@
+import { isObject } from '@caegis/protocol'
+import { compactVerify, createLocalJWKSet, decodeProtectedHeader, errors, type JSONWebKeySet } from 'jose'
+import { failure } from './errors.ts'
+import { exchange } from './exchange.ts'
+
+export interface JwsVerifierOptions {
+  /** The configured transmitter's; never taken from a token. */
+  jwksUri: string
+  fetch?: typeof globalThis.fetch
+  /** Milliseconds. */
+  now?: () => number
+  /** Milliseconds for fetching the keys; default 10,000. */
+  timeout?: number
+  /** Milliseconds between two fetches that an unknown key causes; default 1000. */
+  refetchAfter?: number
+  /** Milliseconds after which the keys are fetched anew, so that a removed one goes; default 600,000. */
+  maxAge?: number
+}
+
+export interface JwsVerifier {
+  /**
+   * The payload of a compact JWS of that `typ`, signed by a key of the transmitter.
+   * @throws CaegisError `set_refused` when it is not one, `unavailable` when the keys cannot be had
+   */
+  verify(jws: unknown, typ: string, signal?: AbortSignal): Promise<unknown>
+}
+
+/** Bytes of one SET or seal. */
+export const MAX_JWS = 65_536
+const ALGORITHMS = ['ES256', 'RS256']
+const MAX_JWKS = 262_144
+const MAX_KEYS = 64
+
+/**
+ * Verifies what one transmitter signed. The keys have a budget of their own, apart from those of access tokens: strangers can send tokens with unknown keys to an
+ * API all day, and that must not keep a receiver from the new key of its own transmitter.
+ */
+export function createJwsVerifier(options: JwsVerifierOptions): JwsVerifier {
+  const { jwksUri, fetch = globalThis.fetch, now = Date.now, timeout = 10_000, refetchAfter = 1000, maxAge = 600_000 } = options
+  let keys: ReturnType<typeof createLocalJWKSet> | undefined
+  let fetchedAt = Number.NEGATIVE_INFINITY
+  let triedAt = Number.NEGATIVE_INFINITY
+  let fetching: Promise<void> | undefined
+
+  const load = async (signal: AbortSignal | undefined): Promise<void> => {
+    triedAt = now()
+    const { status, body } = await exchange(fetch, jwksUri, { timeout, signal, maxBytes: MAX_JWKS })
+    if (status !== 200) throw failure('unavailable', `keys: status ${status}`)
+    if (!isObject(body) || !Array.isArray(body.keys) || body.keys.length > MAX_KEYS) throw failure('answer_malformed', 'keys')
+    try {
+      keys = createLocalJWKSet(body as unknown as JSONWebKeySet)
+    } catch {
+      throw failure('answer_malformed', 'keys')
+    }
+    fetchedAt = now()
+  }
+  /** Whoever needs the keys meanwhile waits for the same fetch. */
+  const refresh = (signal: AbortSignal | undefined): Promise<void> => {
+    fetching ??= load(signal).finally(() => {
+      fetching = undefined
+    })
+    return fetching
+  }
+  const mayFetch = () => fetching !== undefined || Math.abs(now() - triedAt) >= refetchAfter
+
+  const attempt = async (jws: string, set: NonNullable<typeof keys>): Promise<{ payload: Uint8Array } | 'no key' | 'bad'> => {
+    try {
+      return await compactVerify(jws, set, { algorithms: ALGORITHMS })
+    } catch (error) {
+      return error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWSSignatureVerificationFailed ? 'no key' : 'bad'
+    }
+  }
+
+  return {
+    async verify(jws, typ, signal) {
+      if (typeof jws !== 'string' || jws.length > MAX_JWS) throw failure('set_refused', 'not a JWS of reasonable size')
+      let header: ReturnType<typeof decodeProtectedHeader>
+      try {
+        header = decodeProtectedHeader(jws)
+      } catch {
+        throw failure('set_refused', 'not a JWS')
+      }
+      if (header.typ !== typ) throw failure('set_refused', 'typ')
+      if (typeof header.alg !== 'string' || !ALGORITHMS.includes(header.alg)) throw failure('set_refused', 'alg')
+
+      if (!keys) await refresh(signal)
+      // Old keys are better than none while the transmitter cannot be reached.
+      else if (now() - fetchedAt > maxAge && mayFetch()) await refresh(signal).catch(() => {})
+      const known = keys as NonNullable<typeof keys>
+      let result = await attempt(jws, known)
+      if (result === 'no key') {
+        // The key may be newer than ours: one more look, if the budget allows, or at what another caller has fetched meanwhile.
+        if (keys === known && mayFetch()) await refresh(signal)
+        if (keys !== known) result = await attempt(jws, keys as NonNullable<typeof keys>)
+      }
+      if (typeof result === 'string') throw failure('set_refused', result === 'no key' ? 'no key of the transmitter verifies it' : 'malformed')
+      try {
+        return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(result.payload))
+      } catch {
+        throw failure('set_refused', 'payload')
+      }
+    },
+  }
+}

@@ -1,0 +1,133 @@
+import { randomUUID } from 'node:crypto'
+import { type Cutoff, cutoffOf, mergeCutoffs, type SecurityEvent, type StreamStatus, trustOwn } from '@caegis/protocol'
+import type { ControlRow, EventRow, StreamRecord, TransmitterStore } from './store.ts'
+
+/** An event to commit; what is left out is filled in. */
+export type NewEvent = Pick<EventRow, 'type' | 'subject'> & Partial<Pick<EventRow, 'id' | 'txn' | 'at' | 'payload'>>
+
+/** A store that forgets everything when the process ends: for tests, and for trying the package. */
+export interface MemoryStore extends TransmitterStore {
+  /** Appends events as one change. */
+  commit(...events: NewEvent[]): EventRow[]
+  setStatus(streamId: string, status: StreamStatus, reason?: string): void
+  /** Gives the log a new epoch and, as a restore would, cuts it back to a position. */
+  restore(seq: number): void
+  /** Streams of every receiver. */
+  streams(): StreamRecord[]
+}
+
+export interface MemoryStoreOptions {
+  /** Whose cutoffs the snapshot holds. */
+  issuer: string
+  /** Milliseconds. */
+  now?: () => number
+  /** Seconds after which a cutoff that names no end may be forgotten; default 28 h. */
+  horizon?: number
+}
+
+export function createMemoryStore({ issuer, now = Date.now, horizon = 100_800 }: MemoryStoreOptions): MemoryStore {
+  let epoch: string = randomUUID()
+  let log: EventRow[] = []
+  const streams = new Map<string, StreamRecord>()
+  const controls = new Map<string, ControlRow[]>()
+  const waiting = new Set<{ after: number; wake: () => void }>()
+  const wake = (seq = Number.POSITIVE_INFINITY) => {
+    for (const one of waiting) if (one.after < seq) one.wake()
+  }
+
+  return {
+    commit(...events) {
+      const txn = randomUUID()
+      const at = Math.floor(now() / 1000)
+      const rows = events.map((event, i): EventRow => ({ id: randomUUID(), txn, at, payload: {}, ...event, seq: log.length + 1 + i }))
+      log.push(...rows)
+      wake(log.length)
+      return rows
+    },
+    setStatus(id, status, reason) {
+      const stream = streams.get(id)
+      if (!stream) return
+      stream.status = status
+      if (reason === undefined) delete stream.statusReason
+      else stream.statusReason = reason
+      wake()
+    },
+    restore(seq) {
+      epoch = randomUUID()
+      log = log.slice(0, seq)
+      for (const stream of streams.values()) {
+        stream.acked = Math.min(stream.acked, seq)
+        stream.ackedAhead = stream.ackedAhead.filter((one) => one <= seq)
+      }
+      wake()
+    },
+    streams: () => structuredClone([...streams.values()]),
+
+    head: async () => ({ epoch, seq: log.length, asOf: now() / 1000 }),
+    events: async (after, limit) => structuredClone(log.slice(after, after + limit)),
+    async positions(ids) {
+      const wanted = new Set(ids)
+      return new Map(log.filter((row) => wanted.has(row.id)).map((row) => [row.id, row.seq]))
+    },
+    wait(after, signal) {
+      if (log.length > after || signal.aborted) return Promise.resolve()
+      return new Promise((resolve) => {
+        const one = {
+          after,
+          wake() {
+            waiting.delete(one)
+            signal.removeEventListener('abort', one.wake)
+            resolve()
+          },
+        }
+        waiting.add(one)
+        signal.addEventListener('abort', one.wake)
+      })
+    },
+
+    async createStream(record) {
+      streams.set(record.id, structuredClone(record))
+    },
+    getStream: async (id) => structuredClone(streams.get(id)),
+    listStreams: async (receiver) => structuredClone([...streams.values()].filter((stream) => stream.receiver === receiver)),
+    async deleteStream(id) {
+      streams.delete(id)
+      controls.delete(id)
+      wake()
+    },
+    async saveProgress(id, progress) {
+      const stream = streams.get(id)
+      if (!stream) return
+      const acked = Math.max(stream.acked, progress.acked ?? 0)
+      Object.assign(stream, structuredClone(progress), { acked })
+    },
+    async addControl(id, control) {
+      if (!streams.has(id)) return
+      controls.set(id, [...(controls.get(id) ?? []), structuredClone(control)])
+      wake()
+    },
+    listControls: async (id) => structuredClone(controls.get(id) ?? []),
+    async removeControls(id, ids) {
+      controls.set(
+        id,
+        (controls.get(id) ?? []).filter((control) => !ids.includes(control.id)),
+      )
+    },
+    async *cutoffs() {
+      const live = new Map<string, Cutoff>()
+      for (const row of [...log]) {
+        const result = cutoffOf(asSet(issuer, row), trustOwn(issuer), horizon)
+        if (result.outcome !== 'cutoff' || result.cutoff.until < now() / 1000) continue
+        const key = `${result.cutoff.kind}\n${result.cutoff.id}`
+        const known = live.get(key)
+        live.set(key, known ? mergeCutoffs(known, result.cutoff) : result.cutoff)
+      }
+      if (live.size > 0) yield [...live.values()]
+    },
+  }
+}
+
+/** The row as a guard would read it: the snapshot and the log must mean the same cutoffs. */
+function asSet(iss: string, { id, at, txn, type, subject, payload, seq }: EventRow): SecurityEvent {
+  return { iss, jti: id, iat: at, aud: [iss], txn, subject: subject.complex, type, payload, seq }
+}

@@ -1,0 +1,193 @@
+import { type Head, isObject } from '@caegis/protocol'
+import { type Answer, type Caller, json, refuse, refuseScope } from './answer.ts'
+import { type BoundedMap, createBoundedMap } from './bounded-map.ts'
+import { type Cursor, createCursor } from './cursor.ts'
+import { idOfJti, jtiOf, type Minter } from './mint.ts'
+import type { Settings } from './options.ts'
+import { type PollRequest, parsePollRequest } from './poll-request.ts'
+import type { Queue } from './queue.ts'
+import type { ControlRow, EventRow, StreamProgress, StreamRecord } from './store.ts'
+import { findOwn } from './streams.ts'
+
+/** What one look at the log found for a stream. */
+interface Turn {
+  stream: StreamRecord
+  head: Head
+  controls: ControlRow[]
+  rows: EventRow[]
+  more: boolean
+  /** There is something to say; otherwise a long poll waits. */
+  ready: boolean
+  woken?: Promise<void>
+}
+
+/** Streams that a node remembers; forgetting one costs a repeated SET or a write. */
+const REMEMBERED = 10_000
+/** Milliseconds between two writes that only say "still here". */
+const SAVE_EVERY = 1000
+const LOOKUP = 500
+
+/**
+ * The poll endpoint (RFC 8936), one URL per stream.
+ *
+ * Every answer carries the head, read before the content: a receiver that has applied everything up to it is as fresh as it. A guard says in each request what
+ * it has applied, so that a lost answer is simply sent again; other receivers are followed by their acknowledgements, and a long poll does not repeat at once
+ * what went out a moment ago.
+ */
+export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
+  const { store, now, limits, log, maxStaleness } = settings
+  const handedOut = createBoundedMap<BoundedMap<{ at: number; seq?: number }>>(REMEMBERED)
+  const savedAt = createBoundedMap<number>(REMEMBERED)
+  const open = new Map<string, number>()
+
+  return async function poll(caller: Caller, streamId: string, body: unknown, signal: AbortSignal): Promise<Answer> {
+    if (!isObject(body)) return refuse('invalid_request')
+    const denied = refuseScope(caller, 'ssf.read')
+    if (denied) return denied
+    if (!(await findOwn(store, caller, streamId))) return refuse('unknown_stream')
+    const request = parsePollRequest(body, limits)
+    if (typeof request === 'string') return refuse('invalid_request', { detail: request })
+    if (request.returnImmediately) return answer(await turn(streamId, request, true), request, signal)
+
+    const held = open.get(streamId) ?? 0
+    if (held >= limits.polls) return refuse('too_many_polls', { headers: { 'retry-after': '1' } })
+    open.set(streamId, held + 1)
+    const hold = new AbortController()
+    const end = () => hold.abort()
+    const timer = setTimeout(end, 1000 * Math.min(limits.hold, request.wait ?? limits.hold, maxStaleness / 3))
+    signal.addEventListener('abort', end, { once: true })
+    if (signal.aborted) end()
+    try {
+      for (let first = true; ; first = false) {
+        const over = hold.signal.aborted
+        const found = await turn(streamId, request, first, hold.signal)
+        if (!found || found.ready || over) return await answer(found, request, signal)
+        await found.woken
+      }
+    } finally {
+      end()
+      clearTimeout(timer)
+      signal.removeEventListener('abort', end)
+      const left = (open.get(streamId) ?? 1) - 1
+      if (left > 0) open.set(streamId, left)
+      else open.delete(streamId)
+    }
+  }
+
+  /** One look, alone on its stream: acknowledgements first (the first time), then what is due. Undefined when the stream is gone. */
+  function turn(id: string, request: PollRequest, first: boolean, hold?: AbortSignal): Promise<Turn | undefined> {
+    return queue(id, async () => {
+      const { epoch, seq, asOf } = await store.head()
+      // Waiting begins before anything else is read: what is committed or queued from here on wakes us.
+      const woken = hold && store.wait(seq, hold)
+      woken?.catch(() => {})
+      const stream = await store.getStream(id)
+      if (!stream) return undefined
+      const head: Head = { epoch, seq, asOf, status: stream.status }
+      const cursor = createCursor(stream, head, store, limits.window)
+      const controls = await acknowledge(stream, cursor, first ? request : undefined)
+
+      const found: Turn = { stream, head, controls: [], rows: [], more: false, ready: false, ...(woken && { woken }) }
+      const want = Math.max(request.maxEvents, 1)
+      const enabled = stream.status === 'enabled'
+      const claim = stream.guard ? request.applied : undefined
+      let due: EventRow[] = []
+      const progress: StreamProgress = {}
+      if (claim && (claim.epoch !== epoch || claim.seq > seq)) {
+        // It stands in another log than ours: it learns that from the head, at once.
+        found.ready = true
+      } else if (claim) {
+        due = await store.events(claim.seq, want + 1)
+        if (first) {
+          // Its state is complete up to the commit of the first row that it lacks, or up to now.
+          progress.applied = { ...claim, asOf: Math.min(due[0]?.at ?? asOf, asOf) }
+          cursor.moveTo(claim.seq)
+        }
+        due = due.filter((row) => row.seq <= seq)
+        found.ready = !enabled
+      } else {
+        due = await cursor.scan(want + 1, hold ? (row) => isOut(stream, row.id) : () => false)
+      }
+      const progressed = cursor.settled || (progress.applied !== undefined && progress.applied.epoch !== stream.applied?.epoch)
+      await save(stream, { ...progress, ...cursor.progress() }, progressed)
+
+      // SSF 1.0 section 8.1.2: nothing is transmitted on a stream that is not enabled.
+      if (!enabled) return found
+      const waiting = controls.filter((control) => !hold || !isOut(stream, control.id))
+      found.controls = waiting.slice(0, want)
+      found.rows = due.slice(0, want - found.controls.length)
+      found.more = waiting.length > found.controls.length || due.length > found.rows.length
+      found.ready ||= found.controls.length + found.rows.length > 0
+      return found
+    })
+  }
+
+  /** Settles what the receiver has accepted or finally refused, and returns the control events that still wait. */
+  async function acknowledge(stream: StreamRecord, cursor: Cursor, request: PollRequest | undefined): Promise<ControlRow[]> {
+    const controls = await store.listControls(stream.id)
+    if (!request) return controls
+    const jtis = [...request.ack]
+    for (const [jti, err] of request.errors) {
+      const known = idOfJti(stream, jti) !== undefined
+      if (stream.guard) {
+        // A guard that could not verify a SET must not lose it: it stays unacknowledged, and the guard resyncs.
+        log.warn('a guard reported a SET that it cannot use', { stream: stream.id, err, ...(known && { jti }) })
+      } else {
+        if (known) log.error('dead letter: the receiver refused a SET', { stream: stream.id, receiver: stream.receiver, err, jti })
+        jtis.push(jti)
+      }
+    }
+    const ids = new Set(jtis.map((jti) => idOfJti(stream, jti)).filter((id) => id !== undefined))
+    if (ids.size === 0) return controls
+    const settled = controls.filter((control) => ids.has(control.id)).map((control) => control.id)
+    if (settled.length > 0) await store.removeControls(stream.id, settled)
+    const out = handedOut.get(stream.id)
+    const unknown: string[] = []
+    for (const id of settled) ids.delete(id)
+    for (const id of ids) {
+      const position = out?.get(id)?.seq
+      if (position === undefined) unknown.push(id)
+      else cursor.settle(position)
+      out?.delete(id)
+    }
+    // A guard that says what it has applied has said it all.
+    const lookUp = stream.guard && request.applied ? [] : unknown
+    for (let i = 0; i < lookUp.length; i += LOOKUP) {
+      for (const position of (await store.positions(lookUp.slice(i, i + LOOKUP))).values()) cursor.settle(position)
+    }
+    return controls.filter((control) => !settled.includes(control.id))
+  }
+
+  function isOut(stream: StreamRecord, id: string): boolean {
+    const out = handedOut.get(stream.id)?.get(id)
+    return out !== undefined && now() - out.at < limits.redeliverAfter * 1000
+  }
+
+  async function save(stream: StreamRecord, progress: StreamProgress, progressed: boolean): Promise<void> {
+    const at = now()
+    const last = savedAt.get(stream.id)
+    if (!progressed && last !== undefined && at - last < SAVE_EVERY) return
+    savedAt.set(stream.id, at)
+    await store.saveProgress(stream.id, { ...progress, seenAt: at / 1000 })
+  }
+
+  async function answer(found: Turn | undefined, request: PollRequest, signal: AbortSignal): Promise<Answer> {
+    if (!found) return refuse('unknown_stream')
+    const { stream, head } = found
+    // Zero asks for nothing but to settle acknowledgements; whether there is anything is still said.
+    const [controls, rows] = request.maxEvents === 0 ? [[], []] : [found.controls, found.rows]
+    const more = found.more || controls.length + rows.length < found.controls.length + found.rows.length
+    const sets = await Promise.all([
+      ...controls.map(async (row) => [jtiOf(stream, row.id), await mint.control(stream, row)] as const),
+      ...rows.map(async (row) => [jtiOf(stream, row.id), await mint.event(stream, row)] as const),
+    ])
+    if (!signal.aborted && sets.length > 0) {
+      const out = handedOut.get(stream.id) ?? createBoundedMap<{ at: number; seq?: number }>(2 * limits.maxEvents)
+      handedOut.set(stream.id, out)
+      const at = now()
+      for (const control of controls) out.set(control.id, { at })
+      for (const row of rows) out.set(row.id, { at, seq: row.seq })
+    }
+    return json(200, { sets: Object.fromEntries(sets), ...(more && { moreAvailable: true }), caegis_head: head })
+  }
+}

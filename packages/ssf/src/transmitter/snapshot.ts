@@ -1,0 +1,85 @@
+import { createHash } from 'node:crypto'
+import type { Cutoff } from '@caegis/protocol'
+import { SEAL_TYPE } from '../wire.ts'
+import { type Answer, type Caller, refuse, refuseScope, streamed } from './answer.ts'
+import type { Settings } from './options.ts'
+import type { StreamRecord } from './store.ts'
+import { findOwn } from './streams.ts'
+
+const LINE_CUTOFFS = 1000
+/** Characters, of at most three bytes each: a reader may bound its lines at 1 MiB. */
+const LINE_LENGTH = 262_144
+
+/**
+ * The snapshot (our extension): what a receiver that starts now must know of what happened before.
+ *
+ *     {"head": {epoch, seq, asOf, status}}
+ *     {"cutoffs": [[kind, id, t, depth, until], ...]}      as often as needed
+ *     {"seal": JWS over iss, aud, iat, stream_id, epoch, seq and the SHA-256 of all bytes before this line}
+ *
+ * The position is read before the content: an event that commits meanwhile is in the content, in what follows the position, or in both, never in neither.
+ * Sealed last, so that a copy that was cut short or altered proves nothing.
+ */
+export function createSnapshot(settings: Settings): (caller: Caller, streamId: string | undefined) => Promise<Answer> {
+  return async (caller, streamId) => {
+    if (streamId === undefined) return refuse('invalid_request', { detail: 'stream_id' })
+    const denied = refuseScope(caller, 'ssf.read')
+    if (denied) return denied
+    const stream = await findOwn(settings.store, caller, streamId)
+    if (!stream) return refuse('unknown_stream')
+    // It lists everybody who was cut off: a receiver of selected events has no business with it.
+    if (!stream.guard) return refuse('not_a_guard_stream')
+    return streamed('application/x-ndjson', lines(settings, stream))
+  }
+}
+
+async function* lines({ issuer, store, sign, now, log }: Settings, stream: StreamRecord): AsyncGenerator<string, void, undefined> {
+  const hash = createHash('sha256')
+  const line = (json: string): string => {
+    const text = `${json}\n`
+    hash.update(text)
+    return text
+  }
+  const head = await store.head()
+  yield line(JSON.stringify({ head: { epoch: head.epoch, seq: head.seq, asOf: head.asOf, status: stream.status } }))
+  for await (const chunk of chunks(store.cutoffs())) yield line(`{"cutoffs":[${chunk}]}`)
+  // A log that was replaced meanwhile leaves content and position without relation: end without a seal.
+  if ((await store.head()).epoch !== head.epoch) {
+    log.warn('snapshot abandoned: the log has a new epoch', { stream: stream.id })
+    throw new Error('the log was replaced while the snapshot was read')
+  }
+  const seal = await sign(
+    {
+      iss: issuer,
+      aud: stream.aud,
+      iat: Math.floor(now() / 1000),
+      stream_id: stream.id,
+      epoch: head.epoch,
+      seq: head.seq,
+      sha256: hash.digest('base64url'),
+    },
+    { typ: SEAL_TYPE, alg: stream.alg },
+  )
+  yield `${JSON.stringify({ seal })}\n`
+  // Only now has the seal been taken from us.
+  await store.saveProgress(stream.id, { hydrated: { epoch: head.epoch, at: now() / 1000 }, seenAt: now() / 1000 })
+}
+
+/** The rows of one line each time. A million of them pass here: each is written as JSON once, and its length is what bounds the line. */
+async function* chunks(batches: AsyncIterable<Cutoff[]>): AsyncGenerator<string, void, undefined> {
+  let rows: string[] = []
+  let length = 0
+  for await (const batch of batches) {
+    for (const { kind, id, t, depth, until } of batch) {
+      const row = `["${kind}",${JSON.stringify(id)},${t},"${depth}",${until}]`
+      rows.push(row)
+      length += row.length
+      if (rows.length >= LINE_CUTOFFS || length >= LINE_LENGTH) {
+        yield rows.join()
+        rows = []
+        length = 0
+      }
+    }
+  }
+  if (rows.length > 0) yield rows.join()
+}

@@ -1,0 +1,103 @@
+import type { ComplexSubject, Cutoff, EventPayload, Head, SimpleSubject, StreamStatus } from '@caegis/protocol'
+import type { Position } from '../wire.ts'
+
+/** One row of a tenant's event log, as the change's own transaction wrote it. */
+export interface EventRow {
+  /** Position: 1, 2, 3 ... without holes, in commit order. */
+  seq: number
+  /** Random, so that a restored log never re-uses a SET's identity (its `jti` is made of it). */
+  id: string
+  /** Shared by every event of one cause. */
+  txn: string
+  /** Event type URI. */
+  type: string
+  /** Commit second. */
+  at: number
+  subject: {
+    /** Only when the event is about a whole user: the form that the interoperability profile knows. */
+    simple?: SimpleSubject
+    complex: ComplexSubject | SimpleSubject
+  }
+  /** Stored as it is sent: `event_timestamp` is the cutoff's second; `caegis_until` reaches guards only. */
+  payload: EventPayload
+}
+
+/** An event about one stream (verification, stream-updated): outside the log, kept until the receiver acknowledges it. */
+export interface ControlRow {
+  /** Random. */
+  id: string
+  type: string
+  /** Second. */
+  at: number
+  payload: EventPayload
+}
+
+export type SubjectForm = 'simple' | 'complex'
+export type SetAlgorithm = 'RS256' | 'ES256'
+
+/** One receiver's subscription: its configuration, and how far it has come. Times are seconds, fractions allowed. */
+export interface StreamRecord {
+  id: string
+  /** The receiver's client id. */
+  receiver: string
+  aud: string
+  delivery: { method: string }
+  subjects: SubjectForm
+  alg: SetAlgorithm
+  /** A guard: it gets every row, with its position, and may load the snapshot. */
+  guard: boolean
+  eventsRequested?: string[]
+  eventsDelivered: string[]
+  description?: string
+  status: StreamStatus
+  statusReason?: string
+  createdAt: number
+  /** Where the log stood when the stream was made. */
+  start: Position
+  /** Everything at or below is done: acknowledged, or not for this stream. */
+  acked: number
+  /** Positions above `acked` that are acknowledged; ascending. */
+  ackedAhead: number[]
+  /** What a guard said last that it has applied, and the instant up to which its state is complete. */
+  applied?: Position & { asOf: number }
+  /** The last snapshot that was sent to its end. */
+  hydrated?: { epoch: string; at: number }
+  /** The last call that named the stream. */
+  seenAt?: number
+  /** The last verification that the receiver asked for. */
+  verifiedAt?: number
+}
+
+export type StreamProgress = Partial<Pick<StreamRecord, 'acked' | 'ackedAhead' | 'applied' | 'hydrated' | 'seenAt' | 'verifiedAt'>>
+
+/**
+ * What the transmitter needs of the log and of the streams of one tenant. Everything is read on the primary: a lagging replica would make an old head look fresh.
+ */
+export interface TransmitterStore {
+  /** Where the log stands and the store's clock, read in that order in one go. */
+  head(): Promise<Omit<Head, 'status'>>
+  /** The rows after a position, ascending; never one that a row with a smaller number could still commit before. */
+  events(after: number, limit: number): Promise<EventRow[]>
+  /** The positions of events by their random id; unknown ids are left out. */
+  positions(ids: string[]): Promise<ReadonlyMap<string, number>>
+  /**
+   * Resolves when a row after `after` is committed (at once if one is), when a control event is queued or a stream changes, or when the signal aborts.
+   * It is registered when the call returns, so that nothing committed later is missed; it may resolve without a cause.
+   */
+  wait(after: number, signal: AbortSignal): Promise<void>
+
+  createStream(record: StreamRecord): Promise<void>
+  getStream(id: string): Promise<StreamRecord | undefined>
+  listStreams(receiver: string): Promise<StreamRecord[]>
+  deleteStream(id: string): Promise<void>
+  /** Sets the members given; a lower `acked` than the stored one is ignored. Saving for a deleted stream does nothing. */
+  saveProgress(id: string, progress: StreamProgress): Promise<void>
+
+  addControl(streamId: string, control: ControlRow): Promise<void>
+  /** Oldest first. */
+  listControls(streamId: string): Promise<ControlRow[]>
+  removeControls(streamId: string, ids: string[]): Promise<void>
+
+  /** Every live cutoff, in batches of any size, read after the call. */
+  cutoffs(): AsyncIterable<Cutoff[]>
+}

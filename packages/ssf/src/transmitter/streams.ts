@@ -1,0 +1,111 @@
+import { randomBytes } from 'node:crypto'
+import { isObject } from '@caegis/protocol'
+import { type Answer, type Caller, json, noContent, refuse, refuseScope } from './answer.ts'
+import { parseCreateRequest } from './create-request.ts'
+import type { Settings } from './options.ts'
+import type { StreamRecord, TransmitterStore } from './store.ts'
+
+/** The stream configuration endpoint and the status endpoint (SSF 1.0 sections 8.1.1 and 8.1.2). */
+export interface Streams {
+  create(caller: Caller, body: unknown): Promise<Answer>
+  read(caller: Caller, streamId: string | undefined): Promise<Answer>
+  remove(caller: Caller, streamId: string | undefined): Promise<Answer>
+  status(caller: Caller, streamId: string | undefined): Promise<Answer>
+}
+
+/** The caller's own stream; another receiver's does not exist for it. */
+export async function findOwn(store: TransmitterStore, caller: Caller, streamId: unknown): Promise<StreamRecord | undefined> {
+  if (typeof streamId !== 'string' || streamId.length === 0 || streamId.length > 64) return undefined
+  const stream = await store.getStream(streamId)
+  // An application that was registered anew with another audience must not go on reading what was meant for the old one.
+  return stream && stream.receiver === caller.receiver && stream.aud === caller.audience ? stream : undefined
+}
+
+export function createStreams(settings: Settings): Streams {
+  const { store, now, limits, log } = settings
+
+  /** Restarts the inactivity timeout (section 8.1.1): any management call that names the stream counts. */
+  const seen = (stream: StreamRecord) => store.saveProgress(stream.id, { seenAt: now() / 1000 })
+
+  return {
+    async create(caller, body) {
+      if (!isObject(body)) return refuse('invalid_request')
+      const denied = refuseScope(caller, 'ssf.manage')
+      if (denied) return denied
+      const request = parseCreateRequest(body)
+      if ('status' in request) return request
+      if ((await store.listStreams(caller.receiver)).length >= limits.streams) return refuse('too_many_streams')
+      const { epoch, seq } = await store.head()
+      const record: StreamRecord = {
+        ...request,
+        id: randomBytes(16).toString('base64url'),
+        receiver: caller.receiver,
+        aud: caller.audience,
+        eventsDelivered: settings.events.filter((type) => request.guard || (request.eventsRequested?.includes(type) ?? true)),
+        status: 'enabled',
+        createdAt: now() / 1000,
+        start: { epoch, seq },
+        acked: seq,
+        ackedAhead: [],
+        seenAt: now() / 1000,
+      }
+      await store.createStream(record)
+      log.info('stream created', { stream: record.id, receiver: record.receiver, guard: record.guard })
+      return json(201, configuration(settings, record))
+    },
+
+    async read(caller, streamId) {
+      const denied = refuseScope(caller, 'ssf.read')
+      if (denied) return denied
+      if (streamId === undefined) {
+        const all = await store.listStreams(caller.receiver)
+        return json(
+          200,
+          all.filter((stream) => stream.aud === caller.audience).map((stream) => configuration(settings, stream)),
+        )
+      }
+      const stream = await findOwn(store, caller, streamId)
+      if (!stream) return refuse('unknown_stream')
+      await seen(stream)
+      return json(200, configuration(settings, stream))
+    },
+
+    async remove(caller, streamId) {
+      if (streamId === undefined) return refuse('invalid_request', { detail: 'stream_id' })
+      const denied = refuseScope(caller, 'ssf.manage')
+      if (denied) return denied
+      const stream = await findOwn(store, caller, streamId)
+      if (!stream) return refuse('unknown_stream')
+      await store.deleteStream(stream.id)
+      log.info('stream deleted', { stream: stream.id, receiver: stream.receiver })
+      return noContent()
+    },
+
+    async status(caller, streamId) {
+      if (streamId === undefined) return refuse('invalid_request', { detail: 'stream_id' })
+      const denied = refuseScope(caller, 'ssf.read')
+      if (denied) return denied
+      const stream = await findOwn(store, caller, streamId)
+      if (!stream) return refuse('unknown_stream')
+      await seen(stream)
+      const { id, status, statusReason } = stream
+      return json(200, { stream_id: id, status, ...(statusReason === undefined ? {} : { reason: statusReason }) })
+    },
+  }
+}
+
+function configuration({ issuer, base, events, limits }: Settings, stream: StreamRecord): Record<string, unknown> {
+  return {
+    stream_id: stream.id,
+    iss: issuer,
+    aud: stream.aud,
+    delivery: { method: stream.delivery.method, endpoint_url: `${base}/poll/${stream.id}` },
+    events_supported: events,
+    ...(stream.eventsRequested === undefined ? {} : { events_requested: stream.eventsRequested }),
+    events_delivered: stream.eventsDelivered,
+    // Whole seconds (section 8.1.1): rounded up, so that who keeps to it is never refused.
+    min_verification_interval: Math.ceil(limits.verification),
+    ...(stream.description === undefined ? {} : { description: stream.description }),
+    caegis: { subjects: stream.subjects, alg: stream.alg, guard: stream.guard, start: stream.start },
+  }
+}

@@ -1,0 +1,13 @@
+/** What transmitter and receiver must agree on. */
+
+/** Poll delivery (RFC 8936). */
+export const POLL_METHOD = 'urn:ietf:rfc:8936'
+
+/** JOSE `typ` of a snapshot's seal (our extension). */
+export const SEAL_TYPE = 'caegis-snapshot+jwt'
+
+/** A position in one incarnation of the log. */
+export interface Position {
+  epoch: string
+  seq: number
+}

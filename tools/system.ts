@@ -1,0 +1,27 @@
+/**
+ * Why: the end-to-end tests use real programs of the system. Installs what is missing where that may be done (root on Debian or Ubuntu); otherwise says exactly
+ * what to install, and goes on: the tests that need it skip with a line, and fail in CI.
+ */
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+
+const NEEDED = [{ program: '/usr/bin/chromium', packages: ['chromium'], why: 'the sample page is tested in a real browser' }]
+
+const missing = NEEDED.filter(({ program }) => !existsSync(program))
+if (missing.length > 0) {
+  const packages = missing.flatMap((one) => one.packages)
+  if (process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')) {
+    process.stdout.write(`installing ${packages.join(', ')} (apt-get)\n`)
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+    run('apt-get', ['update', '-qq'], env)
+    run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], env)
+  }
+  for (const { program, why, packages: names } of missing.filter((one) => !existsSync(one.program))) {
+    process.stdout.write(`missing: ${program} (${why}); install it with: sudo apt-get install ${names.join(' ')}\n`)
+  }
+}
+
+function run(command: string, args: string[], env: NodeJS.ProcessEnv): void {
+  const { status, stderr } = spawnSync(command, args, { env, stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8' })
+  if (status !== 0) process.stdout.write(`${command} ${args[0]} failed: ${stderr.trim().split('\n').at(-1) ?? ''}\n`)
+}
