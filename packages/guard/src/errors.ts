@@ -1,0 +1,39 @@
+/** What a denial says to the client. `error` is the word of RFC 6750 section 3.1; a request without credentials gets none. */
+export interface DenialText {
+  status: 400 | 401 | 403 | 503
+  error?: string
+  message: string
+}
+
+/** Every reason for which a request is denied: stable codes, text that holds nothing of the request. */
+export const VERDICT_CODES = {
+  token_missing: { status: 401, message: 'The request carries no bearer token.' },
+  token_malformed: { status: 401, error: 'invalid_token', message: 'The bearer token is not a signed JWT.' },
+  token_in_query: { status: 400, error: 'invalid_request', message: 'A token in the URL is refused: send it in the Authorization header.' },
+  token_type: { status: 401, error: 'invalid_token', message: 'The token is not an access token.' },
+  token_algorithm: { status: 401, error: 'invalid_token', message: 'The signature algorithm is not accepted for this key.' },
+  token_key: { status: 401, error: 'invalid_token', message: 'The issuer publishes no such signing key.' },
+  token_signature: { status: 401, error: 'invalid_token', message: 'The signature does not match.' },
+  token_issuer: { status: 401, error: 'invalid_token', message: 'The token comes from another issuer.' },
+  token_audience: { status: 401, error: 'invalid_token', message: 'The token is for another audience.' },
+  token_expired: { status: 401, error: 'invalid_token', message: 'The token has expired, or does not say when it does.' },
+  token_not_yet: { status: 401, error: 'invalid_token', message: 'The token is not valid yet.' },
+  token_horizon: { status: 401, error: 'invalid_token', message: 'The token lives longer than this API accepts.' },
+  token_issued_at: { status: 401, error: 'invalid_token', message: 'The token does not say when it was issued.' },
+  token_bound: { status: 401, error: 'invalid_token', message: 'The token is bound to a key and cannot be used as a bearer token.' },
+  token_actor: { status: 401, error: 'invalid_token', message: 'The chain of actors in the token is malformed or too long.' },
+  revoked: { status: 401, error: 'invalid_token', message: 'The token has been revoked. Get a new one.' },
+  stale: { status: 401, error: 'invalid_token', message: 'This API has lost touch with the issuer and needs a newer token.' },
+  not_ready: { status: 503, error: 'temporarily_unavailable', message: 'This API is still loading its revocations.' },
+  out_of_sync: { status: 503, error: 'temporarily_unavailable', message: 'This API cannot know at present whether the token was revoked.' },
+} as const satisfies Record<string, DenialText>
+
+export type VerdictCode = keyof typeof VERDICT_CODES
+
+/** Codes thrown by this package, as `CaegisError`. */
+export const GUARD_ERRORS = {
+  guard_closed: 'The guard was closed before it was ready.',
+  discovery_failed: "The issuer's metadata could not be read.",
+  keys_failed: "The issuer's signing keys could not be read.",
+  client_token_failed: "The issuer gave the API no token for its stream: check the API's client id and secret.",
+} as const

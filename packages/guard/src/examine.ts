@@ -1,0 +1,62 @@
+import { type CutoffKey, cutoffKeys, type JsonObject } from '@caegis/protocol'
+import { cutoffText, type KeyedHash } from './hash.ts'
+import type { VerifyKey } from './keys.ts'
+import type { ParsedToken } from './token.ts'
+import type { SeenToken } from './token-cache.ts'
+import type { TokenSubject } from './verdict.ts'
+
+/** An ordinary token lives 60 to 90 minutes; what lives longer is trusted only while revocations arrive. */
+const ORDINARY_LIFE = 5400 + 300
+
+/**
+ * What the guard keeps of a token whose signature was verified, worked out once so that later requests only compare numbers.
+ * @returns `undefined` when its chain of actors is malformed or too long
+ */
+export function remember(token: ParsedToken, key: VerifyKey, digest: string, issuer: string, hash: KeyedHash): SeenToken | undefined {
+  const { claims, times } = token
+  const keys = cutoffKeys(claims)
+  if (keys === undefined) return undefined
+  return {
+    claims: freeze(claims),
+    subject: subjectOf(keys, issuer),
+    times,
+    key,
+    hashes: hashesOf(keys, issuer, hash),
+    capable: isCapable(claims),
+    longLived: claims.xms_ssm === '1' || times.exp - times.iat > ORDINARY_LIFE,
+    spread: (digest.charCodeAt(0) * 256 + digest.charCodeAt(1)) / 65_536,
+    version: -1,
+    cutoff: -1,
+  }
+}
+
+/** The client's capabilities hold `cp1`, in any case. */
+export function isCapable({ xms_cc: capabilities }: JsonObject): boolean {
+  const list = Array.isArray(capabilities) ? capabilities : [capabilities]
+  return list.some((one) => typeof one === 'string' && one.toLowerCase() === 'cp1')
+}
+
+function hashesOf(keys: readonly CutoffKey[], issuer: string, hash: KeyedHash): Int32Array {
+  const hashes = new Int32Array(keys.length * 2)
+  let at = 0
+  for (const { kind, id } of keys) {
+    hash.of(cutoffText(issuer, kind, id))
+    hashes[at++] = hash.out[0] as number
+    hashes[at++] = hash.out[1] as number
+  }
+  return hashes
+}
+
+/** The first key of each kind is the token's own; actors follow after. */
+function subjectOf(keys: readonly CutoffKey[], issuer: string): TokenSubject {
+  const subject: Record<string, string> = { issuer }
+  for (const { kind, id } of keys) if (kind !== 'grant' && kind !== 'user-device' && !(kind in subject)) subject[kind] = id
+  return Object.freeze(subject) as unknown as TokenSubject
+}
+
+/** Deeply: the claims are shared by every request that carries this token. */
+function freeze<T extends object>(value: T): T {
+  // Object.values: several times faster here than for-in.
+  for (const member of Object.values(value)) if (typeof member === 'object' && member !== null) freeze(member)
+  return Object.freeze(value)
+}

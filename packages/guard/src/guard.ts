@@ -1,0 +1,224 @@
+import { hash as digestOf } from 'node:crypto'
+import { CaegisError, type Cutoff, type Head } from '@caegis/protocol'
+import { type GuardRequest, readCredentials } from './credentials.ts'
+import { createCutoffTable } from './cutoff-table.ts'
+import { createDenials } from './denial.ts'
+import { createDiscovery } from './discovery.ts'
+import { GUARD_ERRORS, type VerdictCode } from './errors.ts'
+import { isCapable, remember } from './examine.ts'
+import { createFollowSource } from './follow-source.ts'
+import { createFreshness } from './freshness.ts'
+import { createKeyedHash, cutoffText } from './hash.ts'
+import { createJwksKeys } from './jwks.ts'
+import type { VerifyKey } from './keys.ts'
+import { createLive } from './live.ts'
+import { type GuardOptions, readOptions } from './options.ts'
+import type { CountedOutcome, Sink, Source } from './source.ts'
+import { createTally } from './tally.ts'
+import { checkTimes, type ParsedToken, parseToken, type TokenRules } from './token.ts'
+import { createTokenCache, type SeenToken } from './token-cache.ts'
+import type { Verdict } from './verdict.ts'
+
+export interface Guard {
+  /** The verdict on one request: at once, unless a signing key must be fetched first. Never throws or rejects because of what a request holds. */
+  check(request: GuardRequest): Verdict | Promise<Verdict>
+  /** Resolves when revocations and keys are loaded: before that, nothing is allowed. */
+  ready(): Promise<void>
+  status(): GuardStatus
+  /** Ends the subscription and every live signal; nothing is allowed afterwards. */
+  close(): Promise<void>
+}
+
+export interface GuardStatus extends Record<CountedOutcome, number> {
+  hydrated: boolean
+  inSync: boolean
+  /** Why not in sync. */
+  reason: string | undefined
+  /** Seconds since the newest applied head was read from the issuer's log; `Infinity` before the first. */
+  age: number
+  stale: boolean
+  head: Head | undefined
+  /** What could not be mapped or was refused, with how often. */
+  details: Record<string, number>
+  cutoffs: number
+  /** Bytes that the cutoffs take. */
+  cutoffBytes: number
+  tokens: number
+  live: number
+}
+
+/**
+ * A guard for one API: checks tokens of one issuer, follows the issuer's revocations, and answers each request with a verdict.
+ * @throws TypeError without issuer, audience, or a way to hear of revocations
+ */
+export function createGuard(options: GuardOptions): Guard {
+  const settings = readOptions(options)
+  const { issuer, now, monotonic, log, fetch, maxStaleness, horizon } = settings
+  const rules: TokenRules = settings
+  const discovery = createDiscovery({ issuer, fetch })
+  const keys = settings.keys ?? createJwksKeys({ issuer, discovery, fetch, monotonic, log })
+  const source: Source =
+    settings.source ??
+    createFollowSource({
+      ...(settings.credentials as { clientId: string; clientSecret: string }),
+      ...{ issuer, discovery, fetch, now, log, horizon },
+      // Two answers may be lost before knowledge is called stale.
+      waitSeconds: Math.min(10, maxStaleness / 3),
+    })
+  const hash = createKeyedHash()
+  const table = createCutoffTable(settings.leeway)
+  const cache = createTokenCache(settings.maxTokens)
+  const freshness = createFreshness({ now, monotonic })
+  const live = createLive((seen) => judge(seen, isStale()))
+  const tally = createTally()
+  const deny = createDenials({
+    ...{ issuer, clientId: settings.clientId },
+    authorizationUri: () => settings.authorizationUri ?? keys.authorizationUri,
+  })
+  const hydration = Promise.withResolvers<void>()
+  hydration.promise.catch(() => {})
+  let closed = false
+  let sweptAt = 0
+
+  const sink: Sink = {
+    merge,
+    synced(head) {
+      freshness.synced(head)
+      if (!freshness.inSync) {
+        log.warn('out of sync', { issuer, reason: freshness.reason })
+        return
+      }
+      hydration.resolve()
+      // Only the issuer's own clock may make the guard forget: ours may be set wrong for a minute.
+      table.advance(head.asOf)
+      if (monotonic() - sweptAt < 1000) return
+      sweptAt = monotonic()
+      table.sweep()
+    },
+    outOfSync(reason) {
+      freshness.outOfSync(reason)
+      log.warn('out of sync', { issuer, reason })
+      if (settings.staleness === 'strict') live.sweep()
+    },
+    keysChanged() {
+      keys.changed().then(
+        () => {
+          cache.dropGone()
+          live.sweep()
+        },
+        (error: unknown) => log.warn('signing keys not refetched', { issuer, error: String(error) }),
+      )
+    },
+    count: tally.count,
+  }
+  source.start(sink)
+
+  return {
+    check,
+    async ready() {
+      await Promise.all([hydration.promise, keys.ready()])
+    },
+    status,
+    async close() {
+      if (closed) return
+      closed = true
+      hydration.reject(new CaegisError('guard_closed', GUARD_ERRORS.guard_closed))
+      live.close()
+      keys.close()
+      await source.close()
+    },
+  }
+
+  function check(request: GuardRequest): Verdict | Promise<Verdict> {
+    if (closed || !freshness.hydrated) return deny('not_ready')
+    const credentials = readCredentials(request)
+    if ('code' in credentials) return deny(credentials.code, credentials)
+    const { token } = credentials
+    const digest = digestOf('sha256', token, 'binary')
+    const seen = cache.get(digest)
+    if (seen !== undefined && !seen.key.gone) return answer(seen)
+    return firstSight(token, digest)
+  }
+
+  function firstSight(token: string, digest: string): Verdict | Promise<Verdict> {
+    const parsed = parseToken(token, rules)
+    if (typeof parsed === 'string') return deny(parsed)
+    const untimely = checkTimes(parsed.times, rules, now() / 1000, table.forgotten)
+    if (untimely !== undefined) return deny(untimely)
+    const candidates = keys.find(issuer, parsed.kid)
+    if (candidates.length > 0) return verify(parsed, candidates, digest)
+    const learning = keys.learn(issuer)
+    if (learning === undefined) return verify(parsed, candidates, digest)
+    return learning.then(() => verify(parsed, keys.find(issuer, parsed.kid), digest))
+  }
+
+  function verify(parsed: ParsedToken, candidates: readonly VerifyKey[], digest: string): Verdict {
+    // A client that can be challenged must be, or it would serve the token of a removed key from its cache until that expires.
+    if (candidates.length === 0) return deny('token_key', isCapable(parsed.claims) ? { nbf: parsed.times.iat + 1 } : {})
+    const key = candidates.find(({ algorithms }) => algorithms.includes(parsed.algorithm))
+    if (key === undefined) return deny('token_algorithm')
+    if (!key.verify(parsed.algorithm, parsed.signed, parsed.signature)) return deny('token_signature')
+    const seen = remember(parsed, key, digest, issuer, hash)
+    if (seen === undefined) return deny('token_actor')
+    cache.set(digest, seen)
+    return answer(seen)
+  }
+
+  function answer(seen: SeenToken): Verdict {
+    const stale = isStale()
+    const code = judge(seen, stale)
+    if (code === undefined) return live.allow(seen, stale)
+    const { iat } = seen.times
+    const challenge = (code === 'revoked' || code === 'stale' || code === 'token_key') && seen.capable
+    return deny(code, challenge ? { nbf: Math.max(seen.cutoff, iat) + 1 } : {})
+  }
+
+  /** Why a verified token is not good now; asked at every request, and of every live connection. */
+  function judge(seen: SeenToken, stale: boolean): VerdictCode | undefined {
+    if (closed) return 'not_ready'
+    if (seen.key.gone) return 'token_key'
+    const untimely = checkTimes(seen.times, rules, now() / 1000, table.forgotten)
+    if (untimely !== undefined) return untimely
+    if (seen.version !== table.version) {
+      seen.version = table.version
+      seen.cutoff = latestCutoff(seen.hashes)
+    }
+    if (seen.times.iat <= seen.cutoff) return 'revoked'
+    if (!stale) return undefined
+    if (settings.staleness === 'strict') return 'out_of_sync'
+    if (seen.longLived && freshness.age() > settings.trustStale + seen.spread * settings.trustStaleSpread) return 'stale'
+    return undefined
+  }
+
+  function latestCutoff(hashes: Int32Array): number {
+    let latest = -1
+    for (let i = 0; i < hashes.length; i += 2) latest = Math.max(latest, table.find(hashes[i] as number, hashes[i + 1] as number))
+    return latest
+  }
+
+  function isStale(): boolean {
+    return !freshness.inSync || freshness.age() > maxStaleness
+  }
+
+  function merge(cutoffs: Iterable<Cutoff>): void {
+    try {
+      for (const { issuer: whose, kind, id, t, until } of cutoffs) {
+        hash.of(cutoffText(whose, kind, id))
+        const h1 = hash.out[0] as number
+        if (table.raise(h1, hash.out[1] as number, t, until)) live.touch(h1)
+      }
+    } finally {
+      // What was applied before a cutoff that makes no sense is in force.
+      live.drain()
+    }
+  }
+
+  function status(): GuardStatus {
+    const { hydrated, inSync, reason, head } = freshness
+    return {
+      ...{ hydrated, inSync, reason, head, age: freshness.age(), stale: isStale() },
+      ...tally.read(),
+      ...{ cutoffs: table.size, cutoffBytes: table.bytes, tokens: cache.size, live: live.size },
+    }
+  }
+}

@@ -1,0 +1,116 @@
+import { CaegisError } from '@caegis/protocol'
+import { type Discovery, fetchJson } from './discovery.ts'
+import { GUARD_ERRORS } from './errors.ts'
+import { createKeyring, type KeySource } from './keys.ts'
+import type { Log } from './log.ts'
+
+export interface JwksOptions {
+  issuer: string
+  discovery: Discovery
+  fetch: typeof globalThis.fetch
+  /** Milliseconds, never set back. */
+  monotonic: () => number
+  log: Log
+  /** Milliseconds between unasked-for refreshes, so that a removed key goes even when nobody says so. */
+  refreshEvery?: number
+}
+
+/** Fetches because of unknown `kid`s: this many at once, then one in so many milliseconds. */
+const BURST = 4
+const REFILL = 10_000
+const MAX_PAUSE = 30_000
+
+/**
+ * The issuer's published keys.
+ *
+ * A `kid` that is not known here may be a new key or an attacker's invention. Fetches for unknown `kid`s come from a small budget that refills with time: an
+ * attacker who spends it makes us fetch six times a minute, and each of those fetches finds any new key, so he cannot keep one out either. The fetches that
+ * the issuer itself asks for, and the regular ones, are not counted.
+ */
+export function createJwksKeys({ issuer, discovery, fetch, monotonic, log, refreshEvery = 600_000 }: JwksOptions): KeySource {
+  const ring = createKeyring()
+  const closing = new AbortController()
+  let budget = BURST
+  let refilledAt = monotonic()
+  let loading: Promise<void> | undefined
+  const first = loadUntilDone('first')
+  // Who never asks for `ready()` is not to be brought down by a guard that was closed early.
+  first.catch(() => {})
+  const regular = setInterval(() => {
+    load(true).catch((error: unknown) => log.warn('signing keys not refreshed', { issuer, error: String(error) }))
+  }, refreshEvery)
+  regular.unref()
+
+  return {
+    ready: () => first,
+    find: ring.find,
+    learn(asked) {
+      if (asked !== issuer || closing.signal.aborted) return undefined
+      // Whoever comes while a fetch is under way waits for it.
+      if (!loading) {
+        const now = monotonic()
+        const refill = Math.floor((now - refilledAt) / REFILL)
+        if (refill > 0) {
+          budget = Math.min(BURST, budget + refill)
+          refilledAt += refill * REFILL
+        }
+        if (budget === 0) return undefined
+        budget--
+      }
+      return load(false).catch((error: unknown) => log.warn('signing keys not fetched', { issuer, error: String(error) }))
+    },
+    async changed() {
+      // A fetch that is under way may have been answered before the change.
+      await loading?.catch(() => {})
+      await loadUntilDone('changed')
+    },
+    get authorizationUri() {
+      return discovery.known?.authorizationEndpoint
+    },
+    close() {
+      clearInterval(regular)
+      closing.abort()
+    },
+  }
+
+  function load(fresh: boolean): Promise<void> {
+    loading ??= (async () => {
+      const { jwksUri } = await discovery.read({ fresh })
+      const jwks = await fetchJson(fetch, jwksUri)
+      if (closing.signal.aborted) return
+      // An answer without keys is taken for a fault: it would refuse everybody.
+      if (!Array.isArray(jwks.keys) || jwks.keys.length === 0) throw new CaegisError('keys_failed', GUARD_ERRORS.keys_failed, { detail: 'no keys' })
+      const usable = ring.replace(issuer, jwks)
+      log.debug('signing keys read', { issuer, usable })
+    })().finally(() => {
+      loading = undefined
+    })
+    return loading
+  }
+
+  async function loadUntilDone(why: string): Promise<void> {
+    for (let pause = 500; ; pause = Math.min(pause * 2, MAX_PAUSE)) {
+      if (closing.signal.aborted) throw new CaegisError('guard_closed', GUARD_ERRORS.guard_closed)
+      try {
+        return await load(true)
+      } catch (error) {
+        log.warn('signing keys not read, trying again', { issuer, why, error: String(error) })
+      }
+      await sleep(pause, closing.signal)
+    }
+  }
+}
+
+/** Ends early when closed. Keeps the process alive: whoever awaits `ready()` while the issuer is down waits for it. */
+function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(done, milliseconds)
+    signal.addEventListener('abort', done, { once: true })
+    if (signal.aborted) done()
+    function done() {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+  })
+}

@@ -1,0 +1,23 @@
+import type { Cutoff, Head } from '@caegis/protocol'
+
+/** What the guard offers to whatever feeds it. Every method may be called at any time and in any order. */
+export interface Sink {
+  /** Takes cutoffs in by maximum, duplicates and reordering being harmless, and ends the live connections that they hit. */
+  merge(cutoffs: Iterable<Cutoff>): void
+  /** State is complete up to `head.seq` of `head.epoch`, and the head was received now. */
+  synced(head: Head): void
+  /** Paused, disabled, unknown stream, another epoch, a gap, a SET that cannot be verified: stays so until the next `synced`. */
+  outOfSync(reason: string): void
+  /** The issuer changed its signing keys: refetch, and forget what removed keys vouched for. */
+  keysChanged(): void
+  /** What became of an event, shown in `guard.status()`. */
+  count(outcome: CountedOutcome, detail?: string): void
+}
+
+export type CountedOutcome = 'applied' | 'none' | 'unmappable' | 'refused'
+
+/** Where cutoffs come from. The guard knows nothing else about it. */
+export interface Source {
+  start(sink: Sink): void
+  close(): Promise<void>
+}
