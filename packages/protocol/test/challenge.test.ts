@@ -15,7 +15,7 @@ describe('encodeClaims', () => {
       T2,
       'eyJhY2Nlc3NfdG9rZW4iOnsibmJmIjp7ImVzc2VudGlhbCI6dHJ1ZSwidmFsdWUiOiIxNzUzMDAwMDAwIn0sInhtc19ycF9pcGFkZHIiOnsidmFsdWUiOiIyMDMuMC4xMTMuNyJ9fX0g',
     ],
-  ])('%s of wire/entra.md section 12', (_, claims, text) => expect(encodeClaims(claims)).toBe(text))
+  ])('%s as Entra emits it', (_, claims, text) => expect(encodeClaims(claims)).toBe(text))
 
   it('is the same text in both alphabets, unpadded, a multiple of four long, and decodes to what went in', () => {
     const claims = fc.dictionary(unicode, fc.oneof(unicode, fc.constantFrom('>>>???~~~\x7f', '\\?', '"~"'), fc.jsonValue() as fc.Arbitrary<any>), {
@@ -39,7 +39,7 @@ describe('encodeClaims', () => {
 describe('formatChallenge', () => {
   const authorizationUri = 'https://id.example/contoso/oauth2/v2.0/authorize'
 
-  it('has the one form of wire/entra.md section 3.5', () => {
+  it('has the one form that every known parser accepts', () => {
     expect(formatChallenge({ authorizationUri, clientId: 'files-api', claims: { nbf: 1753000000 } })).toBe(
       `Bearer realm="", authorization_uri="${authorizationUri}", client_id="files-api", error="insufficient_claims", claims="${encodeClaims(T1)}", cc_type="cae"`,
     )

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { challengeObject, formatChallenge, formatRefusal, readClaimsChallenge } from '../src/index.ts'
 
 /**
- * The parsers that are out there, each by its habits (wire/entra.md section 3.4): what one of them trips over is a client that is never told.
+ * The parsers that are out there, each by its habits: what one of them trips over is a client that is never told.
  * Each returns the claims text, or nothing where it sees no challenge.
  */
 const parsers: Record<string, (header: string) => string | undefined> = {

@@ -150,7 +150,7 @@ const table: CutoffVector[] = [
   },
   { description: 'location rules changed', type: EVENT.locationRulesChanged, subject: complex({ tenant: id('contoso') }), want: 'none' },
   { description: 'signing key removed', type: EVENT.keysChanged, subject: complex({ tenant: id('contoso') }), want: 'none' },
-].map((vector) => ({ ...vector, spec: 'design.md section 3' }) as CutoffVector)
+].map((vector) => ({ ...vector, spec: 'ARCHITECTURE.md, words' }) as CutoffVector)
 
 const times: CutoffVector[] = [
   {
