@@ -76,6 +76,22 @@ describe('the fence', () => {
     }
   })
 
+  it('A4: a mint that is held while something it was decided from is edited, without any cutoff, is decided again', async () => {
+    const alice = loop.person('alice')
+    await alice.signIn()
+    const { db } = loop.server.store
+    const mint = holdNextMint(loop)
+    const answer = alice.silent(PAST_CACHE).catch((error: unknown) => error)
+    await mint.held
+    const app = await db.selectFrom('applications').selectAll().where('app_id', '=', 'files-native').executeTakeFirstOrThrow()
+    const edit = (permissions: string, version: number) =>
+      db.updateTable('applications').set({ permissions, version }).where('app_id', '=', 'files-native').execute()
+    await edit('[]', app.version + 1)
+    mint.release()
+    expect(await answer).toMatchObject({ errorCode: 'invalid_scope' })
+    await edit(app.permissions, app.version + 2)
+  })
+
   it('A4: a mint that is held while another user is revoked passes', async () => {
     const alice = loop.person('alice')
     await alice.signIn()

@@ -1,3 +1,6 @@
+/** Milliseconds: a connection on which nobody ever speaks does not hold up the end. Nothing is lost by it: what was acknowledged is on the disk. */
+const GRACE = 3000
+
 /** Ends the process cleanly on Ctrl-C or a service manager's signal; a second signal does not wait. */
 export function stopOnSignals(close: () => Promise<void>): void {
   let stopping = false
@@ -5,6 +8,7 @@ export function stopOnSignals(close: () => Promise<void>): void {
     process.on(signal, () => {
       if (stopping) process.exit(1)
       stopping = true
+      setTimeout(() => process.exit(0), GRACE)
       close().then(
         () => process.exit(0),
         () => process.exit(1),

@@ -145,7 +145,7 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
 
   /** The server's own guard: a verdict for a request, from the tenant that its token names. */
   const admit = async ({ guard }: TenantRooms, audience: string, request: FastifyRequest, reply: FastifyReply) => {
-    const verdict = await guard.check({ url: request.url, headers: request.headers })
+    const verdict = await guard.check({ url: request.url, headers: request.headers, rawHeaders: request.raw.rawHeaders })
     if (!verdict.allowed) {
       void reply
         .code(verdict.status)
@@ -178,6 +178,8 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
     if (status >= 500) log.error('a request failed', { name: error.name, message: error.message, stack: error.stack })
     return reply.code(status).send({ error: status < 500 ? 'invalid_request' : status === 503 ? 'temporarily_unavailable' : 'server_error' })
   })
+  // The default answer repeats the URL, and with it what somebody put there by mistake.
+  app.setNotFoundHandler((_request, reply) => reply.code(404).send({ error: 'not_found' }))
   app.addHook('onRequest', async (_request, reply) => {
     reply.header('strict-transport-security', 'max-age=31536000')
   })

@@ -47,7 +47,8 @@ export function readSettings(input: SettingsInput): Settings {
   if (input.DATABASE_URL) throw invalid('DATABASE_URL', 'is not supported yet: this version stores in the data folder only')
   if (input.NATS_URL) throw invalid('NATS_URL', 'is not supported yet')
   const port = Number(input.CAEGIS_PORT ?? 8443)
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw invalid('CAEGIS_PORT', 'must be 0 to 65535')
+  // Any free port (0) would not do: the origin stands in every token, so it has to be known before the server listens.
+  if (!Number.isInteger(port) || port < 1 || port > 65_535) throw invalid('CAEGIS_PORT', 'must be 1 to 65535')
   const data = resolve(input.CAEGIS_DATA ?? '.caegis')
   const origin = input.CAEGIS_ORIGIN ?? `https://localhost:${port}`
   const url = URL.parse(origin)
@@ -78,13 +79,14 @@ export function readSettings(input: SettingsInput): Settings {
 
 function readTls(input: SettingsInput, trustedProxies: string[]): Settings['tls'] {
   if (input.CAEGIS_TLS !== undefined && input.CAEGIS_TLS !== 'on' && input.CAEGIS_TLS !== 'off') throw invalid('CAEGIS_TLS', 'must be on or off')
+  const { CAEGIS_TLS_CERT: cert, CAEGIS_TLS_KEY: key } = input
   if (input.CAEGIS_TLS === 'off') {
     // Plain HTTP is for the last hop behind a proxy that ends TLS, and nothing else.
     if (trustedProxies.length === 0 || !input.CAEGIS_ORIGIN)
       throw invalid('CAEGIS_TLS', 'may be off only together with CAEGIS_TRUSTED_PROXIES and CAEGIS_ORIGIN')
+    if (cert !== undefined || key !== undefined) throw invalid('CAEGIS_TLS', 'is off: CAEGIS_TLS_CERT and CAEGIS_TLS_KEY would not be used')
     return { kind: 'off' }
   }
-  const { CAEGIS_TLS_CERT: cert, CAEGIS_TLS_KEY: key } = input
   if ((cert === undefined) !== (key === undefined)) throw invalid('CAEGIS_TLS_CERT', 'and CAEGIS_TLS_KEY go together')
   return cert !== undefined && key !== undefined ? { kind: 'files', cert, key } : { kind: 'own' }
 }
@@ -92,7 +94,7 @@ function readTls(input: SettingsInput, trustedProxies: string[]): Settings['tls'
 function readKeySecret(input: SettingsInput, data: string): Settings['keySecret'] {
   const { CAEGIS_KEY_SECRET: direct, CAEGIS_KEY_SECRET_FILE: file } = input
   if (direct !== undefined && file !== undefined) throw invalid('CAEGIS_KEY_SECRET', 'and CAEGIS_KEY_SECRET_FILE exclude each other')
-  const given = direct ?? (file === undefined ? undefined : readFileSync(file, 'utf8').trim())
+  const given = direct ?? (file === undefined ? undefined : readSecretFile(file))
   if (given !== undefined) {
     if (given.length < 32) throw invalid('CAEGIS_KEY_SECRET', 'must have at least 32 characters, for example from: openssl rand -base64 48')
     return { value: given, from: 'environment' }
@@ -100,6 +102,15 @@ function readKeySecret(input: SettingsInput, data: string): Settings['keySecret'
   const own = join(data, 'key-secret')
   if (!existsSync(own)) writeFileSync(own, `${randomBytes(48).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' })
   return { value: readFileSync(own, 'utf8').trim(), from: 'file' }
+}
+
+function readSecretFile(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch (error) {
+    // Not even the path: whoever put the secret itself there must not find it in a log.
+    throw invalid('CAEGIS_KEY_SECRET_FILE', `cannot be read (${(error as NodeJS.ErrnoException).code})`)
+  }
 }
 
 function invalid(name: string, what: string): CaegisError {

@@ -28,9 +28,13 @@ export function addServe(program: Command): void {
       const key = flag.slice(2, flag.indexOf(' ')).replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
       if (options[key] !== undefined) input[name] = options[key]
     }
-    const server = await createServer({ settings: readSettings(input) })
+    const settings = readSettings(input)
+    const server = await createServer({ settings })
     if (options.import !== undefined) await server.apply(readFileSync(options.import, 'utf8'))
     await server.listen()
+    // The server's log says it too; no choice of what to log may hide it.
+    if (settings.keySecret.from === 'file' && (settings.logLevel === 'error' || settings.logLevel === 'silent'))
+      process.stderr.write('Private keys are sealed with a secret that lies in the data folder: set CAEGIS_KEY_SECRET to keep it elsewhere.\n')
     if (server.caFile)
       process.stderr.write(
         `Certificates are signed by the local authority ${server.caFile}: trust it in your browser, or with NODE_EXTRA_CA_CERTS.\n`,

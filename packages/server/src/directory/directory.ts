@@ -46,7 +46,7 @@ export interface UserPage {
 
 /**
  * The commands of one tenant's directory. Each is one change: what it edits, what it cuts off and what it publishes are one transaction.
- * The rows of design section 3's table that exist so far: disabled, enabled, deleted, password set, sessions revoked, role changed.
+ * What exists so far: disabled, enabled, deleted, password set, sessions revoked, role changed.
  */
 export function createDirectory(store: Store, tenant: string, issuer: string) {
   /** Both forms of a whole user, as they stand in the log. */

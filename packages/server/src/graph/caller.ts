@@ -17,6 +17,10 @@ const ADMIN = 'admin'
  */
 export async function authorize({ tenant, claims }: Caller, permission: Permission): Promise<Actor> {
   const { iat, sid, oid, azp } = claims as { iat: number; sid?: string; oid: string; azp: string }
+  // A token lives for up to a day; what its application was permitted may have been withdrawn since.
+  const app = await tenant.application(azp)
+  const held = (app?.enabled ? app.permissions : []).filter((one) => one.startsWith('graph/')).map((one) => one.slice('graph/'.length))
+  if (!held.includes('.default') && !includesPermission(held, permission)) throw denied()
   if (claims.idtyp === 'app') {
     const roles = Array.isArray(claims.roles) ? (claims.roles as string[]) : []
     if (!includesPermission(roles, permission)) throw denied()

@@ -1,4 +1,4 @@
-import type { KoaContextWithOIDC } from 'oidc-provider'
+import { errors, type KoaContextWithOIDC } from 'oidc-provider'
 import type { Store } from '../store/store.ts'
 import { currentAttempt } from './attempt.ts'
 import { fullScope, permittedScopes } from './resources.ts'
@@ -46,6 +46,8 @@ export async function accessTokenClaims(
     string,
     { authTime?: number; amr?: string[]; acr?: string } | undefined
   >
+  // Without any permission the audience alone would open APIs that only look at it.
+  if (granted.length === 0) throw new errors.InvalidScope('the application is no longer permitted to ask for this', token.scope ?? '')
   const source = RefreshToken ?? AuthorizationCode ?? DeviceCode
   const user = daemon ? undefined : (token.accountId as string)
 

@@ -18,8 +18,9 @@ export type FenceVerdict = { outcome: 'passed' } | { outcome: 'moved' } | { outc
  */
 export async function passFence(store: Store, tenant: Tenant, attempt: Attempt): Promise<FenceVerdict> {
   return store.transaction(async (db) => {
+    const now = Math.floor(store.clock())
     for (const { reading, version } of attempt.readings.values()) {
-      if ((await versionOf(db, tenant, reading)) !== version) return { outcome: 'moved' }
+      if ((await versionOf(db, tenant, reading, now)) !== version) return { outcome: 'moved' }
     }
     let until = 0
     for (const mint of attempt.mints) until = Math.max(until, await lastCutoff(db, tenant, mint))
@@ -33,16 +34,16 @@ export async function passFence(store: Store, tenant: Tenant, attempt: Attempt):
       else await tenant.artifacts.remove(db, model, id)
     }
     for (const grant of attempt.removedGrants) await tenant.artifacts.removeGrant(db, grant)
-    for (const mint of attempt.mints) await recordMint(db, tenant, mint, Math.floor(store.clock()))
+    for (const mint of attempt.mints) await recordMint(db, tenant, mint, now)
     return { outcome: 'passed' }
   })
 }
 
 /** 0 where there is no such row. */
-async function versionOf(db: Transaction<Schema>, tenant: Tenant, reading: Reading): Promise<number> {
+async function versionOf(db: Transaction<Schema>, tenant: Tenant, reading: Reading, now: number): Promise<number> {
   switch (reading.table) {
     case 'artifact':
-      return tenant.artifacts.version(db, reading.model, reading.id)
+      return tenant.artifacts.version(db, reading.model, reading.id, now)
     case 'tenant':
       return (await db.selectFrom('tenants').select('version').where('id', '=', reading.id).executeTakeFirst())?.version ?? 0
     case 'app':

@@ -127,9 +127,15 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
 
       const { query, userCode } = adjustQuery(request)
       const { result, attempt } = await settle(
-        (attempt) => {
+        async (attempt) => {
           if (userCode !== undefined) attempt.userCode = userCode
-          return dispatch({ ...request, query }, request.path, adjustForm(request, attempt.successor))
+          const answer = await dispatch({ ...request, query }, request.path, adjustForm(request, attempt.successor))
+          // A refusal hands out no successor, so it must not spend the refresh token either: its honest holder would look like a thief.
+          if (answer.status >= 500 || (isToken && answer.status >= 400 && form.get('grant_type') === 'refresh_token' && !attempt.reused)) {
+            attempt.writes.clear()
+            attempt.mints.length = 0
+          }
+          return answer
         },
         claims,
         request.address,
@@ -180,7 +186,7 @@ function withoutOfflineAccess(form: URLSearchParams): void {
 }
 
 function adjustForm({ headers, body }: IssuerRequest, successor: string | undefined): string {
-  if (body === '' || !String(headers['content-type']).startsWith('application/x-www-form-urlencoded')) return body
+  if (body === '' || !/^\s*application\/x-www-form-urlencoded\b/i.test(String(headers['content-type']))) return body
   const form = new URLSearchParams(body)
   withoutOfflineAccess(form)
   // MSAL names the device grant by a bare word.

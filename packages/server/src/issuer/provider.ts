@@ -61,6 +61,10 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
     if (resource === 'several') throw new errors.InvalidScope('scopes of more than one API in one request', asked.join(' '))
     if (!resource) throw new errors.InvalidScope('no API of this tenant offers these scopes', asked.join(' '))
     const app = await tenant.application(clientId)
+    // What a user's application was granted is for use together with a user; alone, it would have all of it without anybody's rights.
+    if (ctx.oidc.params?.grant_type === 'client_credentials' && resource.kind !== 'signals' && app?.type !== 'daemon') {
+      throw new errors.UnauthorizedClient('only a daemon may ask for this without a user')
+    }
     const permitted = app ? permittedScopes(app, resource) : []
     const names = permitted.map((name) => fullScope(resource, name))
     const refused = asked.filter((scope) => !names.includes(scope) && !(scope === fullScope(resource, '.default') && permitted.length > 0))
@@ -107,10 +111,15 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
           return (await target(ctx, client.clientId))?.resource.uri as never
         },
         useGrantedResource: () => true,
-        async getResourceServerInfo(_ctx, uri, client) {
+        async getResourceServerInfo(ctx, uri, client) {
           const resource = (await tenant.resources()).find((one) => one.uri === uri)
           const app = resource && (await tenant.application(client.clientId))
           if (!resource || !app) throw new errors.InvalidTarget()
+          // `resource` (RFC 8707) can only repeat what the scopes say: else it would be an audience for which nothing was granted. A code or a refresh token
+          // is bound to what was checked when it came to be.
+          const asked = await target(ctx, client.clientId)
+          const bound = ctx.oidc.route === 'token' && ctx.oidc.params?.grant_type !== 'client_credentials'
+          if (bound ? asked && asked.resource.uri !== uri : asked?.resource.uri !== uri) throw new errors.InvalidTarget()
           const attempt = currentAttempt()
           attempt.lifetime ??= chooseLifetime(
             {
@@ -120,7 +129,10 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
             },
             lifetimes,
           )
-          const names = [...permittedScopes(app, resource), '.default'].map((name) => fullScope(resource, name))
+          const permitted = permittedScopes(app, resource)
+          // The permission may have been taken away since the grant was made.
+          if (permitted.length === 0) throw new errors.InvalidScope('the application is not permitted to call this API any more', uri)
+          const names = [...permitted, '.default'].map((name) => fullScope(resource, name))
           return {
             scope: names.join(' '),
             audience: resource.audience,

@@ -51,7 +51,9 @@ export function permittedScopes(client: Application, resource: Resource): string
 export function resourceOf(scopes: readonly string[], resources: readonly Resource[]): Resource | 'several' | undefined {
   const wanted = new Set<Resource>()
   for (const scope of scopes) {
-    const resource = resources.find((one) => (one.kind === 'signals' ? STREAM_SCOPES.includes(scope) : scope.startsWith(`${one.uri}/`)))
+    // The name of a scope has no slash: `api://files/admin/Read` belongs to `api://files/admin`, whatever else is registered.
+    const uri = scope.slice(0, Math.max(0, scope.lastIndexOf('/')))
+    const resource = resources.find((one) => (one.kind === 'signals' ? STREAM_SCOPES.includes(scope) : one.uri === uri))
     if (resource) wanted.add(resource)
   }
   if (wanted.size > 1) return 'several'

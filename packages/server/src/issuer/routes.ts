@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { verifyPassword } from '../directory/password.ts'
 import type { Store } from '../store/store.ts'
+import { currentAttempt, note } from './attempt.ts'
 import { readInstants } from './facts.ts'
 import type { Issuer, IssuerAnswer } from './issuer.ts'
 import { cspFor, messagePage, signInPage } from './pages.ts'
@@ -34,6 +35,9 @@ export function registerIssuer(app: FastifyInstance, { store, findIssuer, addres
       method: ['GET', 'POST', 'OPTIONS'],
       url: `/:tenant${url}`,
       handler: withIssuer(async (issuer, request, reply) => {
+        // Escaped separators and dots would lead to another endpoint than the one that is looked at here.
+        const { uid } = request.params as { uid?: string }
+        if (uid !== undefined && !/^[\w-]{1,64}$/.test(uid)) return reply.code(404).send({ error: 'invalid_request', error_description: 'no such page' })
         const answer = await issuer.answer({
           method: request.method,
           path: path(request.params as Record<string, string>),
@@ -107,26 +111,36 @@ export function registerIssuer(app: FastifyInstance, { store, findIssuer, addres
   }
 
   /**
-   * Checks a user name and a password; unknown users cost as much and are told the same. The instant of the proof is the one at which the stored hash was read,
-   * and it lies after every cutoff that was known then: a password that is changed meanwhile leaves the proof behind.
+   * Checks a user name and a password; unknown users cost as much and are told the same. The instant of the proof lies before the stored hash was read and after
+   * every cutoff that was known then: a password that is changed meanwhile leaves the proof behind, and the fence notices it besides.
    */
   async function prove(issuer: Issuer, username: string, password: string): Promise<{ id: string; at: number } | { wrong: string }> {
-    const read = () =>
-      store.db
+    const attempt = currentAttempt()
+    const read = async () => {
+      const user = await store.db
         .selectFrom('users')
-        .select(['id', 'password', 'enabled', 'valid_from'])
+        .select(['id', 'password', 'enabled', 'valid_from', 'access_from', 'version'])
         .where('tenant', '=', issuer.tenant.id)
         .where('upn_key', '=', username.toLowerCase())
         .where('deleted_at', 'is', null)
         .executeTakeFirst()
+      if (user) note(attempt, { table: 'user', id: user.id }, user.version)
+      return user
+    }
+    let at = Math.floor(store.clock())
     let user = await read()
     const [tenant] = await readInstants(store, issuer.tenant, {})
     const cutoff = Math.max(user?.valid_from ?? 0, tenant?.validFrom ?? 0)
-    if (user && store.clock() < cutoff + 1) {
+    if (user && at <= cutoff) {
       await issuer.waitPast(cutoff)
+      at = Math.floor(store.clock())
       user = await read()
+      if (user && at <= cutoff) {
+        // The clock fell far behind: the next instant after the cutoff, as for a token, and noted like one, so that the next cutoff is placed no earlier.
+        at = Math.max(cutoff, user.access_from, tenant?.accessFrom ?? 0) + 1
+        attempt.mints.push({ iat: at, exp: 0, appId: '', user: user.id })
+      }
     }
-    const at = Math.floor(store.clock())
     const right = await verifyPassword(password, user?.password ?? null)
     if (!user || !right) return { wrong: 'The user name or the password is wrong.' }
     // Only somebody who knows the password learns that the account is disabled.

@@ -48,14 +48,15 @@ export function createArtifacts(tenant: string, secrets: Secrets) {
       read(db, { column: 'uid', value: secrets.digest(`uid:${tenant}`, uid) }, model, now),
     findByUserCode: (db: Db, model: string, code: string, now: number) =>
       read(db, { column: 'user_code', value: secrets.digest(`code:${tenant}`, code) }, model, now),
-    /** 0 when there is none. */
-    async version(db: Db, model: string, id: string): Promise<number> {
+    /** 0 when there is none: what has expired is as good as gone, as it is for `find`. */
+    async version(db: Db, model: string, id: string, now: number): Promise<number> {
       const row = await db
         .selectFrom('artifacts')
         .select('version')
         .where('tenant', '=', tenant)
         .where('model', '=', model)
         .where('id', '=', key(model, id))
+        .where('expires_at', '>', now)
         .executeTakeFirst()
       return row?.version ?? 0
     },
