@@ -143,7 +143,8 @@ export function createCalls(msal: IPublicClientApplication, account: AccountInfo
     async signOut(): Promise<void> {
       setAuto(false)
       journal.add('plain', 'Signed out')
-      await msal.logoutRedirect({ account })
+      // By its client id the issuer knows where the page may be returned to; an ID token in the address would say too much.
+      await msal.logoutRedirect({ account, extraQueryParameters: { client_id: config.clientId } })
     },
   }
 }

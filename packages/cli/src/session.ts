@@ -11,6 +11,7 @@ import { trustLocalCa } from './trust.ts'
 export const CLI_ERRORS = {
   not_signed_in: 'You are not signed in. Run: caegis login --tenant <name>',
   refused: 'The server refused.',
+  unknown_tenant: 'The server has no such tenant.',
 } as const
 
 /** Where the command signs in, kept beside MSAL's cache in the user's config folder. */
@@ -67,6 +68,22 @@ export function scopesOf({ origin }: Profile): string[] {
   return [`${origin}/User.ReadWrite.All`]
 }
 
+/**
+ * Runs work of MSAL, which keeps to itself why it could not reach the issuer: when that is what failed, the issuer is asked once more, for the reason.
+ * @throws TypeError of that fetch; CaegisError `unknown_tenant`; whatever else MSAL throws
+ */
+export async function withReason<T>({ origin, tenant }: Profile, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    const { errorCode } = error as { errorCode?: unknown }
+    if (errorCode !== 'endpoints_resolution_error' && errorCode !== 'openid_config_error' && errorCode !== 'network_error') throw error
+    const { status } = await fetch(`${origin}/${encodeURIComponent(tenant)}/v2.0/.well-known/openid-configuration`)
+    if (status === 404) throw new CaegisError('unknown_tenant', `${CLI_ERRORS.unknown_tenant.slice(0, -1)} as "${tenant}".`, { cause: error })
+    throw error
+  }
+}
+
 /** A fetch for the admin API that signs in by itself: with the client credentials of the environment, or with what `caegis login` left. */
 export function adminFetch(given: Profile): typeof fetch {
   trustLocalCa(process.env.CAEGIS_DATA ?? '.caegis')
@@ -77,7 +94,8 @@ export function adminFetch(given: Profile): typeof fetch {
     return withClaimsChallenge(fetch, {
       origins: [given.origin],
       token: async ({ claims }) => {
-        const result = await daemon.acquireTokenByClientCredential({ scopes: [`${given.origin}/.default`], ...(claims ? { claims } : {}) })
+        const asked = { scopes: [`${given.origin}/.default`], ...(claims ? { claims } : {}) }
+        const result = await withReason(given, () => daemon.acquireTokenByClientCredential(asked))
         return result?.accessToken as string
       },
     })
@@ -89,7 +107,8 @@ export function adminFetch(given: Profile): typeof fetch {
       const [account] = await client.getTokenCache().getAllAccounts()
       if (!account) throw new CaegisError('not_signed_in', CLI_ERRORS.not_signed_in)
       try {
-        const result = await client.acquireTokenSilent({ account, scopes: scopesOf(given), ...(claims ? { claims } : {}) })
+        const asked = { account, scopes: scopesOf(given), ...(claims ? { claims } : {}) }
+        const result = await withReason(given, () => client.acquireTokenSilent(asked))
         return result.accessToken
       } catch (error) {
         if ((error as Error).name !== 'InteractionRequiredAuthError') throw error

@@ -12,6 +12,7 @@ import { registerGraph } from './graph/routes.ts'
 import { startHousekeeping } from './housekeeping.ts'
 import { createIssuer, type Issuer } from './issuer/issuer.ts'
 import { loadKeys } from './issuer/keys.ts'
+import { cspFor, welcomePage } from './issuer/pages.ts'
 import { apiResources, graphResource, signalsResource } from './issuer/resources.ts'
 import { registerIssuer } from './issuer/routes.ts'
 import type { Tenant } from './issuer/tenant.ts'
@@ -20,6 +21,7 @@ import type { Settings } from './settings.ts'
 import { createOwnSource } from './signals/own-source.ts'
 import { allLive, registerSignals } from './signals/routes.ts'
 import { createStreamStore } from './signals/stream-store.ts'
+import { trackSockets } from './sockets.ts'
 import { createArtifacts } from './store/artifacts.ts'
 import { createSecrets } from './store/secrets.ts'
 import { createStore, type Store } from './store/store.ts'
@@ -173,6 +175,7 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
     ...(settings.tls.kind === 'files' ? { https: { cert: readFileSync(settings.tls.cert), key: readFileSync(settings.tls.key) } } : {}),
   } as object) as unknown as FastifyInstance
 
+  const endSockets = trackSockets(app.server)
   app.setErrorHandler((error: Error & { statusCode?: number; code?: string }, _request, reply) => {
     const status = error.statusCode ?? (error.code === 'busy' ? 503 : 500)
     if (status >= 500) log.error('a request failed', { name: error.name, message: error.message, stack: error.stack })
@@ -183,6 +186,9 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
   app.addHook('onRequest', async (_request, reply) => {
     reply.header('strict-transport-security', 'max-age=31536000')
   })
+  app.get('/', async (_request, reply) =>
+    reply.headers({ 'content-type': 'text/html; charset=utf-8', 'content-security-policy': cspFor([]) }).send(welcomePage(origin)),
+  )
   app.get('/healthz', async () => ({ status: 'ok' }))
   app.get('/readyz', async () => ({
     status: 'ready',
@@ -244,7 +250,9 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
     },
     async close() {
       housekeeping.close()
-      await app.close()
+      const closed = app.close()
+      endSockets()
+      await closed
       for (const opened of rooms.values()) await opened.then(({ guard }) => guard.close()).catch(() => {})
       await store.close()
     },

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { publicClient, saveProfile, scopesOf } from '../session.ts'
+import { publicClient, saveProfile, scopesOf, withReason } from '../session.ts'
 import { trustLocalCa } from '../trust.ts'
 
 export function addLogin(program: Command): void {
@@ -12,12 +12,18 @@ export function addLogin(program: Command): void {
       trustLocalCa(process.env.CAEGIS_DATA ?? '.caegis')
       const profile = { origin: new URL(origin).origin, tenant }
       const client = publicClient(profile)
-      // One signed-in account at a time: another one's tokens must not answer for this one.
-      for (const account of await client.getTokenCache().getAllAccounts()) await client.getTokenCache().removeAccount(account)
-      const result = await client.acquireTokenByDeviceCode({
-        scopes: scopesOf(profile),
-        deviceCodeCallback: ({ message }) => process.stderr.write(`${message}\n`),
-      })
+      const result = await withReason(profile, () =>
+        client.acquireTokenByDeviceCode({
+          scopes: scopesOf(profile),
+          deviceCodeCallback: ({ message }) => process.stderr.write(`${message}\n`),
+        }),
+      )
+      // One signed-in account at a time: another one's tokens must not answer for this one. Only now, so that a login that fails takes nothing away.
+      const cache = client.getTokenCache()
+      for (const account of await cache.getAllAccounts()) {
+        const same = account.homeAccountId === result?.account?.homeAccountId && account.environment === result.account.environment
+        if (!same) await cache.removeAccount(account)
+      }
       saveProfile(profile)
       process.stdout.write(`Signed in as ${result?.account?.username} (${tenant}).\n`)
     })

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
+import type { Socket } from 'node:net'
 import { createGuard, type Guard } from '@caegis/guard'
 import { type GuardedRequest, protect } from '@caegis/guard/node'
 
@@ -42,6 +43,9 @@ export async function startApi({ issuer, audience, clientId, clientSecret, tls, 
       json(response, 200, { message: 'You may manage the control plane.', user: claims.oid, client: claims.azp, longLived: claims.xms_ssm === '1' })
     })
   })
+  // Those too whose TLS handshake never ends: the server itself does not know them, and would wait for them at its end.
+  const open = new Set<Socket>()
+  server.on('connection', (socket: Socket) => open.add(socket.once('close', () => open.delete(socket))))
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(port, 'localhost', resolve)
@@ -55,8 +59,9 @@ export async function startApi({ issuer, audience, clientId, clientSecret, tls, 
     guard,
     async close() {
       await guard.close()
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
+      const closed = new Promise((resolve) => server.close(resolve))
+      for (const socket of open) socket.destroy()
+      await closed
     },
   }
 }

@@ -1,10 +1,11 @@
+import type { Application } from '../directory/application.ts'
 import type { Actor, Directory } from '../directory/directory.ts'
 import { includesPermission, type Permission } from '../directory/permissions.ts'
 import { denied } from './errors.ts'
 
 /** Who calls the admin API: what its token says, after the server's own guard has let it through. */
 export interface Caller {
-  tenant: { id: string; directory: Directory }
+  tenant: { id: string; directory: Directory; application(appId: string): Promise<Application | undefined> }
   claims: Record<string, unknown>
 }
 

@@ -44,6 +44,7 @@ export function createAdapter(store: Store, tenant: string, artifacts: Artifacts
         const attempt = currentAttempt()
         const artifact = { model, id, payload: { ...payload }, expiresAt: now() + (expiresIn ?? DEFAULT_TTL) }
         if (model === 'RefreshToken') linkSuccessor(id)
+        if (model === 'AccessToken') artifact.payload.iat = asMint(payload)
         attempt.writes.set(key(id), { model, id, artifact })
       },
       async consume(id) {
@@ -59,6 +60,15 @@ export function createAdapter(store: Store, tenant: string, artifacts: Artifacts
       async revokeByGrantId(grantId) {
         currentAttempt().removedGrants.add(grantId)
       },
+    }
+
+    /** The opaque token for `userinfo` is the one access token that is stored; the fence must know of it as of any other, and it bears the attempt's instant. */
+    function asMint({ accountId, clientId, sessionUid }: AdapterPayload): number {
+      const { iat, mints } = currentAttempt()
+      const owner = { ...(accountId === undefined ? {} : { user: accountId }), ...(sessionUid === undefined ? {} : { sid: sessionUid }) }
+      // It is no token that a guard could see: no cutoff has to be published for its sake.
+      mints.push({ iat, exp: 0, appId: clientId ?? '', ...owner })
+      return iat
     }
 
     /** A spent refresh token: inside the grace it leads to its successor, outside it betrays a thief or a victim, and the session ends. */

@@ -3,7 +3,7 @@ import type { KoaContextWithOIDC } from 'oidc-provider'
 import type { Tenant } from './tenant.ts'
 
 /** Every page is plain HTML that works without JavaScript; the one style sheet is inline and allowed by its hash. */
-const STYLE = `:root{color-scheme:light dark}*{box-sizing:border-box}body{margin:0;min-height:100vh;display:grid;place-items:center;font:16px/1.5 system-ui,sans-serif;background:light-dark(#f3f5f8,#14171c);color:light-dark(#1b2330,#e6e9ee)}main{width:min(24rem,100vw - 2rem);padding:2rem;border-radius:12px;background:light-dark(#fff,#1d2129);box-shadow:0 1px 3px rgb(0 0 0/.15),0 8px 30px rgb(0 0 0/.08)}h1{font-size:1.25rem;margin:0 0 .25rem}p{margin:.25rem 0 1rem;color:light-dark(#55607a,#a3adbd)}label{display:block;margin:1rem 0 .25rem;font-weight:600}input{width:100%;padding:.6rem .7rem;font:inherit;border:1px solid light-dark(#b8c1d1,#485063);border-radius:8px;background:light-dark(#fff,#14171c);color:inherit}input:focus,button:focus{outline:3px solid light-dark(#9cc2ff,#2f5fae);outline-offset:1px}button{width:100%;margin-top:1.5rem;padding:.65rem;font:inherit;font-weight:600;border:0;border-radius:8px;background:#1d5fd1;color:#fff;cursor:pointer}button.quiet{background:none;color:inherit;border:1px solid light-dark(#b8c1d1,#485063);margin-top:.75rem}.wrong{padding:.6rem .8rem;border-radius:8px;background:light-dark(#fdecea,#4a1f1f);color:light-dark(#8c1d18,#ffd9d6)}.code{font:600 1.5rem/1.4 ui-monospace,monospace;letter-spacing:.1em}`
+const STYLE = `:root{color-scheme:light dark}*{box-sizing:border-box}body{margin:0;min-height:100vh;display:grid;place-items:center;font:16px/1.5 system-ui,sans-serif;background:light-dark(#f3f5f8,#14171c);color:light-dark(#1b2330,#e6e9ee)}main{width:min(24rem,100vw - 2rem);padding:2rem;border-radius:12px;background:light-dark(#fff,#1d2129);box-shadow:0 1px 3px rgb(0 0 0/.15),0 8px 30px rgb(0 0 0/.08)}h1{font-size:1.25rem;margin:0 0 .25rem}p{margin:.25rem 0 1rem;color:light-dark(#55607a,#a3adbd)}p:last-child{margin-bottom:0}label{display:block;margin:1rem 0 .25rem;font-weight:600}input{width:100%;padding:.6rem .7rem;font:inherit;border:1px solid light-dark(#b8c1d1,#485063);border-radius:8px;background:light-dark(#fff,#14171c);color:inherit}input:focus,button:focus{outline:3px solid light-dark(#9cc2ff,#2f5fae);outline-offset:1px}button{width:100%;margin-top:1.5rem;padding:.65rem;font:inherit;font-weight:600;border:0;border-radius:8px;background:#1d5fd1;color:#fff;cursor:pointer}button.quiet{background:none;color:inherit;border:1px solid light-dark(#b8c1d1,#485063);margin-top:.75rem}.wrong{padding:.6rem .8rem;border-radius:8px;background:light-dark(#fdecea,#4a1f1f);color:light-dark(#8c1d18,#ffd9d6)}.code{font:600 1.5rem/1.4 ui-monospace,monospace;letter-spacing:.1em}`
 const STYLE_HASH = `'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`
 
 /**
@@ -19,8 +19,17 @@ export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (unit) => `&#${unit.charCodeAt(0)};`)
 }
 
-function page(title: string, tenant: Tenant, content: string): string {
-  return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>${escapeHtml(title)} · ${escapeHtml(tenant.displayName)}</title><style>${STYLE}</style></head><body><main>${content}</main></body></html>`
+function page(title: string, { displayName }: { displayName: string }, content: string): string {
+  return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>${escapeHtml(title)} · ${escapeHtml(displayName)}</title><style>${STYLE}</style></head><body><main>${content}</main></body></html>`
+}
+
+/** What stands at the origin itself: somebody who came to accept the certificate sees that it worked. */
+export function welcomePage(origin: string): string {
+  return page(
+    'CAEgis',
+    { displayName: origin },
+    '<h1>CAEgis is running</h1><p>Your browser reached the server. You can close this page and go on to your application.</p>',
+  )
 }
 
 export interface SignInPage {

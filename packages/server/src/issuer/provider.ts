@@ -108,7 +108,9 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
         // MSAL never sends `resource`: the API is known by what its scopes begin with.
         async defaultResource(ctx, client, oneOf) {
           if (oneOf) return oneOf
-          return (await target(ctx, client.clientId))?.resource.uri as never
+          const asked = await target(ctx, client.clientId)
+          if (!asked && ctx.oidc.params?.grant_type === 'client_credentials') throw new errors.InvalidScope('a scope that names an API is needed', '')
+          return asked?.resource.uri as never
         },
         useGrantedResource: () => true,
         async getResourceServerInfo(ctx, uri, client) {
@@ -200,6 +202,9 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
       await grant.save()
       return grant
     },
+    // A browser may read the answers that are meant for its own page.
+    clientBasedCORS: (_ctx, origin, client) =>
+      client.clientAuthMethod === 'none' && (client.redirectUris ?? []).some((uri) => URL.parse(uri)?.origin === origin),
     issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
     // The successor that a spent token led to is handed out as it is: a second lineage never exists.
     rotateRefreshToken: (ctx) => currentAttempt().successor === undefined || ctx.oidc.entities.RefreshToken?.jti !== currentAttempt().successor,

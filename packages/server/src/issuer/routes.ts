@@ -37,7 +37,8 @@ export function registerIssuer(app: FastifyInstance, { store, findIssuer, addres
       handler: withIssuer(async (issuer, request, reply) => {
         // Escaped separators and dots would lead to another endpoint than the one that is looked at here.
         const { uid } = request.params as { uid?: string }
-        if (uid !== undefined && !/^[\w-]{1,64}$/.test(uid)) return reply.code(404).send({ error: 'invalid_request', error_description: 'no such page' })
+        if (uid !== undefined && !/^[\w-]{1,64}$/.test(uid))
+          return reply.code(404).send({ error: 'invalid_request', error_description: 'no such page' })
         const answer = await issuer.answer({
           method: request.method,
           path: path(request.params as Record<string, string>),

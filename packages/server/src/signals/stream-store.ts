@@ -1,5 +1,5 @@
 import type { Cutoff, CutoffDepth, CutoffKind } from '@caegis/protocol'
-import type { EventRow, StreamProgress, StreamRecord, TransmitterStore } from '@caegis/ssf/transmitter'
+import type { DeadLetter, EventRow, StreamProgress, StreamRecord, TransmitterStore } from '@caegis/ssf/transmitter'
 import { EXPIRY_LEEWAY } from '../store/change.ts'
 import type { EventRecord } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
@@ -10,6 +10,9 @@ const BATCH = 1000
 export function createStreamStore(store: Store, tenant: string, issuer: string): TransmitterStore {
   const { db } = store
   const stream = (id: string) => db.selectFrom('streams').selectAll().where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst()
+
+  /** Dead letters stand beside the control events, under a name that no stream has. */
+  const deadOf = (id: string) => `${id} dead`
 
   return {
     head: () => store.position(tenant),
@@ -54,10 +57,48 @@ export function createStreamStore(store: Store, tenant: string, issuer: string):
       const rows = await db.selectFrom('streams').selectAll().where('tenant', '=', tenant).where('receiver', '=', receiver).execute()
       return rows.map(toStream)
     },
+    async allStreams(method) {
+      const rows = await db.selectFrom('streams').selectAll().where('tenant', '=', tenant).execute()
+      return rows.map(toStream).filter((one) => method === undefined || one.delivery.method === method)
+    },
+    async updateStream(id, decide) {
+      const changed = await store.transaction(async (tx) => {
+        const row = await tx.selectFrom('streams').selectAll().where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst()
+        if (!row) return undefined
+        const change = decide(toStream(row))
+        if (!change) return toStream(row)
+        const { control, replaces } = change
+        const before = JSON.parse(row.progress) as StreamProgress
+        const progress = { ...before, ...change.progress, acked: Math.max(before.acked ?? 0, change.progress?.acked ?? 0) }
+        const after = {
+          config: JSON.stringify({ ...JSON.parse(row.config), ...change.config }),
+          progress: JSON.stringify(progress),
+        }
+        await tx.updateTable('streams').set(after).where('tenant', '=', tenant).where('id', '=', id).execute()
+        if (replaces) {
+          const known = await tx.selectFrom('controls').select(['id', 'event']).where('tenant', '=', tenant).where('stream', '=', id).execute()
+          const moot = known.filter(({ event }) => JSON.parse(event).type === replaces).map((one) => one.id)
+          if (moot.length > 0) await tx.deleteFrom('controls').where('tenant', '=', tenant).where('stream', '=', id).where('id', 'in', moot).execute()
+        }
+        if (control) {
+          await tx
+            .insertInto('controls')
+            .values({ tenant, stream: id, id: control.id, event: JSON.stringify(control) })
+            .execute()
+        }
+        return toStream({ ...row, ...after })
+      })
+      store.wake(tenant)
+      return changed
+    },
     async deleteStream(id) {
       await store.transaction(async (tx) => {
         await tx.deleteFrom('streams').where('tenant', '=', tenant).where('id', '=', id).execute()
-        await tx.deleteFrom('controls').where('tenant', '=', tenant).where('stream', '=', id).execute()
+        await tx
+          .deleteFrom('controls')
+          .where('tenant', '=', tenant)
+          .where('stream', 'in', [id, deadOf(id)])
+          .execute()
       })
       store.wake(tenant)
     },
@@ -79,6 +120,7 @@ export function createStreamStore(store: Store, tenant: string, issuer: string):
       await db
         .insertInto('controls')
         .values({ tenant, stream: id, id: control.id, event: JSON.stringify(control) })
+        .onConflict((clash) => clash.columns(['tenant', 'stream', 'id']).doUpdateSet({ event: JSON.stringify(control) }))
         .execute()
       store.wake(tenant)
     },
@@ -96,6 +138,25 @@ export function createStreamStore(store: Store, tenant: string, issuer: string):
       if (ids.length === 0) return
       await db.deleteFrom('controls').where('tenant', '=', tenant).where('stream', '=', id).where('id', 'in', ids).execute()
     },
+    async addDeadLetters(id, letters) {
+      for (const letter of letters) {
+        await db
+          .insertInto('controls')
+          .values({ tenant, stream: deadOf(id), id: letter.id, event: JSON.stringify(letter) })
+          .onConflict((clash) => clash.columns(['tenant', 'stream', 'id']).doUpdateSet({ event: JSON.stringify(letter) }))
+          .execute()
+      }
+    },
+    async listDeadLetters(id) {
+      const rows = await db.selectFrom('controls').select('event').where('tenant', '=', tenant).where('stream', '=', deadOf(id)).execute()
+      return rows.map(({ event }) => JSON.parse(event) as DeadLetter).sort((a, b) => a.seq - b.seq)
+    },
+    async removeDeadLetters(id, ids) {
+      if (ids.length === 0) return
+      await db.deleteFrom('controls').where('tenant', '=', tenant).where('stream', '=', deadOf(id)).where('id', 'in', ids).execute()
+    },
+    // No table of deliveries yet.
+    recordDeliveries: async () => {},
     cutoffs: () => liveCutoffs(store, tenant, issuer),
   }
 }

@@ -1,0 +1,217 @@
+import { spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createBrowser } from '../packages/cli/src/demo/browser.ts'
+import { claimsOf, eventually, freePort, type Loop, PASSWORD, SECRET, startLoop, verdictOf } from './loop.ts'
+import { type Ended, killPrograms, runProgram, startProgram, temporaryFolder } from './process.ts'
+
+describe('the caegis command', () => {
+  let loop: Loop
+  const folder = temporaryFolder()
+  beforeAll(async () => {
+    loop = await startLoop()
+  })
+  afterAll(async () => {
+    await killPrograms()
+    await loop.close()
+    folder.remove()
+  })
+
+  /** The environment of somebody with a config folder of their own. */
+  const home = (name: string) => ({ XDG_CONFIG_HOME: join(folder.path, name), CAEGIS_DATA: loop.data, CAEGIS_ORIGIN: loop.origin })
+  const run = (name: string, ...args: string[]) => runProgram(args, { env: home(name) })
+
+  /** `caegis login`, with the code that it prints approved in a browser. */
+  async function login(name: 'admin' | 'alice', where: string = name): Promise<Ended> {
+    const program = startProgram(['login', '--tenant', 'contoso'], { env: home(where) })
+    const [, page, code] = (await program.says('stderr', /(https:\S+) .*code (\S+)/)) as unknown as [string, string, string]
+    await approve(page, code, `${name}@contoso.test`)
+    return program.ended
+  }
+
+  const enabled = async (upn: string) =>
+    ((await (await loop.graph('GET', `/users/${upn}?$select=accountEnabled`)).json()) as { accountEnabled: boolean }).accountEnabled
+
+  /** A failure is one sentence on stderr, nothing on stdout, and exit code 1. */
+  const failure = (text: RegExp) => ({ code: 1, stdout: '', stderr: expect.stringMatching(new RegExp(`^(?!.*\\n\\s+at )${text.source}.*\\n$`)) })
+
+  it('without a sign-in says how to sign in', async () => {
+    for (const args of [
+      ['user', 'disable', 'alice@contoso.test'],
+      ['user', 'revoke', 'alice@contoso.test', '--json'],
+    ]) {
+      expect(await run('nobody', ...args)).toEqual({ signal: null, ...failure(/You are not signed in\. Run: caegis login/) })
+    }
+    // A tenant alone is no sign-in either.
+    const named = await runProgram(['user', 'disable', 'alice@contoso.test'], { env: { ...home('nobody'), CAEGIS_TENANT: 'contoso' } })
+    expect(named).toMatchObject(failure(/You are not signed in\. Run: caegis login/))
+    expect(await enabled('alice@contoso.test')).toBe(true)
+  })
+
+  it('signs in with a code, and keeps the tokens for its owner only', async () => {
+    const [admin, alice] = await Promise.all([login('admin'), login('alice')])
+    expect(admin).toMatchObject({ code: 0, stdout: 'Signed in as admin@contoso.test (contoso).\n' })
+    expect(alice).toMatchObject({ code: 0, stdout: 'Signed in as alice@contoso.test (contoso).\n' })
+    const caegis = join(home('admin').XDG_CONFIG_HOME, 'caegis')
+    expect((statSync(caegis).mode & 0o777).toString(8)).toBe('700')
+    expect(readdirSync(caegis).sort()).toEqual(['profile.json', 'tokens.json'])
+    for (const name of readdirSync(caegis)) expect((statSync(join(caegis, name)).mode & 0o777).toString(8), name).toBe('600')
+    // I8: what is printed says who, and holds nothing that opens a door.
+    const cache = JSON.parse(readFileSync(join(caegis, 'tokens.json'), 'utf8')) as Record<string, Record<string, { secret: string }>>
+    const secrets = ['AccessToken', 'RefreshToken', 'IdToken'].flatMap((kind) => Object.values(cache[kind] ?? {}).map(({ secret }) => secret))
+    expect(secrets).toHaveLength(3)
+    for (const secret of secrets) expect(admin.stdout + admin.stderr).not.toContain(secret)
+  })
+
+  it('disables, enables and revokes a user, which the API notices', async () => {
+    const guard = await loop.guard()
+    const bob = loop.person('bob')
+    const first = await bob.signIn()
+    expect(await verdictOf(guard, first)).toMatchObject({ allowed: true })
+
+    const disabled = await run('admin', 'user', 'disable', 'bob@contoso.test')
+    expect(disabled).toMatchObject({ code: 0, stderr: '', stdout: expect.stringMatching(/^bob@contoso\.test is disabled \(txn [\w-]{36}\)\.\n$/) })
+    expect(await enabled('bob@contoso.test')).toBe(false)
+    await eventually(
+      () => verdictOf(guard, first),
+      (verdict) => !verdict.allowed,
+    )
+    await expect(bob.signIn()).rejects.toThrow(/disabled/)
+
+    const back = await run('admin', 'user', 'enable', 'bob@contoso.test', '--json')
+    expect(back).toMatchObject({ code: 0, stderr: '' })
+    expect(JSON.parse(back.stdout)).toEqual({ user: 'bob@contoso.test', command: 'enable', txn: expect.stringMatching(/^[\w-]{36}$/) })
+    expect(await enabled('bob@contoso.test')).toBe(true)
+    const second = await bob.signIn()
+    expect(await verdictOf(guard, second)).toMatchObject({ allowed: true })
+
+    const revoked = await run('admin', 'user', 'revoke', 'BOB@contoso.test', '--json')
+    expect(revoked).toMatchObject({ code: 0, stderr: '' })
+    const { txn } = JSON.parse(revoked.stdout) as { txn: string }
+    await eventually(
+      () => verdictOf(guard, second),
+      (verdict) => !verdict.allowed,
+    )
+    // The one txn leads from the command to the log.
+    const rows = await loop.server.store.db.selectFrom('events').select('type').where('txn', '=', txn).execute()
+    expect(rows.map(({ type }) => type)).toEqual([expect.stringMatching(/session-revoked$/)])
+  })
+
+  it('says so when the user does not exist, in text and in JSON alike', async () => {
+    for (const more of [[], ['--json']]) {
+      expect(await run('admin', 'user', 'disable', 'nobody@contoso.test', ...more)).toMatchObject(failure(/.*\(404 Request_ResourceNotFound\)/))
+    }
+    // What looks like a path stays a name.
+    expect(await run('admin', 'user', 'disable', '../users/alice@contoso.test')).toMatchObject({ code: 1, stdout: '' })
+    expect(await enabled('alice@contoso.test')).toBe(true)
+  })
+
+  it('is refused when the person is no administrator', async () => {
+    expect(await run('alice', 'user', 'disable', 'bob@contoso.test')).toMatchObject(failure(/.*\(403 Authorization_RequestDenied\)/))
+    expect(await enabled('bob@contoso.test')).toBe(true)
+  })
+
+  it('says so when no server answers, and when its certificate is not trusted', async () => {
+    const env = { ...home('admin'), CAEGIS_ORIGIN: `https://localhost:${await freePort()}` }
+    expect(
+      await runProgram(['user', 'disable', 'bob@contoso.test'], { env: { ...env, CAEGIS_CLIENT_ID: 'nightly', CAEGIS_CLIENT_SECRET: SECRET } }),
+    ).toMatchObject(failure(/No server answers there\./))
+    expect(await runProgram(['login', '--tenant', 'contoso'], { env })).toMatchObject(failure(/No server answers there\./))
+    // A login that failed has taken nothing away: the next command gets as far as the certificate.
+    const strange = { ...home('admin'), CAEGIS_DATA: folder.path }
+    expect(await runProgram(['user', 'disable', 'bob@contoso.test'], { env: strange })).toMatchObject(
+      failure(/The server's certificate is not trusted\./),
+    )
+    expect(await runProgram(['login', '--tenant', 'contoso'], { env: strange })).toMatchObject(failure(/The server's certificate is not trusted\./))
+    expect(await enabled('bob@contoso.test')).toBe(true)
+  })
+
+  it('says so when the tenant does not exist', async () => {
+    expect(await run('nobody', 'login', '--tenant', 'fabrikam')).toMatchObject(failure(/.*fabrikam.*/))
+  })
+
+  it('signs in as a daemon with the client credentials of the environment', async () => {
+    const env = { ...home('nobody'), CAEGIS_TENANT: 'contoso', CAEGIS_CLIENT_ID: 'nightly', CAEGIS_CLIENT_SECRET: SECRET }
+    expect(await runProgram(['user', 'disable', 'bob@contoso.test', '--json'], { env })).toMatchObject({ code: 0, stderr: '' })
+    expect(await enabled('bob@contoso.test')).toBe(false)
+    expect(await runProgram(['user', 'enable', 'bob@contoso.test'], { env })).toMatchObject({ code: 0, stderr: '' })
+    const wrong = await runProgram(['user', 'disable', 'bob@contoso.test'], { env: { ...env, CAEGIS_CLIENT_SECRET: 'wrong-wrong-wrong-wrong' } })
+    expect(wrong).toMatchObject(failure(/invalid_client: /))
+    expect(wrong.stderr).not.toContain('wrong-wrong')
+    expect(await enabled('bob@contoso.test')).toBe(true)
+  })
+
+  it("C3: tells an administrator whose sessions were revoked to log in again, at once: the server's own guard refuses the token", async () => {
+    const tokens = join(home('admin').XDG_CONFIG_HOME, 'caegis', 'tokens.json')
+    const cache = JSON.parse(readFileSync(tokens, 'utf8')) as { AccessToken: Record<string, { secret: string }> }
+    const held = Object.values(cache.AccessToken)[0]?.secret as string
+    expect(claimsOf(held).exp).toBeGreaterThan(Date.now() / 1000 + 600)
+    expect((await loop.graph('POST', '/users/admin@contoso.test/revokeSignInSessions')).status).toBe(200)
+    expect(await run('admin', 'user', 'disable', 'bob@contoso.test')).toMatchObject(
+      failure(/Your sign-in has ended\. Run: caegis login --tenant contoso/),
+    )
+    expect(await enabled('bob@contoso.test')).toBe(true)
+
+    // The folder in which alice is signed in: the new sign-in takes her place.
+    const other = join(home('alice').XDG_CONFIG_HOME, 'caegis', 'tokens.json')
+    expect(await login('admin', 'alice')).toMatchObject({ code: 0, stdout: 'Signed in as admin@contoso.test (contoso).\n' })
+    expect(Object.keys((JSON.parse(readFileSync(other, 'utf8')) as { Account: object }).Account)).toHaveLength(1)
+    expect((statSync(other).mode & 0o777).toString(8)).toBe('600')
+    expect(await run('alice', 'user', 'revoke', 'bob@contoso.test')).toMatchObject({ code: 0 })
+  })
+
+  it('helps with every command', async () => {
+    const seen: string[] = []
+    const walk = async (path: string[]): Promise<void> => {
+      const { code, stdout, stderr } = await runProgram([...path, '--help'])
+      expect({ code, stderr }, path.join(' ')).toEqual({ code: 0, stderr: '' })
+      expect(stdout).toContain(`Usage: caegis${path.map((one) => ` ${one}`).join('')}`)
+      seen.push(path.join(' '))
+      const commands = stdout.split('\nCommands:\n')[1] ?? ''
+      const names = [...commands.matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name as string).filter((name) => name !== 'help')
+      await Promise.all(names.map((name) => walk([...path, name])))
+    }
+    await walk([])
+    expect(seen).toEqual(expect.arrayContaining(['serve', 'demo', 'login', 'user', 'user disable', 'user enable', 'user revoke']))
+  })
+
+  it('refuses a command or an option that it does not know, and points at the help', async () => {
+    const mistakes = [['usr'], ['user', 'disabel', 'x'], ['user', 'disable'], ['demo', '--onec'], ['login', '--tenant']]
+    for (const { code, stdout, stderr } of await Promise.all(mistakes.map((args) => run('nobody', ...args)))) {
+      expect({ code, stdout }, stderr).toEqual({ code: 1, stdout: '' })
+      expect(stderr).toMatch(/error:.*--help|Usage:/s)
+    }
+  })
+
+  const old = oldNode()
+  it.skipIf(!old)(`says which Node it needs when it is run by an older one (${old ? 'one is here' : 'skipped: this machine has none'})`, async () => {
+    for (const args of [[], ['demo'], ['--help']]) {
+      const { code, stdout, stderr } = await runProgram(args, { node: old as string })
+      expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+      expect(stderr).toMatch(/^caegis needs Node 24 or newer; this is \d+\.\d+\.\d+\.\n/)
+      expect(stderr).not.toMatch(/^\s+at /m)
+    }
+  })
+})
+
+/** A Node of the machine that is too old for the command. */
+function oldNode(): string | undefined {
+  const places = spawnSync('which', ['-a', 'node'], { encoding: 'utf8' }).stdout?.split('\n') ?? []
+  return [...places, '/usr/bin/node'].find((file) => {
+    if (file === '') return false
+    const version = spawnSync(file, ['--version'], { encoding: 'utf8' }).stdout ?? ''
+    return Number(version.match(/^v(\d+)/)?.[1] ?? 99) < 24
+  })
+}
+
+/** Enters a device's code in a browser and signs in there. */
+async function approve(page: string, code: string, username: string): Promise<void> {
+  const browser = createBrowser()
+  const hidden = (text: string) => text.match(/name="xsrf" value="([^"]*)"/)?.[1] as string
+  const input = await browser.open(page)
+  const confirm = await browser.open(page, { xsrf: hidden(input.text), user_code: code })
+  const signIn = await browser.open(page, { xsrf: hidden(confirm.text), user_code: code, confirm: 'yes' })
+  const done = await browser.open(signIn.url.href, { username, password: PASSWORD })
+  expect(done.text).toContain('You are signed in')
+}
