@@ -1,45 +1,22 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createBrowser } from '../packages/cli/src/demo/browser.ts'
-import { createFlow } from './flow.ts'
+import { authorize, createFlow } from './flow.ts'
 import { raw } from './forge.ts'
+import { HOSTILE_TENANT } from './hostile-tenant.ts'
 import { claimsOf, type Loop, PASSWORD, SCOPE, SECRET, startLoop, verdictOf } from './loop.ts'
-
-const TENANT = JSON.stringify({
-  tenant: { name: 'contoso', displayName: '<img src=x onerror=alert(1)>"\'' },
-  users: [
-    { userPrincipalName: 'admin@contoso.test', displayName: 'Admin', password: PASSWORD, roles: ['admin'] },
-    { userPrincipalName: 'alice@contoso.test', displayName: 'Alice', password: PASSWORD },
-  ],
-  applications: [
-    { appId: 'files-api', identifierUris: ['api://files'], scopes: ['Files.Read', 'Files.Write'], cae: true, clientSecret: SECRET },
-    { appId: 'nested-api', identifierUris: ['api://files/nested'], scopes: ['Nested.Read'] },
-    { appId: 'mail-api', identifierUris: ['api://mail'], scopes: ['Mail.Read'], cae: true, clientSecret: SECRET },
-    { appId: 'files-native', type: 'native', redirectUris: ['http://localhost'], permissions: [SCOPE], displayName: '</p><script>alert(1)</script>' },
-    { appId: 'other-native', type: 'native', redirectUris: ['http://localhost'], permissions: [SCOPE, 'api://files/nested/Nested.Read'] },
-    { appId: 'spa', type: 'spa', redirectUris: ['http://localhost:8445/'], permissions: [SCOPE] },
-    {
-      appId: 'portal',
-      type: 'web',
-      redirectUris: ['https://portal.test/in'],
-      permissions: ['graph/User.ReadWrite.All', SCOPE],
-      clientSecret: SECRET,
-    },
-    { appId: 'nightly', type: 'daemon', clientSecret: SECRET, permissions: ['graph/User.ReadWrite.All', 'api://files/.default'] },
-  ],
-})
 
 /** Milliseconds by which the clock of {@link withClock} is ahead. */
 let ahead = 0
 let loop: Loop
 beforeAll(async () => {
-  loop = await startLoop({ tenant: TENANT })
+  loop = await startLoop({ tenant: HOSTILE_TENANT })
 })
 afterAll(() => loop.close())
 
 /** Runs with a server whose clock can be moved. */
 async function withClock(work: (own: Loop) => Promise<void>): Promise<void> {
   ahead = 0
-  const own = await startLoop({ tenant: TENANT, now: () => Date.now() + ahead })
+  const own = await startLoop({ tenant: HOSTILE_TENANT, now: () => Date.now() + ahead })
   try {
     await work(own)
   } finally {
@@ -50,13 +27,6 @@ async function withClock(work: (own: Loop) => Promise<void>): Promise<void> {
 
 const daemon = (form: Record<string, string>, clientId = 'nightly') =>
   loop.token({ grant_type: 'client_credentials', client_id: clientId, client_secret: SECRET, ...form })
-
-/** Where an authorization request ends without anybody signing in: a page, or the redirect back. */
-const authorize = async (more: Record<string, string | undefined>, options = {}) => {
-  const { url } = createFlow(loop, { ...options, more })
-  const response = await fetch(url, { redirect: 'manual', headers: { accept: 'text/html' } })
-  return { status: response.status, location: response.headers.get('location') ?? '', text: await response.text(), headers: response.headers }
-}
 
 describe('who may ask for what', () => {
   it('the permissions that a web application has for its users are not its own', async () => {
@@ -77,7 +47,7 @@ describe('who may ask for what', () => {
       }
       for (const scope of ['openid', `${SCOPE} openid`]) {
         if (resource === 'api://files' && scope !== 'openid') continue
-        const { location } = await authorize({ resource, scope })
+        const { location } = await authorize(loop, { resource, scope })
         expect(new URL(location).searchParams.get('error'), `${resource} ${scope}`).toBe('invalid_target')
       }
     }
@@ -143,7 +113,7 @@ describe('who may ask for what', () => {
       'api://files/Files.Read\u0000',
       'api://files/Files.Read,api://files/Files.Write',
     ]) {
-      const { location, status } = await authorize({ scope })
+      const { location, status } = await authorize(loop, { scope })
       const error = location.startsWith('http://localhost') ? new URL(location).searchParams.get('error') : `${status} ${location}`
       expect(`${scope}: ${error}`).toBe(`${scope}: invalid_scope`)
     }
@@ -164,6 +134,13 @@ describe('who may ask for what', () => {
     expect(JSON.stringify(stranger.body)).not.toMatch(/eyJ|refresh_token"/)
     const second = createFlow(loop)
     expect((await second.redeem(await second.code(), { client_id: 'other-native' })).status).toBe(400)
+    // However the form is named, the grace is the same.
+    const odd = await raw(loop.origin, '/contoso/oauth2/v2.0/token', {
+      method: 'POST',
+      headers: ['content-type', 'Application/X-WWW-Form-Urlencoded'],
+      body: new URLSearchParams({ grant_type: 'refresh_token', client_id: 'files-native', refresh_token: refreshToken }).toString(),
+    })
+    expect(odd.status).toBe(200)
   })
 
   it('a code works once, also when it is redeemed many times at once', async () => {
@@ -215,16 +192,30 @@ describe('a clock that fell behind', () => {
       await flow.tokens()
       await loop.graph('POST', '/users/alice@contoso.test/revokeSignInSessions')
       ahead = 0
-      const second = createFlow(loop)
-      const { refreshToken } = await second.tokens()
-      expect((await second.refresh(refreshToken)).status).toBe(200)
       // Proved, nothing minted yet.
-      const third = createFlow(loop)
-      const code = await third.code()
+      const second = createFlow(loop)
+      const code = await second.code()
       await loop.graph('POST', '/users/alice@contoso.test/revokeSignInSessions')
-      expect(await third.redeem(code)).toMatchObject({ status: 400, body: { error_codes: [50173] } })
-      expect(await second.refresh(refreshToken)).toMatchObject({ status: 400 })
+      expect(await second.redeem(code)).toMatchObject({ status: 400, body: { error_codes: [50173] } })
+      const third = createFlow(loop)
+      const { refreshToken } = await third.tokens()
+      expect((await third.refresh(refreshToken)).status).toBe(200)
+      await loop.graph('POST', '/users/alice@contoso.test/revokeSignInSessions')
+      expect(await third.refresh(refreshToken)).toMatchObject({ status: 400 })
     }))
+})
+
+it('the opaque token for userinfo is under the fence like any other', async () => {
+  const { db } = loop.server.store
+  const set = (access_from: number) => db.updateTable('users').set({ access_from }).where('upn', '=', 'alice@contoso.test').execute()
+  const flow = createFlow(loop, { scope: 'openid' })
+  const code = await flow.code()
+  await set(Math.floor(Date.now() / 1000) + 1)
+  const { status, body } = await flow.redeem(code)
+  expect(status).toBe(200)
+  const answer = await fetch(`${loop.authority}/openid/userinfo`, { headers: { authorization: `Bearer ${body.access_token}` } })
+  expect(answer.status).toBe(200)
+  await set(0)
 })
 
 describe('paths, headers, bodies', () => {
@@ -350,137 +341,6 @@ describe('paths, headers, bodies', () => {
     expect(good.headers.get('access-control-allow-credentials')).toBeNull()
     const users = await fetch(`${loop.origin}/v1.0/users`, { headers: { origin: 'https://evil.test' } })
     expect(users.headers.get('access-control-allow-origin')).toBeNull()
-  })
-})
-
-describe('the authorization request', () => {
-  it('leads back to registered places only; a loopback address may differ in its port', async () => {
-    for (const redirect of [
-      'https://evil.test/',
-      'http://localhost.evil.test',
-      'http://localhost@evil.test',
-      'http://evil.test#http://localhost',
-      'http://localhost/../x',
-      'http://localhost/x',
-      'http://localhost?x=1',
-      'https://localhost',
-      'http://127.0.0.1',
-      'http://user@localhost',
-      'http://localhost\\@evil.test',
-      'javascript:alert(1)',
-      'data:text/html,x',
-      '//localhost',
-    ]) {
-      const { status, location } = await authorize({ redirect_uri: redirect })
-      expect(`${redirect}: ${status} ${location}`).toBe(`${redirect}: 400 `)
-    }
-    expect((await authorize({ redirect_uri: 'http://localhost:12345' })).status).toBe(303)
-    // Only native applications have that freedom.
-    expect((await authorize({ redirect_uri: 'http://localhost:9999/', client_id: 'spa' })).status).toBe(400)
-  })
-
-  it('needs PKCE with S256, a code, and one value of each parameter', async () => {
-    const back = async (more: Record<string, string | undefined>) => {
-      const { location, status } = await authorize(more)
-      return location.startsWith('http://localhost') ? new URL(location.replace('#', '?')).searchParams.get('error') : status
-    }
-    expect(await back({ code_challenge: undefined, code_challenge_method: undefined })).toBe('invalid_request')
-    expect(await back({ code_challenge_method: 'plain' })).toBe('invalid_request')
-    expect(await back({ code_challenge_method: undefined })).toBe('invalid_request')
-    expect(await back({ code_challenge: 'short' })).toBe('invalid_request')
-    expect(await back({ response_type: 'token' })).toMatch(/unsupported_response_type|unauthorized_client/)
-    expect(await back({ response_type: 'code id_token' })).toMatch(/unsupported_response_type|unauthorized_client/)
-    expect(await back({ response_type: 'none' })).toMatch(/unsupported_response_type|unauthorized_client/)
-    expect(await back({ response_mode: 'jwt' })).toMatch(/unsupported_response_mode|invalid_request/)
-    expect(await back({ request: 'e30.e30.' })).toMatch(/request_not_supported/)
-    const { url } = createFlow(loop)
-    const twice = await fetch(`${url}&redirect_uri=${encodeURIComponent('https://evil.test/')}`, { redirect: 'manual' })
-    expect(twice.headers.get('location') ?? '').toMatch(/^(http:\/\/localhost\/\?error=invalid_request.*)?$/)
-    for (const form of [{ code_verifier: 'a'.repeat(43) }, { code_verifier: '' }, { redirect_uri: 'http://localhost:1' }]) {
-      const flow = createFlow(loop)
-      expect((await flow.redeem(await flow.code(), form as Record<string, string>)).status).toBe(400)
-    }
-  })
-
-  it('shows nothing as markup: tenant, application, hint, user code, error', async () => {
-    const evil = '"><script>alert(1)</script>'
-    const flow = createFlow(loop, { more: { login_hint: evil } })
-    const signIn = await flow.browser.open(flow.url)
-    expect(signIn.text).toContain('name="password"')
-    const wrong = await flow.browser.open(signIn.url.href, { username: evil, password: 'x' })
-    expect(wrong.status).toBe(401)
-    const device = await createBrowser().open(`${loop.authority}/oauth2/v2.0/device?user_code=${encodeURIComponent(evil)}`)
-    const broken = await authorize({ redirect_uri: undefined, error_description: evil, client_id: evil })
-    for (const { text } of [signIn, wrong, device, broken]) expect(text).not.toMatch(/<script|<img/)
-    const response = await fetch(signIn.url)
-    for (const { headers } of [broken, response]) {
-      const policy = headers.get('content-security-policy')
-      expect(policy).toContain("default-src 'none'")
-      expect(policy).toContain("frame-ancestors 'none'")
-      expect(policy).not.toContain('unsafe')
-    }
-  })
-})
-
-describe('browser sessions', () => {
-  it('a sign-in page works only in the browser that asked for it', async () => {
-    const victim = createFlow(loop)
-    const page = await victim.browser.open(victim.url)
-    const stranger = await createBrowser().open(page.url.href, { username: 'alice@contoso.test', password: PASSWORD })
-    expect(stranger).toMatchObject({ status: 400, text: expect.stringContaining('has expired') })
-    // Another half-done sign-in's cookie does not help.
-    const attacker = createFlow(loop)
-    await attacker.browser.open(attacker.url)
-    expect(await attacker.browser.open(page.url.href, { username: 'alice@contoso.test', password: PASSWORD })).toMatchObject({ status: 400 })
-  })
-
-  it('cookies are for this host, unseen by scripts, not sent by other sites, and new after a sign-in', async () => {
-    const flow = createFlow(loop)
-    const response = await fetch(flow.url, { redirect: 'manual' })
-    const set = response.headers.getSetCookie()
-    expect(set.length).toBeGreaterThan(0)
-    for (const cookie of set) {
-      expect(cookie).toMatch(/httponly/i)
-      expect(cookie).toMatch(/secure/i)
-      expect(cookie).toMatch(/samesite=lax/i)
-      expect(cookie).not.toMatch(/domain=/i)
-    }
-  })
-
-  it('prompt=none finds no session after a revocation, and a sign-out must be confirmed on the page', async () => {
-    const flow = createFlow(loop)
-    await flow.tokens()
-    const silent = createFlow(loop, { browser: flow.browser, more: { prompt: 'none' } })
-    expect(await silent.code()).toEqual(expect.any(String))
-
-    const page = await flow.browser.open(`${loop.authority}/oauth2/v2.0/logout`)
-    expect(page.text).toContain('Sign out of')
-    for (const form of [{ logout: 'yes' }, { logout: 'yes', xsrf: 'guess' }]) {
-      expect((await flow.browser.open(`${loop.authority}/oauth2/v2.0/logout/confirm`, form as Record<string, string>)).status).toBe(400)
-    }
-    expect(await createFlow(loop, { browser: flow.browser, more: { prompt: 'none' } }).code()).toEqual(expect.any(String))
-    const away = await fetch(`${loop.authority}/oauth2/v2.0/logout?post_logout_redirect_uri=https://evil.test/&client_id=files-native`, {
-      redirect: 'manual',
-    })
-    expect(away.status).toBe(400)
-
-    await loop.graph('POST', '/users/alice@contoso.test/revokeSignInSessions')
-    const end = await createFlow(loop, { browser: flow.browser, more: { prompt: 'none' } }).signIn()
-    expect(end.searchParams.get('error')).toBe('login_required')
-  })
-
-  it('A3(e): userinfo takes no revoked token, no token of an API, and none of a disabled user', async () => {
-    const info = (token: string) => fetch(`${loop.authority}/openid/userinfo`, { headers: { authorization: `Bearer ${token}` } })
-    const flow = createFlow(loop, { scope: 'openid profile' })
-    const { accessToken } = await flow.tokens()
-    expect((await info(accessToken)).status).toBe(200)
-    expect((await info((await createFlow(loop).tokens()).accessToken)).status).toBe(401)
-    await loop.graph('POST', '/users/alice@contoso.test/revokeSignInSessions')
-    expect((await info(accessToken)).status).toBe(401)
-    const second = await createFlow(loop, { scope: 'openid profile' }).tokens()
-    await loop.graph('PATCH', '/users/alice@contoso.test', { accountEnabled: false })
-    expect((await info(second.accessToken)).status).toBe(401)
-    await loop.graph('PATCH', '/users/alice@contoso.test', { accountEnabled: true })
   })
 })
 

@@ -57,3 +57,9 @@ export function createFlow(loop: Loop, options: FlowOptions = {}) {
       loop.token({ grant_type: 'refresh_token', client_id: clientId, refresh_token: refreshToken, ...form }),
   }
 }
+
+/** Where an authorization request ends without anybody signing in: a page, or the redirect back. */
+export async function authorize(loop: Loop, more: Record<string, string | undefined>) {
+  const response = await fetch(createFlow(loop, { more }).url, { redirect: 'manual', headers: { accept: 'text/html' } })
+  return { status: response.status, location: response.headers.get('location') ?? '', text: await response.text(), headers: response.headers }
+}

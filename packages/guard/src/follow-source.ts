@@ -39,6 +39,8 @@ export function createFollowSource(options: FollowSourceOptions): Source {
         now,
         log,
         waitSeconds,
+        // A pause that outlasts a hold would make the guard stale after the issuer is back already.
+        timing: { backoff: [Math.min(100, waitSeconds * 100), waitSeconds * 500] },
         // Only a loopback issuer can be plain http: the guard's options refuse all others.
         insecure: issuer.startsWith('http:'),
         stream: { subjects: 'complex', alg: 'ES256', guard: true, description: 'CAEgis guard' },

@@ -6,5 +6,6 @@ export const SERVER_ERRORS = {
   invalid_settings: 'A setting is missing or malformed.',
   invalid_tenant_file: 'The tenant file is not valid.',
   tenant_exists: 'A tenant with that name exists already.',
+  dial_refused: 'The URL leads to where the server does not connect.',
   busy: 'The request could not be completed because what it reads keeps changing; try again.',
 } as const

@@ -1,30 +1,21 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createGuard, createStaticKeys, type Guard } from '@caegis/guard'
-import { createTransmitter, type Transmitter } from '@caegis/ssf/transmitter'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { createAddresses } from './addresses.ts'
-import { findApplication, listApis } from './directory/application.ts'
+import { createDialer } from './dialer.ts'
 import { applyTenantFile } from './directory/apply.ts'
-import { createDirectory } from './directory/directory.ts'
 import { parseTenantFile } from './directory/tenant-file.ts'
 import { registerGraph } from './graph/routes.ts'
 import { startHousekeeping } from './housekeeping.ts'
-import { createIssuer, type Issuer } from './issuer/issuer.ts'
-import { loadKeys } from './issuer/keys.ts'
 import { cspFor, welcomePage } from './issuer/pages.ts'
-import { apiResources, graphResource, signalsResource } from './issuer/resources.ts'
 import { registerIssuer } from './issuer/routes.ts'
-import type { Tenant } from './issuer/tenant.ts'
 import { createLog, type Log } from './log.ts'
 import type { Settings } from './settings.ts'
-import { createOwnSource } from './signals/own-source.ts'
-import { allLive, registerSignals } from './signals/routes.ts'
-import { createStreamStore } from './signals/stream-store.ts'
+import { registerSignals } from './signals/routes.ts'
 import { trackSockets } from './sockets.ts'
-import { createArtifacts } from './store/artifacts.ts'
 import { createSecrets } from './store/secrets.ts'
 import { createStore, type Store } from './store/store.ts'
+import { createTenants, issuerOf, type TenantRooms } from './tenants.ts'
 import { localTls } from './tls.ts'
 
 export interface ServerOptions {
@@ -45,16 +36,6 @@ export interface Server {
   close(): Promise<void>
 }
 
-/** Everything that serves one tenant. */
-interface TenantRooms {
-  tenant: Tenant
-  issuer: Issuer
-  transmitter: Transmitter
-  guard: Guard
-}
-
-const HORIZON = 28 * 3600 + 300
-
 /** Wires the rooms: store, directory, issuer, signals, and the admin API in front of them. */
 export async function createServer({ settings, now = Date.now, log = createLog(settings.logLevel) }: ServerOptions): Promise<Server> {
   const { origin } = settings
@@ -62,88 +43,12 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
   if (settings.keySecret.from === 'file')
     log.warn('private keys are sealed with a secret that lies in the data folder; set CAEGIS_KEY_SECRET to keep it elsewhere')
   const store = await createStore({ file: join(settings.data, 'caegis.db'), now, log })
-  const housekeeping = startHousekeeping(store, log)
   const addresses = createAddresses(settings.trustedProxies)
   const addressOf = (request: FastifyRequest) => addresses.of(request.socket.remoteAddress, request.headers['x-forwarded-for'])
-  const issuerOf = (name: string) => `${origin}/${name}/v2.0`
-
-  const rooms = new Map<string, Promise<TenantRooms>>()
-  const open = async (id: string, name: string, displayName: string): Promise<TenantRooms> => {
-    const issuer = issuerOf(name)
-    const base = `${origin}/${name}`
-    const keys = await loadKeys(store, secrets, id)
-    const streams = createStreamStore(store, id, issuer)
-    const tenant: Tenant = {
-      id,
-      name,
-      displayName,
-      issuer,
-      base,
-      keys,
-      artifacts: createArtifacts(id, secrets),
-      directory: createDirectory(store, id, issuer),
-      application: (appId) => findApplication(store.db, id, appId),
-      resources: async () => [graphResource(origin), signalsResource(`${base}/ssf`), ...apiResources(await listApis(store.db, id))],
-    }
-    const system = { kind: 'system', reason: 'refresh token reuse' } as const
-    return {
-      tenant,
-      issuer: createIssuer(tenant, {
-        store,
-        secrets,
-        log,
-        lifetimes: settings.lifetimes,
-        isGuarded: async (_tenant, appId) => {
-          const { epoch, asOf } = await store.position(id)
-          return allLive(await streams.listStreams(appId), asOf, settings.maxStaleness, epoch)
-        },
-        onReuse: async (_tenant, sid) => {
-          await tenant.directory.revokeSession(system, sid, 'A refresh token that had been replaced was used again')
-        },
-      }),
-      transmitter: createTransmitter({
-        issuer,
-        base: `${base}/ssf`,
-        jwksUri: `${base}/discovery/v2.0/keys`,
-        store: streams,
-        sign: async (payload, header) => keys.sign(payload, header),
-        now,
-        log,
-        maxStaleness: settings.maxStaleness,
-      }),
-      guard: createGuard({
-        issuer,
-        audience: [origin, `${base}/ssf`],
-        source: createOwnSource(store, id, issuer, HORIZON, log),
-        keys: createStaticKeys({ [issuer]: { keys: keys.public } }),
-        authorizationUri: `${base}/oauth2/v2.0/authorize`,
-        clientId: 'caegis',
-        horizon: HORIZON,
-        now,
-        log,
-      }),
-    }
-  }
-
-  /** By name (any case: MSAL lowers it) or id. */
-  const find = async (nameOrId: string): Promise<TenantRooms | undefined> => {
-    const key = nameOrId.toLowerCase()
-    if (!/^[a-z0-9-]{2,40}$/.test(key)) return undefined
-    const row = await store.db
-      .selectFrom('tenants')
-      .select(['id', 'name', 'display_name'])
-      .where((eb) => eb.or([eb('name', '=', key), eb('id', '=', key)]))
-      .executeTakeFirst()
-    if (!row) return undefined
-    let opened = rooms.get(row.id)
-    if (!opened) {
-      opened = open(row.id, row.name, row.display_name)
-      rooms.set(row.id, opened)
-      // What failed once may work the next time; it must not be remembered.
-      opened.catch(() => rooms.delete(row.id))
-    }
-    return opened
-  }
+  const dialer = createDialer({ allow: settings.dialAllow })
+  const tenants = createTenants({ settings, store, secrets, dialer, log, now })
+  const { find } = tenants
+  const housekeeping = startHousekeeping(store, tenants, log)
 
   /** The server's own guard: a verdict for a request, from the tenant that its token names. */
   const admit = async ({ guard }: TenantRooms, audience: string, request: FastifyRequest, reply: FastifyReply) => {
@@ -238,13 +143,13 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
     ...(tls ? { caFile: tls.caFile } : {}),
     store,
     async apply(text) {
-      const tenant = await applyTenantFile(store, secrets, parseTenantFile(text), issuerOf)
+      const tenant = await applyTenantFile(store, secrets, parseTenantFile(text), (name) => issuerOf(origin, name))
       const found = await find(tenant)
       await found?.guard.ready()
       return { tenant, issuer: found?.tenant.issuer as string }
     },
     async listen() {
-      for (const { id } of await store.db.selectFrom('tenants').select('id').execute()) await (await find(id))?.guard.ready()
+      for (const { guard } of await tenants.openAll()) await guard.ready()
       await app.listen({ port: settings.port, host: settings.host })
       log.info('listening', { origin, host: settings.host, port: settings.port })
     },
@@ -253,7 +158,8 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
       const closed = app.close()
       endSockets()
       await closed
-      for (const opened of rooms.values()) await opened.then(({ guard }) => guard.close()).catch(() => {})
+      await tenants.close()
+      await dialer.close()
       await store.close()
     },
   }

@@ -16,6 +16,8 @@ export interface Settings {
   data: string
   tls: { kind: 'own' } | { kind: 'files'; cert: string; key: string } | { kind: 'off' }
   trustedProxies: string[]
+  /** Host names that URLs named by others may lead to although they resolve to private addresses. */
+  dialAllow: string[]
   keySecret: { value: string; from: 'environment' | 'file' }
   logLevel: LogLevel
   lifetimes: Lifetimes
@@ -33,6 +35,7 @@ export type SettingName =
   | 'CAEGIS_TLS_CERT'
   | 'CAEGIS_TLS_KEY'
   | 'CAEGIS_TRUSTED_PROXIES'
+  | 'CAEGIS_DIAL_ALLOW'
   | 'CAEGIS_KEY_SECRET'
   | 'CAEGIS_KEY_SECRET_FILE'
   | 'CAEGIS_LOG'
@@ -70,6 +73,7 @@ export function readSettings(input: SettingsInput): Settings {
     data,
     tls: readTls(input, trustedProxies),
     trustedProxies,
+    dialAllow: (input.CAEGIS_DIAL_ALLOW ?? '').split(/[\s,]+/).filter((one) => one !== ''),
     keySecret: readKeySecret(input, data),
     logLevel: logLevel as LogLevel,
     lifetimes: LIFETIMES,

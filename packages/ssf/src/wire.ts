@@ -1,5 +1,8 @@
 /** What transmitter and receiver must agree on. */
 
+/** Push delivery (RFC 8935). */
+export const PUSH_METHOD = 'urn:ietf:rfc:8935'
+
 /** Poll delivery (RFC 8936). */
 export const POLL_METHOD = 'urn:ietf:rfc:8936'
 

@@ -8,6 +8,7 @@ import {
   createTransmitter,
   type NewEvent,
   type TransmitterLimits,
+  type TransmitterOptions,
   type TransmitterStore,
 } from '../src/transmitter/index.ts'
 
@@ -46,6 +47,7 @@ export function createLoop(
     limits?: Partial<TransmitterLimits>
     maxStaleness?: number
     wrap?: (store: TransmitterStore) => TransmitterStore
+    transmitter?: Partial<TransmitterOptions>
   } = {},
 ) {
   const now = options.now ?? Date.now
@@ -82,6 +84,7 @@ export function createLoop(
     log: { debug: note, info: note, warn: note, error: note },
     ...(options.limits && { limits: options.limits }),
     ...(options.maxStaleness && { maxStaleness: options.maxStaleness }),
+    ...options.transmitter,
   })
 
   loop.fetch = async (input, init) => {
@@ -114,6 +117,11 @@ export function createLoop(
     if (rest === 'streams' && method === 'POST') return toResponse(await transmitter.create(caller, body))
     if (rest === 'streams' && method === 'GET') return toResponse(await transmitter.read(caller, id))
     if (rest === 'streams' && method === 'DELETE') return toResponse(await transmitter.remove(caller, id))
+    if (rest === 'streams' && method === 'PATCH') return toResponse(await transmitter.update(caller, body))
+    if (rest === 'streams' && method === 'PUT') return toResponse(await transmitter.replace(caller, body))
+    if (rest === 'status' && method === 'POST') return toResponse(await transmitter.updateStatus(caller, body))
+    if (rest === 'subjects/add') return toResponse(await transmitter.addSubject(caller, body))
+    if (rest === 'subjects/remove') return toResponse(await transmitter.removeSubject(caller, body))
     if (rest === 'status') return toResponse(await transmitter.status(caller, id))
     if (rest === 'verify') return toResponse(await transmitter.verify(caller, body))
     if (rest === 'snapshot') return toResponse(await transmitter.snapshot(caller, id))

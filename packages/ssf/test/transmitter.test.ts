@@ -39,11 +39,14 @@ describe('discovery', () => {
       issuer: ISSUER,
       delivery_methods_supported: ['urn:ietf:rfc:8936'],
       configuration_endpoint: `${BASE}/streams`,
+      add_subject_endpoint: `${BASE}/subjects/add`,
+      remove_subject_endpoint: `${BASE}/subjects/remove`,
+      critical_subject_members: ['session', 'application', 'device'],
       authorization_schemes: [{ spec_urn: 'urn:ietf:rfc:6749' }],
       default_subjects: 'ALL',
       caegis_snapshot_endpoint: `${BASE}/snapshot`,
     })
-    expect(Object.keys(metadata).join()).not.toMatch(/subject_endpoint|supported_scopes/)
+    expect(Object.keys(metadata).join()).not.toMatch(/events_supported|scopes/)
   })
 })
 

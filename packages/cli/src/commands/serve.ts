@@ -12,6 +12,7 @@ const FLAGS = [
   ['--tls-cert <file>', 'CAEGIS_TLS_CERT', 'certificate chain (PEM)'],
   ['--tls-key <file>', 'CAEGIS_TLS_KEY', 'private key (PEM)'],
   ['--trusted-proxies <ranges>', 'CAEGIS_TRUSTED_PROXIES', 'peers whose X-Forwarded-For is believed'],
+  ['--dial-allow <hosts>', 'CAEGIS_DIAL_ALLOW', 'private hosts that push deliveries may go to'],
   ['--log <level>', 'CAEGIS_LOG', 'debug, info, warn, error or silent'],
 ] as const
 

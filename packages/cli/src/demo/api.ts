@@ -21,6 +21,8 @@ export interface SampleApi {
   close(): Promise<void>
 }
 
+const log = (text: string) => process.stderr.write(`${text}\n`)
+
 /** The sample API: `GET /ping` is open, `GET /controlplane/manage` is behind the guard. */
 export async function startApi({ issuer, audience, clientId, clientSecret, tls, port, pageOrigin }: ApiOptions): Promise<SampleApi> {
   const guard = createGuard({ issuer, audience, clientId, clientSecret })
@@ -51,7 +53,8 @@ export async function startApi({ issuer, audience, clientId, clientSecret, tls, 
     server.listen(port, 'localhost', resolve)
   })
   // Requests that come before the guard knows every revocation are refused by it, not by us.
-  await guard.ready()
+  const late = setTimeout(() => log(`the sample API has not heard the server yet: ${guard.status().reason ?? 'no keys'}`), 10_000)
+  await guard.ready().finally(() => clearTimeout(late))
   const address = server.address()
   const actual = typeof address === 'object' && address ? address.port : port
   return {

@@ -16,7 +16,9 @@ const tenant = z.strictObject({
   name: z
     .string()
     .regex(/^[a-z0-9-]{2,40}$/, 'must be 2 to 40 of a-z, 0-9 and -')
-    .refine((given) => !RESERVED.has(given), 'is reserved'),
+    .refine((given) => !RESERVED.has(given), 'is reserved')
+    // Ids stand for names in URLs: a name that looks like one could take another tenant's place.
+    .refine((given) => !/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/.test(given), 'must not look like an id'),
   displayName: name.optional(),
 })
 

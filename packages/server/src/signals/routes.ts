@@ -22,7 +22,7 @@ export function registerSignals(app: FastifyInstance, { findTransmitter, admit }
   })
 
   type Handle = (transmitter: Transmitter, caller: Caller, request: FastifyRequest, gone: AbortSignal) => Promise<Answer>
-  const route = (method: 'GET' | 'POST' | 'DELETE', url: string, handle: Handle) =>
+  const route = (method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE', url: string, handle: Handle) =>
     app.route({
       method,
       url: `/:tenant/ssf${url}`,
@@ -45,8 +45,13 @@ export function registerSignals(app: FastifyInstance, { findTransmitter, admit }
 
   route('POST', '/streams', (transmitter, caller, request) => transmitter.create(caller, request.body))
   route('GET', '/streams', (transmitter, caller, request) => transmitter.read(caller, streamId(request)))
+  route('PATCH', '/streams', (transmitter, caller, request) => transmitter.update(caller, request.body))
+  route('PUT', '/streams', (transmitter, caller, request) => transmitter.replace(caller, request.body))
   route('DELETE', '/streams', (transmitter, caller, request) => transmitter.remove(caller, streamId(request)))
   route('GET', '/status', (transmitter, caller, request) => transmitter.status(caller, streamId(request)))
+  route('POST', '/status', (transmitter, caller, request) => transmitter.updateStatus(caller, request.body))
+  route('POST', '/subjects/add', (transmitter, caller, request) => transmitter.addSubject(caller, request.body))
+  route('POST', '/subjects/remove', (transmitter, caller, request) => transmitter.removeSubject(caller, request.body))
   route('POST', '/verify', (transmitter, caller, request) => transmitter.verify(caller, request.body))
   route('POST', '/poll/:stream', (transmitter, caller, request, gone) =>
     transmitter.poll(caller, (request.params as { stream: string }).stream, request.body, gone),

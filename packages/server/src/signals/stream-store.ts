@@ -1,18 +1,30 @@
 import type { Cutoff, CutoffDepth, CutoffKind } from '@caegis/protocol'
-import type { DeadLetter, EventRow, StreamProgress, StreamRecord, TransmitterStore } from '@caegis/ssf/transmitter'
+import type { DeadLetter, Delivery, EventRow, StreamProgress, StreamRecord, TransmitterStore } from '@caegis/ssf/transmitter'
 import { EXPIRY_LEEWAY } from '../store/change.ts'
 import type { EventRecord } from '../store/schema.ts'
+import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
 
 const BATCH = 1000
 
 /** The log, the streams and the live cutoffs of one tenant, as the transmitter reads them. */
-export function createStreamStore(store: Store, tenant: string, issuer: string): TransmitterStore {
+export function createStreamStore(store: Store, secrets: Secrets, tenant: string, issuer: string): TransmitterStore {
   const { db } = store
+  /** What a receiver wants to see in pushes is its secret: it lies sealed, and nobody reads it back. */
+  const pack = (id: string, config: { delivery?: Delivery | undefined }): string => {
+    const { authorizationHeader, ...delivery } = config.delivery ?? { method: '' }
+    if (authorizationHeader === undefined) return JSON.stringify(config)
+    const sealed = Buffer.from(secrets.seal(`stream:${tenant}:${id}`, authorizationHeader)).toString('base64')
+    return JSON.stringify({ ...config, delivery: { ...delivery, sealed } })
+  }
+  const toStream = (row: { id: string; config: string; progress: string }): StreamRecord => {
+    const config = JSON.parse(row.config)
+    const { sealed, ...delivery } = config.delivery as Delivery & { sealed?: string }
+    const opened =
+      sealed === undefined ? {} : { authorizationHeader: secrets.open(`stream:${tenant}:${row.id}`, Buffer.from(sealed, 'base64')) as string }
+    return { ...config, delivery: { ...delivery, ...opened }, ...JSON.parse(row.progress) }
+  }
   const stream = (id: string) => db.selectFrom('streams').selectAll().where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst()
-
-  /** Dead letters stand beside the control events, under a name that no stream has. */
-  const deadOf = (id: string) => `${id} dead`
 
   return {
     head: () => store.position(tenant),
@@ -42,11 +54,10 @@ export function createStreamStore(store: Store, tenant: string, issuer: string):
     },
     wait: (after, signal) => store.wait(tenant, after, signal),
     async createStream(record) {
-      const { acked, ackedAhead, applied, hydrated, seenAt, verifiedAt, ...config } = record
-      const progress = { acked, ackedAhead, applied, hydrated, seenAt, verifiedAt }
+      const { config, progress } = split(record)
       await db
         .insertInto('streams')
-        .values({ tenant, id: record.id, receiver: record.receiver, config: JSON.stringify(config), progress: JSON.stringify(progress) })
+        .values({ tenant, id: record.id, receiver: record.receiver, config: pack(record.id, config), progress: JSON.stringify(progress) })
         .execute()
     },
     async getStream(id) {
@@ -68,10 +79,10 @@ export function createStreamStore(store: Store, tenant: string, issuer: string):
         const change = decide(toStream(row))
         if (!change) return toStream(row)
         const { control, replaces } = change
-        const before = JSON.parse(row.progress) as StreamProgress
-        const progress = { ...before, ...change.progress, acked: Math.max(before.acked ?? 0, change.progress?.acked ?? 0) }
+        const { config, progress: before } = split(toStream(row))
+        const progress = { ...before, ...change.progress, acked: Math.max(before.acked, change.progress?.acked ?? 0) }
         const after = {
-          config: JSON.stringify({ ...JSON.parse(row.config), ...change.config }),
+          config: pack(id, { ...config, ...change.config }),
           progress: JSON.stringify(progress),
         }
         await tx.updateTable('streams').set(after).where('tenant', '=', tenant).where('id', '=', id).execute()
@@ -94,11 +105,8 @@ export function createStreamStore(store: Store, tenant: string, issuer: string):
     async deleteStream(id) {
       await store.transaction(async (tx) => {
         await tx.deleteFrom('streams').where('tenant', '=', tenant).where('id', '=', id).execute()
-        await tx
-          .deleteFrom('controls')
-          .where('tenant', '=', tenant)
-          .where('stream', 'in', [id, deadOf(id)])
-          .execute()
+        await tx.deleteFrom('controls').where('tenant', '=', tenant).where('stream', '=', id).execute()
+        await tx.deleteFrom('dead_letters').where('tenant', '=', tenant).where('stream', '=', id).execute()
       })
       store.wake(tenant)
     },
@@ -141,22 +149,33 @@ export function createStreamStore(store: Store, tenant: string, issuer: string):
     async addDeadLetters(id, letters) {
       for (const letter of letters) {
         await db
-          .insertInto('controls')
-          .values({ tenant, stream: deadOf(id), id: letter.id, event: JSON.stringify(letter) })
-          .onConflict((clash) => clash.columns(['tenant', 'stream', 'id']).doUpdateSet({ event: JSON.stringify(letter) }))
+          .insertInto('dead_letters')
+          .values({ tenant, stream: id, id: letter.id, seq: letter.seq, letter: JSON.stringify(letter) })
+          .onConflict((clash) => clash.columns(['tenant', 'stream', 'id']).doUpdateSet({ letter: JSON.stringify(letter) }))
           .execute()
       }
     },
     async listDeadLetters(id) {
-      const rows = await db.selectFrom('controls').select('event').where('tenant', '=', tenant).where('stream', '=', deadOf(id)).execute()
-      return rows.map(({ event }) => JSON.parse(event) as DeadLetter).sort((a, b) => a.seq - b.seq)
+      const rows = await db.selectFrom('dead_letters').select('letter').where('tenant', '=', tenant).where('stream', '=', id).orderBy('seq').execute()
+      return rows.map(({ letter }) => JSON.parse(letter) as DeadLetter)
     },
     async removeDeadLetters(id, ids) {
       if (ids.length === 0) return
-      await db.deleteFrom('controls').where('tenant', '=', tenant).where('stream', '=', deadOf(id)).where('id', 'in', ids).execute()
+      await db.deleteFrom('dead_letters').where('tenant', '=', tenant).where('stream', '=', id).where('id', 'in', ids).execute()
     },
-    // No table of deliveries yet.
-    recordDeliveries: async () => {},
+    async recordDeliveries(records) {
+      if (records.length === 0) return
+      // The last word of each state is kept; a retry replaces the time of the one before.
+      await store.transaction(async (tx) => {
+        for (const { stream: id, seq, state, jti, txn = null, at, attempt, reason = null } of records) {
+          await tx
+            .insertInto('deliveries')
+            .values({ tenant, stream: id, seq, state, jti, txn, at, attempt, reason })
+            .onConflict((clash) => clash.columns(['tenant', 'seq', 'stream', 'state']).doUpdateSet({ at, attempt, reason }))
+            .execute()
+        }
+      })
+    },
     cutoffs: () => liveCutoffs(store, tenant, issuer),
   }
 }
@@ -185,6 +204,7 @@ export function toEvent(row: EventRecord): EventRow {
   return { seq: row.seq, id: row.id, txn: row.txn, type: row.type, at: row.at, subject: JSON.parse(row.subject), payload: JSON.parse(row.payload) }
 }
 
-function toStream(row: { config: string; progress: string }): StreamRecord {
-  return { ...JSON.parse(row.config), ...JSON.parse(row.progress) }
+/** What a receiver configured and how far it has come move at different paces, so they are stored apart. */
+function split({ acked, ackedAhead, applied, hydrated, seenAt, verifiedAt, ...config }: StreamRecord) {
+  return { config, progress: { acked, ackedAhead, applied, hydrated, seenAt, verifiedAt } }
 }

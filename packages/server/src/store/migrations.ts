@@ -54,6 +54,19 @@ const MIGRATIONS: Record<string, Migration> = {
   },
 }
 
+MIGRATIONS['0002-deliveries'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    for (const statement of [
+      `create table dead_letters (tenant text not null, stream text not null, id text not null, letter text not null, seq integer not null,
+         primary key (tenant, stream, id))`,
+      `create table deliveries (tenant text not null, stream text not null, seq integer not null, state text not null, jti text not null, txn text,
+         at real not null, attempt integer not null, reason text, primary key (tenant, seq, stream, state))`,
+    ]) {
+      await sql.raw(statement).execute(db)
+    }
+  },
+}
+
 const provider: MigrationProvider = { getMigrations: async () => MIGRATIONS }
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {

@@ -144,6 +144,28 @@ export interface ControlRow {
   event: string
 }
 
+export interface DeadLetterRow {
+  tenant: string
+  stream: string
+  id: string
+  /** JSON of the dead letter. */
+  letter: string
+  seq: number
+}
+
+/** What became of one event on one stream: the proof of a revocation is made of these. */
+export interface DeliveryRow {
+  tenant: string
+  stream: string
+  seq: number
+  state: string
+  jti: string
+  txn: string | null
+  at: number
+  attempt: number
+  reason: string | null
+}
+
 export type UserRow = Selectable<UserTable>
 export type ApplicationRow = Selectable<ApplicationTable>
 
@@ -160,4 +182,6 @@ export interface Schema {
   cutoffs: CutoffRecord
   streams: StreamRow
   controls: ControlRow
+  dead_letters: DeadLetterRow
+  deliveries: DeliveryRow
 }

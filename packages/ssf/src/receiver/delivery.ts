@@ -4,18 +4,26 @@ import { failure } from './errors.ts'
 /** A poll's answer (RFC 8936 section 2.3) with our head, checked but not yet verified. */
 export interface PollAnswer {
   sets: [jti: string, jwt: string][]
+  /** There was more in the answer than is looked at at once. */
+  cut?: boolean
   /** Of a CAEgis transmitter. */
   head?: Head
 }
 
 const MAX_SETS = 1000
 
-/** @throws CaegisError `answer_malformed` */
-export function parsePollAnswer(body: Record<string, unknown>): PollAnswer {
+/**
+ * @param cut an answer of too many SETs is cut off instead of refused
+ * @throws CaegisError `answer_malformed`
+ */
+export function parsePollAnswer(body: Record<string, unknown>, cut = false): PollAnswer {
   if (!isObject(body.sets)) throw failure('answer_malformed', 'sets')
-  const sets = Object.entries(body.sets)
-  if (sets.length > MAX_SETS || !sets.every(([, jwt]) => typeof jwt === 'string')) throw failure('answer_malformed', 'sets')
-  const answer: PollAnswer = { sets: sets as [string, string][] }
+  let sets = Object.entries(body.sets)
+  const tooMany = sets.length > MAX_SETS
+  if (tooMany && cut) sets = sets.slice(0, MAX_SETS)
+  else if (tooMany) throw failure('answer_malformed', 'sets')
+  if (!sets.every(([, jwt]) => typeof jwt === 'string')) throw failure('answer_malformed', 'sets')
+  const answer: PollAnswer = { sets: sets as [string, string][], ...(tooMany && { cut: true }) }
   if (body.caegis_head !== undefined) {
     try {
       answer.head = parseHead(body.caegis_head)
@@ -26,6 +34,12 @@ export function parsePollAnswer(body: Record<string, unknown>): PollAnswer {
   return answer
 }
 
+/** A SET that was refused: under which name it came, and why. */
+export interface Refused {
+  jti: string
+  detail: unknown
+}
+
 /**
  * Verifies every SET of an answer. One that is refused does not hold up the others.
  * @throws what `verify` throws but `set_refused`: without keys nothing can be said about a SET
@@ -33,18 +47,18 @@ export function parsePollAnswer(body: Record<string, unknown>): PollAnswer {
 export async function verifyAll(
   sets: PollAnswer['sets'],
   verify: (jwt: string) => Promise<SecurityEvent>,
-): Promise<{ events: SecurityEvent[]; refused: string[] }> {
-  const refused: string[] = []
+): Promise<{ events: SecurityEvent[]; refused: Refused[] }> {
+  const refused: Refused[] = []
   const events = await Promise.all(
     sets.map(async ([jti, jwt]) => {
       try {
         const event = await verify(jwt)
         // The name under which it came is the one that is acknowledged.
         if (event.jti === jti) return event
-        refused.push('jti')
+        refused.push({ jti, detail: 'jti' })
       } catch (error) {
         if (!(error instanceof CaegisError) || error.code !== 'set_refused') throw error
-        refused.push(String(error.detail))
+        refused.push({ jti, detail: error.detail })
       }
       return undefined
     }),
@@ -91,10 +105,14 @@ export function isControl(event: SecurityEvent): boolean {
   return event.type === EVENT.verification || event.type === EVENT.streamUpdated
 }
 
+/** The id of the stream that an event is about (SSF 1.0 sections 8.1.4 and 8.1.5), as its subject says. */
+export function streamOf({ subject }: SecurityEvent): string | undefined {
+  return subject.format === 'opaque' && 'id' in subject && typeof subject.id === 'string' ? subject.id : undefined
+}
+
 /** What an event about a stream says of ours: its new status; undefined when it says nothing, or is about a stream that is not ours (anybody could send that). */
 export function statusChange(event: SecurityEvent, streamId: string): 'enabled' | 'paused' | 'disabled' | undefined {
-  const { subject, type, payload } = event
-  if (type !== EVENT.streamUpdated || subject.format !== 'opaque' || !('id' in subject) || subject.id !== streamId) return undefined
-  const { status } = payload
+  if (event.type !== EVENT.streamUpdated || streamOf(event) !== streamId) return undefined
+  const { status } = event.payload
   return status === 'enabled' || status === 'paused' || status === 'disabled' ? status : undefined
 }

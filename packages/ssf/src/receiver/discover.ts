@@ -1,4 +1,4 @@
-import { isObject } from '@caegis/protocol'
+import { isIdentifier, isObject } from '@caegis/protocol'
 import { failure } from './errors.ts'
 import { exchange } from './exchange.ts'
 
@@ -10,6 +10,8 @@ export interface TransmitterMetadata {
   statusEndpoint?: string
   verificationEndpoint?: string
   deliveryMethods: string[]
+  /** Members of a complex subject that a receiver must be able to process, or else discard the event (SSF 1.0 section 3.6). */
+  criticalSubjectMembers: string[]
   /** CAEgis transmitters only. */
   snapshotEndpoint?: string
 }
@@ -25,6 +27,7 @@ export interface DiscoverOptions {
 }
 
 const MAX_BYTES = 65_536
+const MAX_MEMBERS = 64
 
 /**
  * Where the metadata of an issuer is: the well-known name stands between host and path, without a slash at the path's end (SSF 1.0 section 7.2).
@@ -61,11 +64,16 @@ export async function discover(options: DiscoverOptions): Promise<TransmitterMet
   const verificationEndpoint = endpoint('verification_endpoint')
   const snapshotEndpoint = endpoint('caegis_snapshot_endpoint')
   const methods = body.delivery_methods_supported
+  const critical = body.critical_subject_members ?? []
+  // Half-read, an event would reach further than it means.
+  const readable = Array.isArray(critical) && critical.length <= MAX_MEMBERS && critical.every((one) => isIdentifier(one, 64))
+  if (!readable) throw failure('metadata_refused', 'critical_subject_members')
   return {
     issuer,
     jwksUri,
     configurationEndpoint,
     deliveryMethods: Array.isArray(methods) ? methods.filter((one) => typeof one === 'string').slice(0, 32) : [],
+    criticalSubjectMembers: critical,
     ...(statusEndpoint === undefined ? {} : { statusEndpoint }),
     ...(verificationEndpoint === undefined ? {} : { verificationEndpoint }),
     ...(snapshotEndpoint === undefined ? {} : { snapshotEndpoint }),

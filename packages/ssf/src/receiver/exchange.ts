@@ -40,7 +40,7 @@ export function within<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> 
 export interface ExchangeOptions {
   method?: string
   headers?: Record<string, string>
-  /** Goes out as JSON. */
+  /** Goes out as JSON, parameters as a form. */
   body?: unknown
   /** Milliseconds for the whole exchange. */
   timeout: number
@@ -89,12 +89,13 @@ export async function open(
   { method = 'GET', headers = {}, body }: Pick<ExchangeOptions, 'method' | 'headers' | 'body'>,
   signal: AbortSignal,
 ): Promise<Response> {
-  const type = body === undefined ? {} : { 'content-type': 'application/json' }
+  // A form names its type itself.
+  const type = body === undefined || body instanceof URLSearchParams ? {} : { 'content-type': 'application/json' }
   try {
     const response = fetch(url, {
       method,
       headers: { accept: 'application/json', ...type, ...headers },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(body === undefined ? {} : { body: body instanceof URLSearchParams ? body : JSON.stringify(body) }),
       redirect: 'error',
       signal,
     })

@@ -1,10 +1,12 @@
 import { CaegisError, type Head } from '@caegis/protocol'
 import type { Position } from '../wire.ts'
-import { arrange, isControl, parsePollAnswer, statusChange, verifyAll } from './delivery.ts'
+import { arrange, isControl, type PollAnswer, statusChange, verifyAll } from './delivery.ts'
 import { failure } from './errors.ts'
 import { type FollowOptions, settleFollow } from './follow-options.ts'
+import { createPoller, type Poller } from './poller.ts'
 import { SNAPSHOT_TOO_OLD } from './read-snapshot.ts'
 import { createSessions, type Session } from './session.ts'
+import { createBackoff, sleep } from './wait.ts'
 
 export interface FollowStatus {
   state: 'starting' | 'following' | 'out of sync' | 'closed'
@@ -30,13 +32,8 @@ export interface Follower {
   close(): Promise<void>
 }
 
-/** Seconds that a transmitter without our extension may hold a poll; it does not say. */
-const UNKNOWN_HOLD = 60
-/** Milliseconds: an empty long poll that ends sooner was not held. */
-const NOT_HELD = 20
 const REMEMBERED = 10_000
 const BATCHES_AT_ONCE = 16
-const MAX_ACKS = 10_000
 
 /**
  * Follows one transmitter over a poll stream of its own: subscribe, then snapshot, then apply what follows.
@@ -50,7 +47,7 @@ const MAX_ACKS = 10_000
  */
 export function follow(options: FollowOptions): Follower {
   const settings = settleFollow(options)
-  const { on, now, log, timing, waitSeconds, stream: wanted } = settings
+  const { on, now, log, timing, waitSeconds, maxEvents, stream: wanted } = settings
   const closing = new AbortController()
   const subscribe = createSessions(settings, closing.signal)
 
@@ -58,15 +55,13 @@ export function follow(options: FollowOptions): Follower {
   let position: Position | undefined
   /** The oldest snapshot that may be believed. */
   let notBefore: Position | undefined
-  /** The next poll is answered at once: after anything unusual, freshness matters more than quiet. */
-  let quick = true
+  let poller: Poller | undefined
   let reason: string | undefined
   let head: Head | undefined
   let heardAt: number | undefined
   let error: string | undefined
   let synced = false
   const counts = { applied: 0, refused: 0, ignored: 0 }
-  const acks = new Set<string>()
   const seen = new Set<string>()
   const running = run()
   let closed: Promise<void> | undefined
@@ -102,20 +97,20 @@ export function follow(options: FollowOptions): Follower {
   }
 
   async function run(): Promise<void> {
-    for (let failures = 0; !closing.signal.aborted; ) {
+    const backoff = createBackoff(timing.backoff)
+    while (!closing.signal.aborted) {
       try {
         if (!session) start(await subscribe())
         else if (wanted.guard && !position) await hydrate(session)
         else {
-          await turn(session)
-          failures = 0
+          await turn(session, poller as Poller)
+          backoff.reset()
           error = undefined
         }
       } catch (cause) {
         if (closing.signal.aborted) return
         recover(cause)
-        const [first, longest] = timing.backoff
-        await sleep(Math.min(longest, first * 2 ** failures++) * (0.5 + Math.random() / 2))
+        await sleep(backoff.next(), closing.signal)
       }
     }
   }
@@ -124,8 +119,7 @@ export function follow(options: FollowOptions): Follower {
     session = made
     notBefore = made.start
     position = undefined
-    quick = true
-    acks.clear()
+    poller = createPoller({ poll: made.poll, extended: made.extended, waitSeconds, maxEvents, timing, signal: closing.signal })
     log.info('stream created', { stream: made.id })
   }
 
@@ -146,39 +140,20 @@ export function follow(options: FollowOptions): Follower {
       count += batch.length
     }
     position = { epoch: at.epoch, seq: at.seq }
-    quick = true
+    poller?.hurry()
     log.info('snapshot loaded', { cutoffs: count, seq: at.seq })
   }
 
-  async function turn(own: Session): Promise<void> {
-    const sent = [...acks].slice(0, MAX_ACKS)
-    const short = quick
-    const began = performance.now()
-    const hold = short ? 0 : own.extended ? waitSeconds : UNKNOWN_HOLD
-    const body = await own.poll(
-      {
-        maxEvents: settings.maxEvents,
-        returnImmediately: short,
-        ...(sent.length > 0 && { ack: sent }),
-        ...(own.extended && { caegis_wait: waitSeconds }),
-        ...(position && { caegis_applied: position }),
-      },
-      hold * 1000 + timing.grace,
-    )
-    for (const jti of sent) acks.delete(jti)
-    quick = false
-    const answer = parsePollAnswer(body)
+  async function turn(own: Session, { poll, rest }: Poller): Promise<void> {
+    const answer = await poll(position && { caegis_applied: position })
     heardAt = now()
     head = answer.head
     const fresh = position ? await receiveAsGuard(own, position, answer) : await receive(own, answer)
-    if (head && head.status !== 'enabled') {
-      quick = true
-      await sleep(timing.paused)
-    } else if (!short && fresh === 0 && performance.now() - began < NOT_HELD) await sleep(timing.idle)
+    await rest({ fresh, enabled: head?.status === undefined || head.status === 'enabled' })
   }
 
   /** Everything of the log, without a hole, or out of sync. Returns how much was new. */
-  async function receiveAsGuard(own: Session, at: Position, answer: ReturnType<typeof parsePollAnswer>): Promise<number> {
+  async function receiveAsGuard(own: Session, at: Position, answer: PollAnswer): Promise<number> {
     const heard = answer.head
     if (!heard) throw failure('answer_malformed', 'no head')
     if (heard.epoch !== at.epoch) {
@@ -202,7 +177,7 @@ export function follow(options: FollowOptions): Follower {
     counts.ignored += known.length
     counts.refused += refused.length
     let stopped = readControl(own, control)
-    if (refused.length > 0) throw failure('out_of_sync', `a SET cannot be verified (${refused[0]})`)
+    if (refused.length > 0) throw failure('out_of_sync', `a SET cannot be verified (${String(refused[0]?.detail)})`)
     if (problem) throw failure('out_of_sync', problem)
     if (heard.status !== 'enabled') {
       outOfSync(`stream ${heard.status}`)
@@ -217,7 +192,7 @@ export function follow(options: FollowOptions): Follower {
   }
 
   /** A stream of selected events: nothing proves that it is complete, so it is never called synced. Returns how much was new. */
-  async function receive(own: Session, { sets, head: heard }: ReturnType<typeof parsePollAnswer>): Promise<number> {
+  async function receive(own: Session, { sets, head: heard }: PollAnswer): Promise<number> {
     const { events, refused } = await verifyAll(sets, own.verify)
     if (closing.signal.aborted) return 0
     const fresh = events.filter((event) => !seen.has(event.jti))
@@ -240,7 +215,7 @@ export function follow(options: FollowOptions): Follower {
     }
     readControl(own, control)
     counts.refused += refused.length
-    if (refused.length > 0) throw failure('out_of_sync', `a SET cannot be verified (${refused[0]})`)
+    if (refused.length > 0) throw failure('out_of_sync', `a SET cannot be verified (${String(refused[0]?.detail)})`)
     if (failed) throw failed
     if (heard && heard.status !== 'enabled') outOfSync(`stream ${heard.status}`)
     else reason = undefined
@@ -258,14 +233,14 @@ export function follow(options: FollowOptions): Follower {
         continue
       }
       stopped = true
-      quick = true
+      poller?.hurry()
       outOfSync(`stream ${status}`)
     }
     return stopped
   }
 
   function acknowledge(jti: string): void {
-    acks.add(jti)
+    poller?.acknowledge(jti)
   }
 
   function remember(jti: string): void {
@@ -285,7 +260,7 @@ export function follow(options: FollowOptions): Follower {
   function recover(cause: unknown): void {
     const { code, detail } = cause instanceof CaegisError ? cause : { code: 'internal', detail: undefined }
     error = code
-    quick = true
+    poller?.hurry()
     log.warn('following failed', { code, ...(typeof detail === 'string' && { detail }) })
     switch (code) {
       case 'stream_gone':
@@ -325,18 +300,5 @@ export function follow(options: FollowOptions): Follower {
     } catch (cause) {
       log.error('a handler failed', { message: cause instanceof Error ? cause.message : String(cause) })
     }
-  }
-
-  function sleep(milliseconds: number): Promise<void> {
-    return new Promise((resolve) => {
-      const done = () => {
-        clearTimeout(timer)
-        closing.signal.removeEventListener('abort', done)
-        resolve()
-      }
-      const timer = setTimeout(done, milliseconds)
-      closing.signal.addEventListener('abort', done, { once: true })
-      if (closing.signal.aborted) done()
-    })
   }
 }

@@ -1,11 +1,11 @@
 import { isIdentifier, isObject, type SecurityEvent } from '@caegis/protocol'
 import { POLL_METHOD, type Position } from '../wire.ts'
-import { discover, type TransmitterMetadata } from './discover.ts'
+import { createConnector } from './connect.ts'
+import { isEndpoint, type TransmitterMetadata } from './discover.ts'
 import { failure } from './errors.ts'
 import type { FollowSettings } from './follow-options.ts'
 import { readSnapshot, type Snapshot } from './read-snapshot.ts'
-import { createStreamApi, type StreamConfiguration } from './stream-api.ts'
-import { createJwsVerifier, type JwsVerifier } from './verify-jws.ts'
+import type { StreamConfiguration } from './stream-configuration.ts'
 import { verifySet } from './verify-set.ts'
 
 /** One stream of ours at a transmitter, from its creation to its end. */
@@ -24,25 +24,21 @@ export interface Session {
 
 const REMOVE_WITHIN = 2000
 
-/** Discovers the transmitter and makes sessions there. Its keys are kept from one session to the next. */
+/** Discovers the transmitter and makes sessions there. */
 export function createSessions(settings: FollowSettings, signal: AbortSignal): () => Promise<Session> {
-  const { issuer, fetch, now, insecure, timing, stream: wanted } = settings
-  let verifier: { jwksUri: string; jws: JwsVerifier } | undefined
+  const { issuer, now, stream: wanted } = settings
+  const connect = createConnector(settings, signal)
 
   return async () => {
-    const metadata = await discover({ issuer, fetch, insecure, timeout: timing.timeout, signal })
-    const { jwksUri, snapshotEndpoint } = metadata
+    const { metadata, jws, api } = await connect()
+    const { snapshotEndpoint } = metadata
     if (wanted.guard && !snapshotEndpoint) throw failure('stream_refused', 'the transmitter has no snapshot')
-    if (verifier?.jwksUri !== jwksUri) {
-      const jws = createJwsVerifier({ jwksUri, fetch, now, timeout: timing.timeout, refetchAfter: timing.refetchKeys })
-      verifier = { jwksUri, jws }
-    }
-    const { jws } = verifier
-    const api = createStreamApi(metadata, { ...settings, timeout: timing.timeout, signal })
     const stream = await api.create(createBody(settings, metadata))
     let start: Position | undefined
+    let pollUrl: string
     try {
       start = check(stream, settings)
+      pollUrl = pollUrlOf(stream, settings.insecure)
     } catch (error) {
       await api.remove(stream.id, REMOVE_WITHIN).catch(() => {})
       throw error
@@ -51,7 +47,7 @@ export function createSessions(settings: FollowSettings, signal: AbortSignal): (
       id: stream.id,
       ...(start && { start }),
       extended: snapshotEndpoint !== undefined,
-      poll: (body, timeout) => api.poll(stream.pollUrl, body, timeout),
+      poll: (body, timeout) => api.poll(pollUrl, body, timeout),
       verify: (jwt) => verifySet(jws, jwt, { issuer, audience: stream.audience, now: now() }, signal),
       snapshot: (notBefore) =>
         api.snapshot(snapshotEndpoint as string, stream.id, (body) =>
@@ -73,6 +69,12 @@ function createBody(
     // A transmitter that does not know the extension may refuse the member.
     ...(metadata.snapshotEndpoint === undefined ? {} : { caegis: { subjects, alg, guard } }),
   }
+}
+
+/** Where a stream is polled; only a URL to which a bearer token may be sent. */
+export function pollUrlOf(stream: StreamConfiguration, insecure: boolean): string {
+  if (!isEndpoint(stream.endpointUrl, insecure)) throw failure('stream_refused', 'delivery')
+  return stream.endpointUrl
 }
 
 /** The configuration must be what was asked for (SSF 1.0 section 8.1.1.1: `iss`, `aud`), or the stream would be less than its owner believes. */

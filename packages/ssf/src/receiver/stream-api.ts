@@ -1,26 +1,28 @@
-import { isIdentifier, isObject } from '@caegis/protocol'
-import { isEndpoint, type TransmitterMetadata } from './discover.ts'
+import { CaegisError, isObject } from '@caegis/protocol'
+import type { TransmitterMetadata } from './discover.ts'
 import { failure } from './errors.ts'
 import { chunksOf, type Deadline, discard, type ExchangeOptions, exchange, open, startDeadline, within } from './exchange.ts'
+import { readConfiguration, type StreamConfiguration } from './stream-configuration.ts'
 
 /** A bearer token with `ssf.read` and `ssf.manage`; `fresh` asks past the cache, after the transmitter refused the cached one. */
 export type TokenSource = (options: { fresh: boolean }) => Promise<string>
 
-/** The stream as the transmitter made it (SSF 1.0 section 8.1.1). */
-export interface StreamConfiguration {
-  id: string
-  iss: unknown
-  audience: string[]
-  pollUrl: string
-  /** The `caegis` member; of a CAEgis transmitter only. */
-  extension: unknown
-}
+export type StreamStatusValue = 'enabled' | 'paused' | 'disabled'
 
 export interface StreamApi {
   create(body: Record<string, unknown>): Promise<StreamConfiguration>
+  /** Every stream of ours; those that cannot be read are left out. */
+  list(): Promise<StreamConfiguration[]>
+  /** Replaces the members given; undefined when the transmitter has accepted it but not done it yet. */
+  update(body: Record<string, unknown>): Promise<StreamConfiguration | undefined>
+  /** Undefined when the transmitter has no status endpoint; then it is only made sure that the stream exists. */
+  status(streamId: string): Promise<StreamStatusValue | undefined>
+  enable(streamId: string): Promise<StreamStatusValue | undefined>
+  requestVerification(streamId: string, state: string): Promise<void>
   /** Milliseconds for everything, the token included; failures are the caller's to ignore. */
   remove(streamId: string, timeout: number): Promise<void>
-  poll(url: string, body: Record<string, unknown>, timeout: number): Promise<Record<string, unknown>>
+  /** The last one is said while the receiver closes. */
+  poll(url: string, body: Record<string, unknown>, timeout: number, last?: boolean): Promise<Record<string, unknown>>
   /** Streams the answer; the timeout is for each pause in it. */
   snapshot<T>(url: string, streamId: string, read: (body: AsyncIterable<Uint8Array>) => Promise<T>): Promise<T>
 }
@@ -28,7 +30,6 @@ export interface StreamApi {
 export interface StreamApiOptions {
   fetch: typeof globalThis.fetch
   token: TokenSource
-  insecure: boolean
   /** Milliseconds for an exchange that is not held. */
   timeout: number
   /** Bytes of a poll's answer. */
@@ -37,10 +38,13 @@ export interface StreamApiOptions {
 }
 
 const MAX_CONFIGURATION = 65_536
+const MAX_LIST = 1_048_576
+const MAX_STREAMS = 256
 
 /** The calls that a receiver makes, each with its token; a 401 is tried once more with a fresh one. */
-export function createStreamApi(metadata: Pick<TransmitterMetadata, 'configurationEndpoint'>, options: StreamApiOptions): StreamApi {
-  const { fetch, token, insecure, timeout, maxAnswer, signal } = options
+export function createStreamApi(metadata: TransmitterMetadata, options: StreamApiOptions): StreamApi {
+  const { fetch, token, timeout, maxAnswer, signal } = options
+  const { configurationEndpoint, statusEndpoint, verificationEndpoint } = metadata
 
   /** Within one deadline, the token included. */
   const authorized = async <T extends { status: number }>(deadline: Deadline, send: (headers: Record<string, string>) => Promise<T>): Promise<T> => {
@@ -49,6 +53,8 @@ export function createStreamApi(metadata: Pick<TransmitterMetadata, 'configurati
       try {
         bearer = await within(token({ fresh }), deadline.signal)
       } catch (cause) {
+        // Our own token source knows what cannot get better by waiting.
+        if (cause instanceof CaegisError && (cause.code === 'unauthorized' || cause.code === 'metadata_refused')) throw cause
         throw failure('unavailable', 'no access token', cause)
       }
       const answer = await send({ authorization: `Bearer ${bearer}` })
@@ -57,40 +63,85 @@ export function createStreamApi(metadata: Pick<TransmitterMetadata, 'configurati
     throw failure('unauthorized')
   }
 
-  const call = async (url: string, init: Omit<ExchangeOptions, 'headers'>) => {
+  const call = async (url: string, init: ExchangeOptions) => {
     const deadline = startDeadline(init.timeout, init.signal)
     try {
-      return await authorized(deadline, (headers) => exchange(fetch, url, { ...init, headers, signal: deadline.signal }))
+      return await authorized(deadline, (headers) =>
+        exchange(fetch, url, { ...init, headers: { ...init.headers, ...headers }, signal: deadline.signal }),
+      )
     } finally {
       deadline.end()
     }
   }
 
+  const manage = (url: string, init: Partial<ExchangeOptions>) => call(url, { timeout, signal, maxBytes: MAX_CONFIGURATION, ...init })
+
   return {
     async create(body) {
-      const { status, body: made } = await call(metadata.configurationEndpoint, {
-        method: 'POST',
-        body,
-        timeout,
-        signal,
-        maxBytes: MAX_CONFIGURATION,
-      })
+      const { status, body: made } = await manage(configurationEndpoint, { method: 'POST', body })
       if (status !== 201 && status !== 200) throw unexpected(status)
-      if (!isObject(made) || !isIdentifier(made.stream_id, 256)) throw failure('stream_refused', 'stream_id')
-      const audience = typeof made.aud === 'string' ? [made.aud] : made.aud
-      if (!Array.isArray(audience) || audience.length === 0 || !audience.every((one) => isIdentifier(one))) throw failure('stream_refused', 'aud')
-      const pollUrl = isObject(made.delivery) ? made.delivery.endpoint_url : undefined
-      if (!isEndpoint(pollUrl, insecure)) throw failure('stream_refused', 'delivery')
-      return { id: made.stream_id, iss: made.iss, audience, pollUrl, extension: made.caegis }
+      return readConfiguration(made)
+    },
+
+    async list() {
+      const { status, body: all } = await manage(configurationEndpoint, { maxBytes: MAX_LIST })
+      if (status !== 200) throw unexpected(status)
+      // A transmitter that allows one stream only may forget that the answer is a list.
+      return (Array.isArray(all) ? all.slice(0, MAX_STREAMS) : [all]).flatMap((one) => {
+        try {
+          return [readConfiguration(one)]
+        } catch {
+          return []
+        }
+      })
+    },
+
+    async update(body) {
+      const { status, body: made } = await manage(configurationEndpoint, { method: 'PATCH', body })
+      if (status === 202) return undefined
+      if (status !== 200) throw unexpected(status)
+      return readConfiguration(made)
+    },
+
+    async status(streamId) {
+      const { status, body } = await manage(withStream(statusEndpoint ?? configurationEndpoint, streamId), {})
+      if (status === 404 || status === 410) throw failure('stream_gone')
+      if (status !== 200) throw unexpected(status)
+      return statusEndpoint === undefined ? undefined : statusOf(body)
+    },
+
+    async enable(streamId) {
+      if (statusEndpoint === undefined) return undefined
+      const { status, body } = await manage(statusEndpoint, { method: 'POST', body: { stream_id: streamId, status: 'enabled' } })
+      if (status === 404 || status === 410) throw failure('stream_gone')
+      if (status === 202) return undefined
+      if (status !== 200) throw unexpected(status)
+      return statusOf(body)
+    },
+
+    async requestVerification(streamId, state) {
+      if (verificationEndpoint === undefined) throw failure('verification_failed', 'the transmitter has no verification endpoint')
+      const { status } = await manage(verificationEndpoint, { method: 'POST', body: { stream_id: streamId, state } })
+      if (status === 404 || status === 410) throw failure('stream_gone')
+      // 204 is the code of section 8.1.4.2; the others that say "done" are no reason to fail.
+      if (status !== 204 && status !== 200 && status !== 202) throw unexpected(status)
     },
 
     async remove(streamId, timeout) {
       // Not under the follower's own signal: this is said while it closes.
-      await call(withStream(metadata.configurationEndpoint, streamId), { method: 'DELETE', timeout, maxBytes: 0 })
+      await call(withStream(configurationEndpoint, streamId), { method: 'DELETE', timeout, maxBytes: 0 })
     },
 
-    async poll(url, body, within) {
-      const { status, body: answer } = await call(url, { method: 'POST', body, timeout: within, signal, maxBytes: maxAnswer })
+    async poll(url, body, within, last = false) {
+      const { status, body: answer } = await call(url, {
+        method: 'POST',
+        body,
+        // RFC 8936 section 2.2: whoever reports errors says in which language.
+        ...('setErrs' in body && { headers: { 'content-language': 'en' } }),
+        timeout: within,
+        ...(!last && { signal }),
+        maxBytes: maxAnswer,
+      })
       if (status === 404 || status === 410) throw failure('stream_gone')
       if (status !== 200) throw unexpected(status)
       if (!isObject(answer)) throw failure('answer_malformed', 'not an object')
@@ -130,4 +181,14 @@ function withStream(endpoint: string, streamId: string): string {
 
 function unexpected(status: number) {
   return failure(status >= 500 || status === 429 || status === 408 ? 'unavailable' : 'request_refused', `status ${status}`)
+}
+
+/** Whether an error is the transmitter's answer with one of these HTTP codes. */
+export function hasStatus(error: unknown, ...codes: number[]): boolean {
+  return error instanceof CaegisError && codes.some((code) => error.detail === `status ${code}`)
+}
+
+function statusOf(body: unknown): StreamStatusValue | undefined {
+  const status = isObject(body) ? body.status : undefined
+  return status === 'enabled' || status === 'paused' || status === 'disabled' ? status : undefined
 }

@@ -2,6 +2,7 @@ import { isObject } from '@caegis/protocol'
 import { compactVerify, createLocalJWKSet, decodeProtectedHeader, errors, type JSONWebKeySet } from 'jose'
 import { failure } from './errors.ts'
 import { exchange } from './exchange.ts'
+import { NO_KEY, NO_KEY_YET } from './set-errors.ts'
 
 export interface JwsVerifierOptions {
   /** The configured transmitter's; never taken from a token. */
@@ -83,6 +84,7 @@ export function createJwsVerifier(options: JwsVerifierOptions): JwsVerifier {
       if (header.typ !== typ) throw failure('set_refused', 'typ')
       if (typeof header.alg !== 'string' || !ALGORITHMS.includes(header.alg)) throw failure('set_refused', 'alg')
 
+      let looked = keys === undefined
       if (!keys) await refresh(signal)
       // Old keys are better than none while the transmitter cannot be reached.
       else if (now() - fetchedAt > maxAge && mayFetch()) await refresh(signal).catch(() => {})
@@ -90,10 +92,15 @@ export function createJwsVerifier(options: JwsVerifierOptions): JwsVerifier {
       let result = await attempt(jws, known)
       if (result === 'no key') {
         // The key may be newer than ours: one more look, if the budget allows, or at what another caller has fetched meanwhile.
-        if (keys === known && mayFetch()) await refresh(signal)
+        if (keys !== known) looked = true
+        else if (mayFetch()) {
+          await refresh(signal)
+          looked = true
+        }
         if (keys !== known) result = await attempt(jws, keys as NonNullable<typeof keys>)
       }
-      if (typeof result === 'string') throw failure('set_refused', result === 'no key' ? 'no key of the transmitter verifies it' : 'malformed')
+      if (result === 'no key') throw failure('set_refused', looked ? NO_KEY : NO_KEY_YET)
+      if (result === 'bad') throw failure('set_refused', 'malformed')
       try {
         return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(result.payload))
       } catch {

@@ -18,15 +18,19 @@ export interface Caller {
 /** Every refusal: its HTTP status and the text for the peer. */
 export const PROBLEMS = {
   invalid_request: [400, 'The request is malformed.'],
-  unsupported_delivery_method: [400, 'Only poll delivery (urn:ietf:rfc:8936) is supported.'],
+  unsupported_delivery_method: [400, 'This way of delivery is not supported here.'],
   invalid_extension: [400, 'The caegis member asks for something unknown.'],
+  fixed_property: [400, 'A property that the transmitter sets was given another value.'],
+  not_a_poll_stream: [400, 'The stream is delivered by push.'],
   stream_not_enabled: [400, 'The stream is not enabled.'],
   insufficient_scope: [403, 'The access token lacks the scope for this.'],
   // 403 is the code of SSF 1.0 section 8.1.1.1 for "may not create a stream"; 409 there means that one stream exists and only one is allowed.
   too_many_streams: [403, 'The receiver has as many streams as it may have; delete one first.'],
   not_a_guard_stream: [403, 'Only a guard stream may read the snapshot.'],
+  subject_fixed: [403, 'This subject cannot be removed from this stream.'],
   unknown_stream: [404, 'The receiver has no such stream.'],
   too_many_requests: [429, 'Verification is asked for too often.'],
+  too_many_subjects: [429, 'The stream names as many subjects as it may.'],
   too_many_polls: [429, 'Too many polls of this stream are open.'],
 } as const satisfies Record<string, readonly [number, string]>
 

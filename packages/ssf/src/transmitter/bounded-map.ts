@@ -3,6 +3,7 @@ export interface BoundedMap<V> {
   get(key: string): V | undefined
   set(key: string, value: V): void
   delete(key: string): void
+  clear(): void
 }
 
 export function createBoundedMap<V>(max: number): BoundedMap<V> {
@@ -23,6 +24,9 @@ export function createBoundedMap<V>(max: number): BoundedMap<V> {
     },
     delete(key) {
       map.delete(key)
+    },
+    clear() {
+      map.clear()
     },
   }
 }

@@ -1,43 +1,33 @@
 import { isObject } from '@caegis/protocol'
 import { POLL_METHOD } from '../wire.ts'
 import { type Answer, refuse } from './answer.ts'
-import type { SetAlgorithm, SubjectForm } from './store.ts'
+import type { Delivery, SetAlgorithm, SubjectForm } from './store.ts'
+import { parseSupplied, type Supplied } from './stream-request.ts'
 
 /** What a receiver may choose about its stream (SSF 1.0 section 8.1.1), checked. */
-export interface CreateRequest {
-  delivery: { method: string }
-  eventsRequested?: string[]
-  description?: string
+export interface CreateRequest extends Supplied {
+  delivery: Delivery
   subjects: SubjectForm
   alg: SetAlgorithm
   guard: boolean
 }
 
-const MAX_EVENTS = 256
-const MAX_DESCRIPTION = 512
-
 /**
  * Reads the body of a create request. Members that are the transmitter's (`aud`, `iss` ...) and unknown ones are ignored: whatever they say has no effect.
  * The extension is the opposite: who asks for what we do not know would get less protection than it believes, so it is refused.
  */
-export function parseCreateRequest(body: Record<string, unknown>): CreateRequest | Answer {
-  const { delivery, events_requested: events, description, caegis } = body
-  const request: CreateRequest = { delivery: { method: POLL_METHOD }, subjects: 'simple', alg: 'RS256', guard: false }
-  if (delivery !== undefined) {
-    if (!isObject(delivery) || typeof delivery.method !== 'string') return refuse('invalid_request', { detail: 'delivery' })
-    if (delivery.method !== POLL_METHOD) return refuse('unsupported_delivery_method')
+export function parseCreateRequest(body: Record<string, unknown>, offered: { push: boolean }): CreateRequest | Answer {
+  const supplied = parseSupplied(body, offered)
+  if ('status' in supplied) return supplied
+  const request: CreateRequest = {
+    subjects: 'simple',
+    alg: 'RS256',
+    guard: false,
+    ...supplied,
+    delivery: supplied.delivery ?? { method: POLL_METHOD },
   }
-  if (events !== undefined) {
-    const readable = Array.isArray(events) && events.length <= MAX_EVENTS && events.every((one) => typeof one === 'string' && one.length <= 512)
-    if (!readable) return refuse('invalid_request', { detail: 'events_requested' })
-    request.eventsRequested = [...new Set(events as string[])]
-  }
-  if (description !== undefined) {
-    if (typeof description !== 'string') return refuse('invalid_request', { detail: 'description' })
-    request.description = description.slice(0, MAX_DESCRIPTION).toWellFormed()
-  }
-  if (caegis !== undefined) {
-    const wrong = readExtension(caegis, request)
+  if (body.caegis !== undefined) {
+    const wrong = readExtension(body.caegis, request)
     if (wrong) return refuse('invalid_extension', { detail: wrong })
   }
   return request
@@ -61,5 +51,7 @@ function readExtension(caegis: unknown, request: CreateRequest): string | undefi
     request.guard = guard
   }
   // A guard gets every row, and a simple subject cannot say most of them.
-  return request.guard && request.subjects === 'simple' ? 'a guard needs complex subjects' : undefined
+  if (request.guard && request.subjects === 'simple') return 'a guard needs complex subjects'
+  // Only a poll's answer carries the head, which a guard's freshness is measured by.
+  return request.guard && request.delivery.method !== POLL_METHOD ? 'a guard polls' : undefined
 }

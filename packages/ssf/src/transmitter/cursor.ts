@@ -1,12 +1,12 @@
-import { wants } from './options.ts'
+import { createFilter } from './filter.ts'
 import type { EventRow, StreamProgress, StreamRecord, TransmitterStore } from './store.ts'
 
 /** How far one stream has come, while a poll is looked at. */
 export interface Cursor {
   /** Whether the receiver's own words moved anything: that must be durable before it is answered. */
   readonly settled: boolean
-  /** The row at this position is done. */
-  settle(seq: number): void
+  /** The row at this position is done. Returns whether that was news. */
+  settle(seq: number): boolean
   /** Everything up to this position is done. */
   moveTo(seq: number): void
   /**
@@ -21,7 +21,8 @@ const PAGE = 500
 
 export function createCursor(stream: StreamRecord, head: { seq: number }, store: Pick<TransmitterStore, 'events'>, window: number): Cursor {
   let { acked } = stream
-  const ahead = new Set(stream.ackedAhead)
+  const ahead = new Set(stream.ackedAhead.filter((seq) => seq > acked))
+  const wanted = createFilter(stream)
   let settled = false
 
   const moveTo = (seq: number) => {
@@ -37,9 +38,10 @@ export function createCursor(stream: StreamRecord, head: { seq: number }, store:
     },
     settle(seq) {
       // The stored cursor may lag behind what was last scanned, hence twice the window; more was never handed out.
-      if (seq <= acked || seq > head.seq || ahead.has(seq) || ahead.size >= 2 * window) return
+      if (seq <= acked || seq > head.seq || ahead.has(seq) || ahead.size >= 2 * window) return false
       ahead.add(seq)
       settled = true
+      return true
     },
     moveTo,
     async scan(want, skip) {
@@ -50,7 +52,7 @@ export function createCursor(stream: StreamRecord, head: { seq: number }, store:
         for (const row of page) {
           if (row.seq > head.seq || row.seq > acked + window) return found
           from = row.seq
-          const done = ahead.has(row.seq) || !wants(stream, row)
+          const done = ahead.has(row.seq) || !wanted(row)
           if (!done) {
             contiguous = false
             if (!skip(row)) found.push(row)

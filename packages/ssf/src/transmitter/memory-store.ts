@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { type Cutoff, cutoffOf, mergeCutoffs, type SecurityEvent, type StreamStatus, trustOwn } from '@caegis/protocol'
-import type { ControlRow, EventRow, StreamRecord, TransmitterStore } from './store.ts'
+import type { ControlRow, DeadLetter, DeliveryRecord, EventRow, StreamRecord, TransmitterStore } from './store.ts'
 
 /** An event to commit; what is left out is filled in. */
 export type NewEvent = Pick<EventRow, 'type' | 'subject'> & Partial<Pick<EventRow, 'id' | 'txn' | 'at' | 'payload'>>
@@ -12,8 +12,12 @@ export interface MemoryStore extends TransmitterStore {
   setStatus(streamId: string, status: StreamStatus, reason?: string): void
   /** Gives the log a new epoch and, as a restore would, cuts it back to a position. */
   restore(seq: number): void
+  /** Forgets the rows below a position. */
+  cut(belowSeq: number): void
   /** Streams of every receiver. */
   streams(): StreamRecord[]
+  /** Everything that was recorded. */
+  deliveries(): DeliveryRecord[]
 }
 
 export interface MemoryStoreOptions {
@@ -25,11 +29,19 @@ export interface MemoryStoreOptions {
   horizon?: number
 }
 
+const MAX_LETTERS = 10_000
+const MAX_RECORDED = 100_000
+
 export function createMemoryStore({ issuer, now = Date.now, horizon = 100_800 }: MemoryStoreOptions): MemoryStore {
   let epoch: string = randomUUID()
   let log: EventRow[] = []
+  /** How many rows were cut off. */
+  let gone = 0
+  const last = () => gone + log.length
   const streams = new Map<string, StreamRecord>()
   const controls = new Map<string, ControlRow[]>()
+  const letters = new Map<string, DeadLetter[]>()
+  const recorded: DeliveryRecord[] = []
   const waiting = new Set<{ after: number; wake: () => void }>()
   const wake = (seq = Number.POSITIVE_INFINITY) => {
     for (const one of waiting) if (one.after < seq) one.wake()
@@ -39,9 +51,9 @@ export function createMemoryStore({ issuer, now = Date.now, horizon = 100_800 }:
     commit(...events) {
       const txn = randomUUID()
       const at = Math.floor(now() / 1000)
-      const rows = events.map((event, i): EventRow => ({ id: randomUUID(), txn, at, payload: {}, ...event, seq: log.length + 1 + i }))
+      const rows = events.map((event, i): EventRow => ({ id: randomUUID(), txn, at, payload: {}, ...event, seq: last() + 1 + i }))
       log.push(...rows)
-      wake(log.length)
+      wake(last())
       return rows
     },
     setStatus(id, status, reason) {
@@ -54,23 +66,29 @@ export function createMemoryStore({ issuer, now = Date.now, horizon = 100_800 }:
     },
     restore(seq) {
       epoch = randomUUID()
-      log = log.slice(0, seq)
+      log = log.slice(0, Math.max(0, seq - gone))
       for (const stream of streams.values()) {
         stream.acked = Math.min(stream.acked, seq)
         stream.ackedAhead = stream.ackedAhead.filter((one) => one <= seq)
       }
       wake()
     },
+    cut(belowSeq) {
+      const kept = log.filter((row) => row.seq >= belowSeq)
+      gone += log.length - kept.length
+      log = kept
+    },
     streams: () => structuredClone([...streams.values()]),
+    deliveries: () => structuredClone(recorded),
 
-    head: async () => ({ epoch, seq: log.length, asOf: now() / 1000 }),
-    events: async (after, limit) => structuredClone(log.slice(after, after + limit)),
+    head: async () => ({ epoch, seq: last(), asOf: now() / 1000 }),
+    events: async (after, limit) => structuredClone(log.slice(Math.max(0, after - gone), Math.max(0, after - gone) + limit)),
     async positions(ids) {
       const wanted = new Set(ids)
       return new Map(log.filter((row) => wanted.has(row.id)).map((row) => [row.id, row.seq]))
     },
     wait(after, signal) {
-      if (log.length > after || signal.aborted) return Promise.resolve()
+      if (last() > after || signal.aborted) return Promise.resolve()
       return new Promise((resolve) => {
         const one = {
           after,
@@ -90,9 +108,26 @@ export function createMemoryStore({ issuer, now = Date.now, horizon = 100_800 }:
     },
     getStream: async (id) => structuredClone(streams.get(id)),
     listStreams: async (receiver) => structuredClone([...streams.values()].filter((stream) => stream.receiver === receiver)),
+    allStreams: async (method) =>
+      structuredClone([...streams.values()].filter((stream) => method === undefined || stream.delivery.method === method)),
+    async updateStream(id, decide) {
+      const stream = streams.get(id)
+      if (!stream) return undefined
+      const change = decide(structuredClone(stream))
+      if (change) {
+        const { config, progress, control, replaces } = structuredClone(change)
+        Object.assign(stream, config, progress, { acked: Math.max(stream.acked, progress?.acked ?? 0) })
+        for (const name of Object.keys(stream) as (keyof StreamRecord)[]) if (stream[name] === undefined) delete stream[name]
+        const others = (controls.get(id) ?? []).filter((one) => one.type !== replaces)
+        controls.set(id, control ? [...others, control] : others)
+        wake()
+      }
+      return structuredClone(stream)
+    },
     async deleteStream(id) {
       streams.delete(id)
       controls.delete(id)
+      letters.delete(id)
       wake()
     },
     async saveProgress(id, progress) {
@@ -103,7 +138,7 @@ export function createMemoryStore({ issuer, now = Date.now, horizon = 100_800 }:
     },
     async addControl(id, control) {
       if (!streams.has(id)) return
-      controls.set(id, [...(controls.get(id) ?? []), structuredClone(control)])
+      controls.set(id, [...(controls.get(id) ?? []).filter((one) => one.id !== control.id), structuredClone(control)])
       wake()
     },
     listControls: async (id) => structuredClone(controls.get(id) ?? []),
@@ -112,6 +147,23 @@ export function createMemoryStore({ issuer, now = Date.now, horizon = 100_800 }:
         id,
         (controls.get(id) ?? []).filter((control) => !ids.includes(control.id)),
       )
+    },
+    async addDeadLetters(id, added) {
+      if (!streams.has(id)) return
+      const ids = new Set(added.map((letter) => letter.id))
+      const others = (letters.get(id) ?? []).filter((letter) => !ids.has(letter.id))
+      letters.set(id, [...others, ...structuredClone(added)].sort((a, b) => a.seq - b.seq).slice(-MAX_LETTERS))
+    },
+    listDeadLetters: async (id) => structuredClone(letters.get(id) ?? []),
+    async removeDeadLetters(id, ids) {
+      letters.set(
+        id,
+        (letters.get(id) ?? []).filter((letter) => !ids.includes(letter.id)),
+      )
+    },
+    async recordDeliveries(records) {
+      recorded.push(...structuredClone(records))
+      if (recorded.length > MAX_RECORDED) recorded.splice(0, recorded.length - MAX_RECORDED)
     },
     async *cutoffs() {
       const live = new Map<string, Cutoff>()

@@ -7,16 +7,18 @@ import type { ControlRow, EventRow, StreamRecord } from './store.ts'
  * The claims of the SET for one stream: a pure function of stream and row, so that a retry is the same SET whenever it is minted and whatever has become of the
  * subject since. Only key and signature may differ.
  */
-export function claimsOfEvent(issuer: string, stream: StreamRecord, row: EventRow): Record<string, unknown> {
+export function claimsOfEvent(issuer: string, stream: StreamRecord, row: EventRow, { legacyDraft = false } = {}): Record<string, unknown> {
   const subject = stream.subjects === 'simple' ? row.subject.simple : row.subject.complex
   if (!subject) throw new TypeError('a stream with simple subjects cannot carry this event')
-  const claims = setClaims(issuer, stream, row, row.txn, subject, stream.guard ? row.payload : withoutExtensions(row.payload))
+  const payload = stream.guard ? row.payload : withoutExtensions(row.payload)
+  const claims = setClaims(issuer, stream, row, row.txn, subject, legacyDraft ? { subject, ...payload } : payload)
   return stream.guard ? { ...claims, caegis_seq: row.seq } : claims
 }
 
 /** The claims of an event about the stream itself (SSF 1.0 sections 8.1.4.1 and 8.1.5): its subject is the stream's id. */
-export function claimsOfControl(issuer: string, stream: StreamRecord, row: ControlRow): Record<string, unknown> {
-  return setClaims(issuer, stream, row, row.id, { format: 'opaque', id: stream.id }, row.payload)
+export function claimsOfControl(issuer: string, stream: StreamRecord, row: ControlRow, { legacyDraft = false } = {}): Record<string, unknown> {
+  const subject = { format: 'opaque', id: stream.id } as const
+  return setClaims(issuer, stream, row, row.id, subject, legacyDraft ? { subject, ...row.payload } : row.payload)
 }
 
 function setClaims(
@@ -50,11 +52,12 @@ const CACHED_FOR = 60_000
 
 export interface Minter {
   event(stream: StreamRecord, row: EventRow): Promise<string>
+  /** Of a redelivery, the event's own SET. */
   control(stream: StreamRecord, row: ControlRow): Promise<string>
 }
 
 /** Signs SETs, and remembers them for a short while so that a retry costs no signature. */
-export function createMinter({ issuer, sign, now }: Settings): Minter {
+export function createMinter({ issuer, sign, now, legacyDraft }: Settings): Minter {
   const cache = createBoundedMap<{ jwt: Promise<string>; at: number }>(CACHED)
   const minted = (stream: StreamRecord, id: string, claims: () => Record<string, unknown>): Promise<string> => {
     const key = `${stream.alg}\n${stream.aud}\n${jtiOf(stream, id)}`
@@ -65,8 +68,10 @@ export function createMinter({ issuer, sign, now }: Settings): Minter {
     jwt.catch(() => cache.delete(key))
     return jwt
   }
+  const event = (stream: StreamRecord, row: EventRow) => minted(stream, row.id, () => claimsOfEvent(issuer, stream, row, { legacyDraft }))
   return {
-    event: (stream, row) => minted(stream, row.id, () => claimsOfEvent(issuer, stream, row)),
-    control: (stream, row) => minted(stream, row.id, () => claimsOfControl(issuer, stream, row)),
+    event,
+    control: (stream, row) =>
+      row.event ? event(stream, row.event) : minted(stream, row.id, () => claimsOfControl(issuer, stream, row, { legacyDraft })),
   }
 }

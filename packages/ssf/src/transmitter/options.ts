@@ -1,6 +1,6 @@
-import { EVENT } from '@caegis/protocol'
+import { EVENT, type Subject } from '@caegis/protocol'
 import { type Log, SILENT } from '../log.ts'
-import type { SetAlgorithm, StreamRecord, TransmitterStore } from './store.ts'
+import type { SetAlgorithm, TransmitterStore } from './store.ts'
 
 export interface TransmitterLimits {
   /** Streams a receiver may have; default 64. */
@@ -21,6 +21,10 @@ export interface TransmitterLimits {
   verification: number
   /** Control events waiting on one stream; default 32. */
   controls: number
+  /** Subjects that a receiver may add to or remove from one stream; default 1000. */
+  subjects: number
+  /** Rows that a stream may be behind before it is disabled as lagging; default 1,000,000. */
+  backlog: number
 }
 
 export interface TransmitterOptions {
@@ -40,10 +44,23 @@ export interface TransmitterOptions {
   maxStaleness?: number
   /** Event types that receivers may ask for; default {@link DEFAULT_EVENTS}. Guards get every row of the log. */
   events?: readonly string[]
+  /** Offers push delivery (RFC 8935): the host runs a pusher over the same store. Default false. */
+  push?: boolean
+  /** What is on a new stream (SSF 1.0 section 7.1); default `ALL`. */
+  defaultSubjects?: 'ALL' | 'NONE'
+  /** The form in which the log names a subject that a receiver knows otherwise (by e-mail address, say); `undefined` when it names nobody here. */
+  subjectOf?(subject: Subject): Promise<Subject | undefined>
+  /** Seconds without a sign of the receiver after which its stream is paused; guard streams are deleted. Default: never. Longer than polls are held. */
+  inactivityTimeout?: number
+  /** The same for guard streams, when it differs. */
+  guardInactivityTimeout?: number
+  /** For receivers of the implementer's draft: `subject` also inside the event, and the draft's version in the metadata. Default false. */
+  legacyDraft?: boolean
 }
 
 /** The settings of a transmitter with every default filled in: what its parts share. */
-export interface Settings extends Required<Omit<TransmitterOptions, 'limits'>> {
+type Optional = 'subjectOf' | 'inactivityTimeout' | 'guardInactivityTimeout'
+export interface Settings extends Required<Omit<TransmitterOptions, 'limits' | Optional>>, Pick<TransmitterOptions, Optional> {
   limits: TransmitterLimits
 }
 
@@ -68,6 +85,8 @@ const DEFAULT_LIMITS: TransmitterLimits = {
   window: 10_000,
   verification: 1,
   controls: 32,
+  subjects: 1000,
+  backlog: 1_000_000,
 }
 
 /** @throws TypeError when the transmitter could not work or would not be safe */
@@ -84,19 +103,21 @@ export function settle(options: TransmitterOptions): Settings {
   }
   const maxStaleness = options.maxStaleness ?? 30
   if (!(maxStaleness > 0)) throw new TypeError('maxStaleness must be a number of seconds')
+  for (const name of ['inactivityTimeout', 'guardInactivityTimeout'] as const) {
+    const value = options[name]
+    // Who is held in a poll is not silent.
+    if (value !== undefined && !(Number.isSafeInteger(value) && value > limits.hold))
+      throw new TypeError(`${name} must be whole seconds, more than limits.hold`)
+  }
   return {
     ...options,
+    push: options.push ?? false,
+    defaultSubjects: options.defaultSubjects ?? 'ALL',
+    legacyDraft: options.legacyDraft ?? false,
     now: options.now ?? Date.now,
     log: options.log ?? SILENT,
     limits,
     maxStaleness,
     events: options.events ?? DEFAULT_EVENTS,
   }
-}
-
-/** Whether an event of the log goes to a stream (SSF 1.0 section 8.1.1: `events_delivered`). */
-export function wants(stream: StreamRecord, row: { type: string; subject: { simple?: unknown } }): boolean {
-  // A guard proves by contiguous positions that it missed nothing, so it gets everything.
-  if (stream.guard) return true
-  return stream.eventsDelivered.includes(row.type) && (stream.subjects === 'complex' || row.subject.simple !== undefined)
 }

@@ -1,4 +1,5 @@
-import { type Head, isObject } from '@caegis/protocol'
+import { EVENT, type Head, isObject } from '@caegis/protocol'
+import { POLL_METHOD } from '../wire.ts'
 import { type Answer, type Caller, json, refuse, refuseScope } from './answer.ts'
 import { type BoundedMap, createBoundedMap } from './bounded-map.ts'
 import { type Cursor, createCursor } from './cursor.ts'
@@ -6,7 +7,8 @@ import { idOfJti, jtiOf, type Minter } from './mint.ts'
 import type { Settings } from './options.ts'
 import { type PollRequest, parsePollRequest } from './poll-request.ts'
 import type { Queue } from './queue.ts'
-import type { ControlRow, EventRow, StreamProgress, StreamRecord } from './store.ts'
+import { createRecorder, type Recorder } from './recorder.ts'
+import type { ControlRow, DeadLetter, EventRow, StreamProgress, StreamRecord } from './store.ts'
 import { findOwn } from './streams.ts'
 
 /** What one look at the log found for a stream. */
@@ -19,6 +21,16 @@ interface Turn {
   /** There is something to say; otherwise a long poll waits. */
   ready: boolean
   woken?: Promise<void>
+}
+
+/** What is remembered of a SET that went out, by the event's id. */
+interface Out {
+  /** Milliseconds. */
+  at: number
+  /** How often. */
+  attempt: number
+  /** Of an event of the log. */
+  row?: Pick<EventRow, 'seq' | 'txn'>
 }
 
 /** Streams that a node remembers; forgetting one costs a repeated SET or a write. */
@@ -36,7 +48,7 @@ const LOOKUP = 500
  */
 export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
   const { store, now, limits, log, maxStaleness } = settings
-  const handedOut = createBoundedMap<BoundedMap<{ at: number; seq?: number }>>(REMEMBERED)
+  const handedOut = createBoundedMap<BoundedMap<Out>>(REMEMBERED)
   const savedAt = createBoundedMap<number>(REMEMBERED)
   const open = new Map<string, number>()
 
@@ -44,24 +56,36 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
     if (!isObject(body)) return refuse('invalid_request')
     const denied = refuseScope(caller, 'ssf.read')
     if (denied) return denied
-    if (!(await findOwn(store, caller, streamId))) return refuse('unknown_stream')
+    const own = await findOwn(store, caller, streamId)
+    if (!own) return refuse('unknown_stream')
+    if (own.delivery.method !== POLL_METHOD) return refuse('not_a_poll_stream')
     const request = parsePollRequest(body, limits)
     if (typeof request === 'string') return refuse('invalid_request', { detail: request })
-    if (request.returnImmediately) return answer(await turn(streamId, request, true), request, signal)
+    const recorder = createRecorder(settings)
+    try {
+      return request.returnImmediately
+        ? await answer(await turn(streamId, request, recorder), request, recorder, signal)
+        : await hold(streamId, request, recorder, signal)
+    } finally {
+      // Everything of this poll in one go.
+      await recorder.flush()
+    }
+  }
 
+  async function hold(streamId: string, request: PollRequest, recorder: Recorder, signal: AbortSignal): Promise<Answer> {
     const held = open.get(streamId) ?? 0
     if (held >= limits.polls) return refuse('too_many_polls', { headers: { 'retry-after': '1' } })
     open.set(streamId, held + 1)
-    const hold = new AbortController()
-    const end = () => hold.abort()
+    const ending = new AbortController()
+    const end = () => ending.abort()
     const timer = setTimeout(end, 1000 * Math.min(limits.hold, request.wait ?? limits.hold, maxStaleness / 3))
     signal.addEventListener('abort', end, { once: true })
     if (signal.aborted) end()
     try {
-      for (let first = true; ; first = false) {
-        const over = hold.signal.aborted
-        const found = await turn(streamId, request, first, hold.signal)
-        if (!found || found.ready || over) return await answer(found, request, signal)
+      for (let first: Recorder | undefined = recorder; ; first = undefined) {
+        const over = ending.signal.aborted
+        const found = await turn(streamId, request, first, ending.signal)
+        if (!found || found.ready || over) return await answer(found, request, recorder, signal)
         await found.woken
       }
     } finally {
@@ -74,8 +98,10 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
     }
   }
 
-  /** One look, alone on its stream: acknowledgements first (the first time), then what is due. Undefined when the stream is gone. */
-  function turn(id: string, request: PollRequest, first: boolean, hold?: AbortSignal): Promise<Turn | undefined> {
+  /**
+   * One look, alone on its stream: acknowledgements (the first time: then there is a recorder), then what is due. Undefined when the stream is gone.
+   */
+  function turn(id: string, request: PollRequest, first: Recorder | undefined, hold?: AbortSignal): Promise<Turn | undefined> {
     return queue(id, async () => {
       const { epoch, seq, asOf } = await store.head()
       // Waiting begins before anything else is read: what is committed or queued from here on wakes us.
@@ -85,7 +111,7 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
       if (!stream) return undefined
       const head: Head = { epoch, seq, asOf, status: stream.status }
       const cursor = createCursor(stream, head, store, limits.window)
-      const controls = await acknowledge(stream, cursor, first ? request : undefined)
+      const controls = await acknowledge(stream, cursor, request, first)
 
       const found: Turn = { stream, head, controls: [], rows: [], more: false, ready: false, ...(woken && { woken }) }
       const want = Math.max(request.maxEvents, 1)
@@ -102,6 +128,7 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
           // Its state is complete up to the commit of the first row that it lacks, or up to now.
           progress.applied = { ...claim, asOf: Math.min(due[0]?.at ?? asOf, asOf) }
           cursor.moveTo(claim.seq)
+          await recordApplied(stream, claim.seq, first)
         }
         due = due.filter((row) => row.seq <= seq)
         found.ready = !enabled
@@ -111,51 +138,85 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
       const progressed = cursor.settled || (progress.applied !== undefined && progress.applied.epoch !== stream.applied?.epoch)
       await save(stream, { ...progress, ...cursor.progress() }, progressed)
 
-      // SSF 1.0 section 8.1.2: nothing is transmitted on a stream that is not enabled.
-      if (!enabled) return found
-      const waiting = controls.filter((control) => !hold || !isOut(stream, control.id))
+      // It became a push stream while this poll was held.
+      if (stream.delivery.method !== POLL_METHOD) return { ...found, ready: true }
+      // SSF 1.0 section 8.1.2: nothing is transmitted on a stream that is not enabled, but why that is so (section 8.1.5).
+      const allowed = enabled ? controls : controls.filter((control) => control.type === EVENT.streamUpdated)
+      const waiting = allowed.filter((control) => !hold || !isOut(stream, control.id))
       found.controls = waiting.slice(0, want)
-      found.rows = due.slice(0, want - found.controls.length)
-      found.more = waiting.length > found.controls.length || due.length > found.rows.length
+      found.rows = enabled ? due.slice(0, want - found.controls.length) : []
+      found.more = waiting.length > found.controls.length || (enabled && due.length > found.rows.length)
       found.ready ||= found.controls.length + found.rows.length > 0
       return found
     })
   }
 
   /** Settles what the receiver has accepted or finally refused, and returns the control events that still wait. */
-  async function acknowledge(stream: StreamRecord, cursor: Cursor, request: PollRequest | undefined): Promise<ControlRow[]> {
+  async function acknowledge(stream: StreamRecord, cursor: Cursor, request: PollRequest, recorder: Recorder | undefined): Promise<ControlRow[]> {
     const controls = await store.listControls(stream.id)
-    if (!request) return controls
-    const jtis = [...request.ack]
-    for (const [jti, err] of request.errors) {
-      const known = idOfJti(stream, jti) !== undefined
-      if (stream.guard) {
-        // A guard that could not verify a SET must not lose it: it stays unacknowledged, and the guard resyncs.
-        log.warn('a guard reported a SET that it cannot use', { stream: stream.id, err, ...(known && { jti }) })
-      } else {
-        if (known) log.error('dead letter: the receiver refused a SET', { stream: stream.id, receiver: stream.receiver, err, jti })
-        jtis.push(jti)
-      }
-    }
-    const ids = new Set(jtis.map((jti) => idOfJti(stream, jti)).filter((id) => id !== undefined))
+    if (!recorder) return controls
+    const errors = readErrors(stream, request)
+    const accepted = request.ack.map((jti) => idOfJti(stream, jti)).filter((id) => id !== undefined)
+    const ids = new Set([...accepted, ...errors.keys()])
     if (ids.size === 0) return controls
-    const settled = controls.filter((control) => ids.has(control.id)).map((control) => control.id)
-    if (settled.length > 0) await store.removeControls(stream.id, settled)
     const out = handedOut.get(stream.id)
+    const letters: DeadLetter[] = []
+    const settle = (id: string, seq: number) => {
+      const { attempt = 1, row } = out?.get(id) ?? {}
+      const reason = errors.get(id)
+      if (reason !== undefined) letters.push({ id, seq, at: now() / 1000, attempts: attempt, reason })
+      const state = reason === undefined ? 'acked' : 'dead'
+      recorder.add(stream, { id, seq, ...(row && { txn: row.txn }) }, state, attempt, reason)
+    }
+    const settled = controls.filter((control) => ids.has(control.id))
+    for (const { id, event } of settled) {
+      ids.delete(id)
+      if (event) settle(id, event.seq)
+    }
     const unknown: string[] = []
-    for (const id of settled) ids.delete(id)
     for (const id of ids) {
-      const position = out?.get(id)?.seq
-      if (position === undefined) unknown.push(id)
-      else cursor.settle(position)
-      out?.delete(id)
+      const seq = out?.get(id)?.row?.seq
+      if (seq === undefined) unknown.push(id)
+      else if (cursor.settle(seq)) settle(id, seq)
     }
     // A guard that says what it has applied has said it all.
     const lookUp = stream.guard && request.applied ? [] : unknown
     for (let i = 0; i < lookUp.length; i += LOOKUP) {
-      for (const position of (await store.positions(lookUp.slice(i, i + LOOKUP))).values()) cursor.settle(position)
+      for (const [id, seq] of await store.positions(lookUp.slice(i, i + LOOKUP))) if (cursor.settle(seq)) settle(id, seq)
     }
-    return controls.filter((control) => !settled.includes(control.id))
+    // Kept before it counts as done: a crash in between makes a letter too many, never one too few.
+    if (letters.length > 0) await store.addDeadLetters(stream.id, letters)
+    const done = settled.map((control) => control.id)
+    if (done.length > 0) await store.removeControls(stream.id, done)
+    for (const id of [...ids, ...done]) out?.delete(id)
+    return controls.filter((control) => !done.includes(control.id))
+  }
+
+  /** What the receiver finally refused: the event's id, and the code. */
+  function readErrors(stream: StreamRecord, request: PollRequest): Map<string, string> {
+    const errors = new Map<string, string>()
+    for (const [jti, err] of request.errors) {
+      const id = idOfJti(stream, jti)
+      // A guard that could not verify a SET must not lose it: it stays unacknowledged, and the guard resyncs.
+      if (stream.guard) log.warn('a guard reported a SET that it cannot use', { stream: stream.id, err, ...(id !== undefined && { jti }) })
+      else if (id !== undefined) {
+        log.error('dead letter: the receiver refused a SET', { stream: stream.id, receiver: stream.receiver, err, jti })
+        errors.set(id, err)
+      }
+    }
+    return errors
+  }
+
+  /** A guard's word covers every row up to it; those that this node did not hand out are read again, as far as that is bounded. */
+  async function recordApplied(stream: StreamRecord, seq: number, recorder: Recorder): Promise<void> {
+    if (seq <= stream.acked) return
+    const out = handedOut.get(stream.id)
+    const rows = await store.events(Math.max(stream.acked, seq - limits.maxEvents), Math.min(seq - stream.acked, limits.maxEvents))
+    for (const row of rows) {
+      if (row.seq > seq) break
+      recorder.add(stream, row, 'applied', out?.get(row.id)?.attempt ?? 0)
+      out?.delete(row.id)
+    }
   }
 
   function isOut(stream: StreamRecord, id: string): boolean {
@@ -171,7 +232,7 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
     await store.saveProgress(stream.id, { ...progress, seenAt: at / 1000 })
   }
 
-  async function answer(found: Turn | undefined, request: PollRequest, signal: AbortSignal): Promise<Answer> {
+  async function answer(found: Turn | undefined, request: PollRequest, recorder: Recorder, signal: AbortSignal): Promise<Answer> {
     if (!found) return refuse('unknown_stream')
     const { stream, head } = found
     // Zero asks for nothing but to settle acknowledgements; whether there is anything is still said.
@@ -182,11 +243,16 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
       ...rows.map(async (row) => [jtiOf(stream, row.id), await mint.event(stream, row)] as const),
     ])
     if (!signal.aborted && sets.length > 0) {
-      const out = handedOut.get(stream.id) ?? createBoundedMap<{ at: number; seq?: number }>(2 * limits.maxEvents)
+      const out = handedOut.get(stream.id) ?? createBoundedMap<Out>(2 * limits.maxEvents)
       handedOut.set(stream.id, out)
       const at = now()
-      for (const control of controls) out.set(control.id, { at })
-      for (const row of rows) out.set(row.id, { at, seq: row.seq })
+      const note = (id: string, row: EventRow | undefined) => {
+        const attempt = (out.get(id)?.attempt ?? 0) + 1
+        out.set(id, { at, attempt, ...(row && { row: { seq: row.seq, txn: row.txn } }) })
+        if (row) recorder.add(stream, row, 'sent', attempt)
+      }
+      for (const control of controls) note(control.id, control.event)
+      for (const row of rows) note(row.id, row)
     }
     return json(200, { sets: Object.fromEntries(sets), ...(more && { moreAvailable: true }), caegis_head: head })
   }

@@ -1,4 +1,4 @@
-import type { ComplexSubject, Cutoff, EventPayload, Head, SimpleSubject, StreamStatus } from '@caegis/protocol'
+import type { ComplexSubject, Cutoff, EventPayload, Head, SimpleSubject, StreamStatus, Subject } from '@caegis/protocol'
 import type { Position } from '../wire.ts'
 
 /** One row of a tenant's event log, as the change's own transaction wrote it. */
@@ -22,14 +22,61 @@ export interface EventRow {
   payload: EventPayload
 }
 
-/** An event about one stream (verification, stream-updated): outside the log, kept until the receiver acknowledges it. */
+/** An event about one stream (verification, stream-updated), or one of the log that goes out once more: kept until the receiver acknowledges it. */
 export interface ControlRow {
-  /** Random. */
+  /** Random; of a redelivery, the event's own. */
   id: string
   type: string
   /** Second. */
   at: number
   payload: EventPayload
+  /** The row that goes out once more: whole, because the log may be cut meanwhile. */
+  event?: EventRow
+  /** The redelivery was asked for although a later event about the same subject has been delivered. */
+  force?: boolean
+}
+
+/** Where a stream's SETs go. */
+export interface Delivery {
+  method: string
+  /** The receiver's URL; with push delivery only. */
+  endpointUrl?: string
+  /** Value of the `Authorization` header of a push: a secret, which a store seals and nobody reads back. */
+  authorizationHeader?: string
+}
+
+/** One word of a receiver about subjects. */
+export interface SubjectRule {
+  subject: Subject
+  included: boolean
+}
+
+/** An event of the log that a receiver finally refused, or that could not be delivered. */
+export interface DeadLetter {
+  /** The event's id. */
+  id: string
+  seq: number
+  /** Seconds. */
+  at: number
+  attempts: number
+  /** A short code, safe to show. */
+  reason: string
+}
+
+export type DeliveryState = 'sent' | 'acked' | 'applied' | 'failed' | 'dead'
+
+/** What became of one event of the log on one stream: what the proof of a revocation is made of. */
+export interface DeliveryRecord {
+  stream: string
+  seq: number
+  jti: string
+  /** Left out where this node did not hand the SET out; the record of its `sent` has it. */
+  txn?: string
+  state: DeliveryState
+  /** Seconds, with a fraction. */
+  at: number
+  attempt: number
+  reason?: string
 }
 
 export type SubjectForm = 'simple' | 'complex'
@@ -41,7 +88,7 @@ export interface StreamRecord {
   /** The receiver's client id. */
   receiver: string
   aud: string
-  delivery: { method: string }
+  delivery: Delivery
   subjects: SubjectForm
   alg: SetAlgorithm
   /** A guard: it gets every row, with its position, and may load the snapshot. */
@@ -49,6 +96,10 @@ export interface StreamRecord {
   eventsRequested?: string[]
   eventsDelivered: string[]
   description?: string
+  /** Nothing is sent but about subjects that were added; otherwise all but those that were removed. */
+  defaultSubjects?: 'NONE'
+  /** What was added and removed; a later word prevails over an earlier one. */
+  subjectRules?: SubjectRule[]
   status: StreamStatus
   statusReason?: string
   createdAt: number
@@ -70,6 +121,20 @@ export interface StreamRecord {
 
 export type StreamProgress = Partial<Pick<StreamRecord, 'acked' | 'ackedAhead' | 'applied' | 'hydrated' | 'seenAt' | 'verifiedAt'>>
 
+/** The members that change after a stream was made; one that is `undefined` is removed. */
+export type StreamConfig = Pick<
+  StreamRecord,
+  'delivery' | 'eventsRequested' | 'eventsDelivered' | 'description' | 'subjectRules' | 'status' | 'statusReason'
+>
+
+export interface StreamChange {
+  config?: { [K in keyof StreamConfig]?: StreamConfig[K] | undefined }
+  progress?: StreamProgress
+  /** Queued with the change: neither without the other. An older one of the type `replaces` is removed. */
+  control?: ControlRow
+  replaces?: string
+}
+
 /**
  * What the transmitter needs of the log and of the streams of one tenant. Everything is read on the primary: a lagging replica would make an old head look fresh.
  */
@@ -89,14 +154,32 @@ export interface TransmitterStore {
   createStream(record: StreamRecord): Promise<void>
   getStream(id: string): Promise<StreamRecord | undefined>
   listStreams(receiver: string): Promise<StreamRecord[]>
+  /** The streams of every receiver, or those with a delivery method. */
+  allStreams(method?: string): Promise<StreamRecord[]>
+  /**
+   * Reads a stream, asks what is to change and writes it, as one transaction with the stream's row locked; then wakes who waits. `decide` is pure and may be
+   * called again. Returns the stream as it is now, `undefined` when there is none.
+   */
+  updateStream(id: string, decide: (stream: StreamRecord) => StreamChange | undefined): Promise<StreamRecord | undefined>
+  /** With its control events and dead letters. */
   deleteStream(id: string): Promise<void>
   /** Sets the members given; a lower `acked` than the stored one is ignored. Saving for a deleted stream does nothing. */
   saveProgress(id: string, progress: StreamProgress): Promise<void>
 
+  /** One with a known id replaces it. */
   addControl(streamId: string, control: ControlRow): Promise<void>
   /** Oldest first. */
   listControls(streamId: string): Promise<ControlRow[]>
   removeControls(streamId: string, ids: string[]): Promise<void>
+
+  /** One with a known id replaces it. A store keeps at least the newest 10,000 of a stream. */
+  addDeadLetters(streamId: string, letters: DeadLetter[]): Promise<void>
+  /** In log order. */
+  listDeadLetters(streamId: string): Promise<DeadLetter[]>
+  removeDeadLetters(streamId: string, ids: string[]): Promise<void>
+
+  /** Keeps the proof of deliveries, for as long as the host wants. At most one call a poll; when it fails, the poll does not. */
+  recordDeliveries(records: DeliveryRecord[]): Promise<void>
 
   /** Every live cutoff, in batches of any size, read after the call. */
   cutoffs(): AsyncIterable<Cutoff[]>

@@ -1,16 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import { isObject } from '@caegis/protocol'
 import { type Answer, type Caller, json, noContent, refuse, refuseScope } from './answer.ts'
+import { configuration, deliveredTo } from './configuration.ts'
 import { parseCreateRequest } from './create-request.ts'
 import type { Settings } from './options.ts'
 import type { StreamRecord, TransmitterStore } from './store.ts'
 
-/** The stream configuration endpoint and the status endpoint (SSF 1.0 sections 8.1.1 and 8.1.2). */
+/** The stream configuration endpoint (SSF 1.0 section 8.1.1). */
 export interface Streams {
   create(caller: Caller, body: unknown): Promise<Answer>
   read(caller: Caller, streamId: string | undefined): Promise<Answer>
   remove(caller: Caller, streamId: string | undefined): Promise<Answer>
-  status(caller: Caller, streamId: string | undefined): Promise<Answer>
 }
 
 /** The caller's own stream; another receiver's does not exist for it. */
@@ -32,7 +32,7 @@ export function createStreams(settings: Settings): Streams {
       if (!isObject(body)) return refuse('invalid_request')
       const denied = refuseScope(caller, 'ssf.manage')
       if (denied) return denied
-      const request = parseCreateRequest(body)
+      const request = parseCreateRequest(body, settings)
       if ('status' in request) return request
       if ((await store.listStreams(caller.receiver)).length >= limits.streams) return refuse('too_many_streams')
       const { epoch, seq } = await store.head()
@@ -41,7 +41,8 @@ export function createStreams(settings: Settings): Streams {
         id: randomBytes(16).toString('base64url'),
         receiver: caller.receiver,
         aud: caller.audience,
-        eventsDelivered: settings.events.filter((type) => request.guard || (request.eventsRequested?.includes(type) ?? true)),
+        eventsDelivered: deliveredTo(settings, request),
+        ...(settings.defaultSubjects === 'NONE' && !request.guard && { defaultSubjects: 'NONE' as const }),
         status: 'enabled',
         createdAt: now() / 1000,
         start: { epoch, seq },
@@ -80,32 +81,5 @@ export function createStreams(settings: Settings): Streams {
       log.info('stream deleted', { stream: stream.id, receiver: stream.receiver })
       return noContent()
     },
-
-    async status(caller, streamId) {
-      if (streamId === undefined) return refuse('invalid_request', { detail: 'stream_id' })
-      const denied = refuseScope(caller, 'ssf.read')
-      if (denied) return denied
-      const stream = await findOwn(store, caller, streamId)
-      if (!stream) return refuse('unknown_stream')
-      await seen(stream)
-      const { id, status, statusReason } = stream
-      return json(200, { stream_id: id, status, ...(statusReason === undefined ? {} : { reason: statusReason }) })
-    },
-  }
-}
-
-function configuration({ issuer, base, events, limits }: Settings, stream: StreamRecord): Record<string, unknown> {
-  return {
-    stream_id: stream.id,
-    iss: issuer,
-    aud: stream.aud,
-    delivery: { method: stream.delivery.method, endpoint_url: `${base}/poll/${stream.id}` },
-    events_supported: events,
-    ...(stream.eventsRequested === undefined ? {} : { events_requested: stream.eventsRequested }),
-    events_delivered: stream.eventsDelivered,
-    // Whole seconds (section 8.1.1): rounded up, so that who keeps to it is never refused.
-    min_verification_interval: Math.ceil(limits.verification),
-    ...(stream.description === undefined ? {} : { description: stream.description }),
-    caegis: { subjects: stream.subjects, alg: stream.alg, guard: stream.guard, start: stream.start },
   }
 }

@@ -22,8 +22,10 @@ export function createVerify({ store, now, limits }: Settings, queue: Queue): (c
       if (!stream) return refuse('unknown_stream')
       if (stream.status !== 'enabled') return refuse('stream_not_enabled')
       const at = now() / 1000
+      // Redeliveries are the operator's.
+      const waiting = (await store.listControls(stream.id)).filter((control) => !control.event)
       const tooSoon = stream.verifiedAt !== undefined && at - stream.verifiedAt < limits.verification
-      if (tooSoon || (await store.listControls(stream.id)).length >= limits.controls) {
+      if (tooSoon || waiting.length >= limits.controls) {
         return refuse('too_many_requests', { headers: { 'retry-after': String(Math.max(1, Math.ceil(limits.verification))) } })
       }
       await store.addControl(stream.id, {

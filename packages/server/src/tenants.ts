@@ -1,0 +1,134 @@
+import { createGuard, createStaticKeys, type Guard } from '@caegis/guard'
+import { createPusher, createTransmitter, type Pusher, type Transmitter } from '@caegis/ssf/transmitter'
+import type { Dialer } from './dialer.ts'
+import { findApplication, listApis } from './directory/application.ts'
+import { createDirectory } from './directory/directory.ts'
+import { createIssuer, type Issuer } from './issuer/issuer.ts'
+import { loadKeys } from './issuer/keys.ts'
+import { apiResources, graphResource, signalsResource } from './issuer/resources.ts'
+import type { Tenant } from './issuer/tenant.ts'
+import type { Log } from './log.ts'
+import type { Settings } from './settings.ts'
+import { createOwnSource } from './signals/own-source.ts'
+import { allLive } from './signals/routes.ts'
+import { createStreamStore } from './signals/stream-store.ts'
+import { createArtifacts } from './store/artifacts.ts'
+import type { Secrets } from './store/secrets.ts'
+import type { Store } from './store/store.ts'
+
+/** Everything that serves one tenant. */
+export interface TenantRooms {
+  tenant: Tenant
+  issuer: Issuer
+  transmitter: Transmitter
+  pusher: Pusher
+  guard: Guard
+}
+
+export interface Tenants {
+  /** By name (any case: MSAL lowers it) or id; opened at the first call. */
+  find(nameOrId: string): Promise<TenantRooms | undefined>
+  /** Opens all that there are: their guards follow the log, their push streams are served. */
+  openAll(): Promise<TenantRooms[]>
+  close(): Promise<void>
+}
+
+export interface TenantsOptions {
+  settings: Settings
+  store: Store
+  secrets: Secrets
+  dialer: Dialer
+  log: Log
+  now: () => number
+}
+
+/** Seconds that a token may live, and for which cutoffs are kept. */
+const HORIZON = 28 * 3600 + 300
+/** Seconds without a call after which a guard's stream is dropped: its replica is gone, and would hold back long-lived tokens for good (rule I5). */
+const GUARD_IDLE = 300
+
+/** Opens tenants, each with rooms of its own: keys, directory, issuer, streams, guard. */
+export function createTenants({ settings, store, secrets, dialer, log, now }: TenantsOptions): Tenants {
+  const { origin } = settings
+  const opened = new Map<string, Promise<TenantRooms>>()
+
+  async function open(id: string, name: string, displayName: string): Promise<TenantRooms> {
+    const issuer = issuerOf(origin, name)
+    const base = `${origin}/${name}`
+    const keys = await loadKeys(store, secrets, id)
+    const streams = createStreamStore(store, secrets, id, issuer)
+    const tenant: Tenant = {
+      ...{ id, name, displayName, issuer, base, keys },
+      artifacts: createArtifacts(id, secrets),
+      directory: createDirectory(store, id, issuer),
+      application: (appId) => findApplication(store.db, id, appId),
+      resources: async () => [graphResource(origin), signalsResource(`${base}/ssf`), ...apiResources(await listApis(store.db, id))],
+    }
+    const transmission = {
+      ...{ issuer, now, log, store: streams, base: `${base}/ssf`, jwksUri: `${base}/discovery/v2.0/keys` },
+      sign: async (payload: object, header: { typ: string; alg: 'ES256' | 'RS256' }) => keys.sign(payload, header),
+      maxStaleness: settings.maxStaleness,
+      guardInactivityTimeout: GUARD_IDLE,
+      push: true as const,
+    }
+    return {
+      tenant,
+      issuer: createIssuer(tenant, {
+        ...{ store, secrets, log },
+        lifetimes: settings.lifetimes,
+        async isGuarded(_tenant, appId) {
+          const { epoch, asOf } = await store.position(id)
+          return allLive(await streams.listStreams(appId), asOf, settings.maxStaleness, epoch)
+        },
+        async onReuse(_tenant, sid) {
+          const actor = { kind: 'system', reason: 'refresh token reuse' } as const
+          await tenant.directory.revokeSession(actor, sid, 'A refresh token that had been replaced was used again')
+        },
+      }),
+      transmitter: createTransmitter(transmission),
+      pusher: createPusher({ ...transmission, send: (request) => dialer.send(request) }),
+      guard: createGuard({
+        ...{ issuer, now, log, horizon: HORIZON, clientId: 'caegis' },
+        audience: [origin, `${base}/ssf`],
+        source: createOwnSource(store, id, issuer, HORIZON, log),
+        keys: createStaticKeys({ [issuer]: { keys: keys.public } }),
+        authorizationUri: `${base}/oauth2/v2.0/authorize`,
+      }),
+    }
+  }
+
+  async function find(nameOrId: string): Promise<TenantRooms | undefined> {
+    const key = nameOrId.toLowerCase()
+    if (!/^[a-z0-9-]{2,40}$/.test(key)) return undefined
+    const row = await store.db
+      .selectFrom('tenants')
+      .select(['id', 'name', 'display_name'])
+      .where((eb) => eb.or([eb('name', '=', key), eb('id', '=', key)]))
+      .executeTakeFirst()
+    if (!row) return undefined
+    const known = opened.get(row.id)
+    if (known) return known
+    const opening = open(row.id, row.name, row.display_name)
+    opened.set(row.id, opening)
+    // What failed once may work the next time; it must not be remembered.
+    opening.catch(() => opened.delete(row.id))
+    return opening
+  }
+
+  return {
+    find,
+    async openAll() {
+      const rows = await store.db.selectFrom('tenants').select('id').execute()
+      return Promise.all(rows.map(async ({ id }) => (await find(id)) as TenantRooms))
+    },
+    async close() {
+      for (const one of opened.values()) {
+        await one.then(({ guard, pusher }) => Promise.all([guard.close(), pusher.close()])).catch(() => {})
+      }
+    },
+  }
+}
+
+export function issuerOf(origin: string, name: string): string {
+  return `${origin}/${name}/v2.0`
+}

@@ -1,0 +1,603 @@
+import { EVENT } from '@caegis/protocol'
+import { afterEach, describe, expect, it } from 'vitest'
+import { createReceiver, type Receiver } from '../src/receiver/index.ts'
+import { createForeign, PUSH, QUICK, receive, THEM, US } from './foreign.ts'
+import { createLoop, ISSUER, makeKey, revoke, until } from './loop.ts'
+
+const open: Receiver[] = []
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((one) => one.close()))
+})
+function started(...args: Parameters<typeof receive>) {
+  const made = receive(...args)
+  open.push(made.receiver)
+  return made
+}
+const forSubject = (sub: string) => ({ sub_id: { format: 'iss_sub', iss: THEM, sub } })
+
+describe('with our own transmitter', () => {
+  it('makes a stream, is handed typed events, acknowledges, verifies, finds its stream again, and deletes it', async () => {
+    const loop = createLoop({ limits: { hold: 0.05 } })
+    const seen: string[] = []
+    const make = () => {
+      const receiver = createReceiver({
+        transmitter: ISSUER,
+        credentials: { token: async () => 'good' },
+        delivery: 'poll',
+        description: 'files',
+        on: {
+          'session-revoked': ({ subject, payload, issuer, at, name }) => {
+            expect({ issuer, name }).toEqual({ issuer: ISSUER, name: 'session-revoked' })
+            expect(payload.initiating_entity).toBe('admin')
+            expect(Number.isSafeInteger(at)).toBe(true)
+            if ('sub' in subject) seen.push(String(subject.sub))
+          },
+        },
+        fetch: loop.fetch,
+        timing: QUICK,
+      })
+      open.push(receiver)
+      return receiver
+    }
+    const first = make()
+    expect(first.status().state).toBe('idle')
+    await first.start()
+    loop.store.commit(revoke('alice'), revoke('bob', { type: EVENT.accountEnabled }))
+    await until(() => seen.length === 1)
+    await first.verify()
+    await until(() => loop.store.streams()[0]?.acked === 2)
+    expect(first.status()).toMatchObject({ state: 'running', undelivered: [], gaps: 0, counts: { handled: 1, refused: 0 } })
+    expect(first.stream()).toMatchObject({ audience: ['api://files'], eventsRequested: [EVENT.sessionRevoked], description: 'files' })
+    await first.close()
+    expect(first.status().state).toBe('closed')
+    loop.store.commit(revoke('carol'))
+    const second = make()
+    await second.start()
+    await until(() => seen.length === 2)
+    expect(loop.store.streams()).toHaveLength(1)
+    expect(seen).toEqual(['alice', 'carol'])
+    await second.close({ delete: true })
+    expect(loop.store.streams()).toEqual([])
+  })
+})
+
+describe('construction', () => {
+  it('refuses what cannot be right', () => {
+    const foreign = createForeign()
+    const bad = (options: object) => expect(() => receive(foreign, options)).toThrow(TypeError)
+    bad({ transmitter: 'http://them.test' })
+    bad({ credentials: {} })
+    bad({ credentials: { clientId: 'x', clientSecret: 'y', tokenEndpoint: 'http://them.test/token' } })
+    bad({ delivery: { push: { endpointUrl: 'http://us.test' } } })
+    bad({ delivery: { push: { endpointUrl: 'https://us.test', authorizationHeader: 'a\r\nb' } } })
+    bad({ on: {} })
+    bad({ on: { 'sesion-revoked': () => {} } })
+    bad({ on: { 'session-revoked': 'x' } })
+    bad({ events: ['sesion-revoked'] })
+    bad({ maxEvents: 0 })
+  })
+
+  it('needs no network until it is started', () => {
+    const foreign = createForeign()
+    started(foreign)
+    expect(foreign.asked).toEqual([])
+  })
+})
+
+describe('the stream', () => {
+  it('waits for a transmitter that is down, and rejects for one that says no', async () => {
+    const foreign = createForeign()
+    let down = 3
+    foreign.intercept = ({ path }) => (path.startsWith('/.well-known') && down-- > 0 ? new Response(null, { status: 503 }) : undefined)
+    const { receiver } = started(foreign)
+    const starting = receiver.start()
+    expect(receiver.status().state).toBe('starting')
+    await starting
+    expect(receiver.status()).toMatchObject({ state: 'running' })
+    expect(receiver.status()).not.toHaveProperty('error')
+
+    const stern = createForeign()
+    stern.intercept = ({ path, method }) => (path === '/streams' && method === 'POST' ? new Response(null, { status: 403 }) : undefined)
+    const refused = started(stern)
+    await expect(refused.receiver.start()).rejects.toMatchObject({ code: 'request_refused', detail: 'status 403' })
+    stern.intercept = undefined
+    await refused.receiver.start()
+  })
+
+  it('closes while it still tries', async () => {
+    const foreign = createForeign()
+    foreign.intercept = () => new Promise(() => {})
+    const { receiver } = started(foreign)
+    const starting = receiver.start()
+    await receiver.close()
+    await expect(starting).rejects.toMatchObject({ code: 'not_started' })
+    await expect(receiver.start()).rejects.toMatchObject({ code: 'not_started' })
+  })
+
+  it('is found by audience, description and delivery, and brought up to date', async () => {
+    const foreign = createForeign()
+    const make = (options: object) => started(foreign, { description: 'files', ...options })
+    await make({}).receiver.start()
+    await make({ description: 'mails' }).receiver.start()
+    await make({ delivery: PUSH }).receiver.start()
+    expect(foreign.streams.size).toBe(3)
+    const [files, , pushed] = [...foreign.streams.keys()] as [string, string, string]
+
+    const again = make({ on: { 'session-revoked': () => {}, 'account-disabled': () => {} } })
+    await again.receiver.start()
+    expect(again.receiver.status().stream).toBe(files)
+    expect(foreign.streams.get(files)?.events_requested).toEqual([EVENT.sessionRevoked, EVENT.accountDisabled])
+    expect(foreign.streams.get([...foreign.streams.keys()][1] as string)?.events_requested).toEqual([EVENT.sessionRevoked])
+
+    const moved = make({ delivery: { push: { endpointUrl: 'https://us.test/elsewhere', authorizationHeader: 'Bearer other' } } })
+    await moved.receiver.start()
+    expect(moved.receiver.status().stream).toBe(pushed)
+    expect(foreign.streams.get(pushed)?.delivery.endpoint_url).toBe('https://us.test/elsewhere')
+    expect(foreign.asked.findLast(({ method }) => method === 'PATCH')?.body?.delivery.authorization_header).toBe('Bearer other')
+    expect(foreign.streams.size).toBe(3)
+    expect(JSON.stringify(moved.receiver.stream())).not.toContain('Bearer')
+  })
+
+  it('without a name of its own, a push stream of another endpoint is somebody else', async () => {
+    const foreign = createForeign()
+    await started(foreign, { delivery: PUSH }).receiver.start()
+    await started(foreign, { delivery: { push: { endpointUrl: 'https://us.test/other' } } }).receiver.start()
+    expect([...foreign.streams.values()].map(({ delivery }) => delivery.endpoint_url)).toEqual([PUSH.push.endpointUrl, 'https://us.test/other'])
+  })
+
+  it('where only one is allowed, the one that exists is taken over', async () => {
+    const foreign = createForeign({ one: true })
+    await started(foreign, { description: 'old' }).receiver.start()
+    const { receiver } = started(foreign, { description: 'new' })
+    await receiver.start()
+    expect([...foreign.streams.values()]).toMatchObject([{ description: 'new' }])
+  })
+
+  it('one that differs and cannot be updated is not used, nor deleted', async () => {
+    const foreign = createForeign()
+    foreign.intercept = ({ method }) => (method === 'PATCH' ? new Response(null, { status: 405 }) : undefined)
+    await started(foreign).receiver.start()
+    const { receiver } = started(foreign, { on: { 'account-disabled': () => {} } })
+    await expect(receiver.start()).rejects.toMatchObject({ code: 'stream_refused' })
+    expect(foreign.streams.size).toBe(1)
+  })
+
+  it('A5: of another issuer or audience is refused and removed', async () => {
+    for (const change of [{ iss: 'https://evil.test' }, { aud: 'https://somebody.test' }]) {
+      const foreign = createForeign()
+      foreign.intercept = ({ method, path }) => {
+        if (path !== '/streams' || method !== 'POST') return undefined
+        foreign.streams.set('x', {})
+        return Response.json(
+          { stream_id: 'x', iss: THEM, aud: US, delivery: { method: 'urn:ietf:rfc:8936', endpoint_url: 'https://them.test/poll/x' }, ...change },
+          { status: 201 },
+        )
+      }
+      await expect(started(foreign).receiver.start()).rejects.toMatchObject({ code: 'stream_refused' })
+      expect(foreign.streams.size).toBe(0)
+    }
+  })
+
+  it('says which events will never come', async () => {
+    const foreign = createForeign()
+    foreign.intercept = async ({ method, path }) => {
+      if (path !== '/streams' || method !== 'POST') return undefined
+      foreign.streams.set('x', {
+        stream_id: 'x',
+        iss: THEM,
+        aud: US,
+        delivery: { method: 'urn:ietf:rfc:8936', endpoint_url: 'https://them.test/poll/x' },
+        events_delivered: [],
+      })
+      return Response.json(foreign.streams.get('x'), { status: 201 })
+    }
+    const { receiver } = started(foreign)
+    await receiver.start()
+    expect(receiver.status().undelivered).toEqual([EVENT.sessionRevoked])
+  })
+
+  it('that the transmitter has lost is made anew, and the gap is told', async () => {
+    const foreign = createForeign()
+    const { receiver, events } = started(foreign)
+    await receiver.start()
+    foreign.streams.clear()
+    await until(() => foreign.streams.size === 1)
+    await foreign.send()
+    await until(() => events.length === 1)
+    expect(receiver.status()).toMatchObject({ state: 'running', gaps: 1 })
+  })
+
+  it('a push stream is asked how it is, and made anew when it is gone', async () => {
+    const foreign = createForeign()
+    const { receiver } = started(foreign, { delivery: PUSH })
+    await receiver.start()
+    foreign.statuses.set(receiver.status().stream as string, 'paused')
+    await until(() => receiver.status().state === 'paused')
+    foreign.streams.clear()
+    await until(() => receiver.status().gaps === 1 && receiver.status().state === 'running')
+  })
+})
+
+describe('stream-updated', () => {
+  it('is handled, shown, and the stream is enabled again only if that is wanted', async () => {
+    for (const reenable of [false, true]) {
+      const foreign = createForeign()
+      const told: string[] = []
+      const { receiver } = started(foreign, {
+        reenable,
+        on: {
+          'session-revoked': () => {},
+          'stream-updated': ({ payload }) => {
+            told.push(`${payload.status}: ${payload.reason}`)
+          },
+        },
+      })
+      await receiver.start()
+      const id = receiver.status().stream as string
+      foreign.statuses.set(id, 'paused')
+      await foreign.about(EVENT.streamUpdated, { status: 'paused', reason: 'tired' })
+      await until(() => told.length === 1)
+      expect(told).toEqual(['paused: tired'])
+      if (reenable) await until(() => foreign.statuses.get(id) === 'enabled' && receiver.status().state === 'running')
+      else {
+        await until(() => receiver.status().state === 'paused')
+        const before = foreign.asked.length
+        await until(() => foreign.asked.length > before + 5)
+        expect(foreign.statuses.get(id)).toBe('paused')
+      }
+    }
+  })
+
+  it('copes with a transmitter that lets nothing out of disabled', async () => {
+    const foreign = createForeign()
+    const { receiver, events } = started(foreign, { reenable: true })
+    await receiver.start()
+    const id = receiver.status().stream as string
+    let tries = 0
+    foreign.intercept = ({ path, method }) => {
+      if (path !== '/status' || method !== 'POST') return undefined
+      tries++
+      return new Response(null, { status: 400 })
+    }
+    foreign.statuses.set(id, 'disabled')
+    await foreign.about(EVENT.streamUpdated, { status: 'disabled' })
+    await until(() => tries > 1)
+    expect(receiver.status()).toMatchObject({ state: 'disabled', gaps: 0 })
+    foreign.intercept = undefined
+    await until(() => receiver.status().state === 'running')
+    await foreign.send()
+    await until(() => events.length === 1)
+  })
+
+  it('E7: about another stream is acknowledged and changes nothing', async () => {
+    const foreign = createForeign()
+    const { receiver } = started(foreign)
+    await receiver.start()
+    const jti = await foreign.about(EVENT.streamUpdated, { status: 'disabled' }, { sub_id: { format: 'opaque', id: 'st_other' } })
+    await until(() => foreign.acked.includes(jti))
+    expect(receiver.status()).toMatchObject({ state: 'running', counts: { ignored: 1 } })
+  })
+})
+
+describe('verify', () => {
+  it.each(['poll', PUSH] as const)('resolves when the event came back: %o', async (delivery) => {
+    const foreign = createForeign()
+    const { receiver } = started(foreign, { delivery, verifyAtStart: true })
+    await receiver.start()
+    await Promise.all([receiver.verify(), receiver.verify()])
+    const states = foreign.asked.filter(({ path }) => path === '/verify').map(({ body }) => body?.state)
+    expect(new Set(states).size).toBe(3)
+  })
+
+  it('rejects when it does not come back, or only about another stream, or cannot be asked for', async () => {
+    const foreign = createForeign()
+    const { receiver } = started(foreign, { timing: { verification: 30 } })
+    await expect(receiver.verify()).rejects.toMatchObject({ code: 'not_started' })
+    await receiver.start()
+    foreign.intercept = async ({ path, body }) => {
+      if (path !== '/verify') return undefined
+      await foreign.about(EVENT.verification, { state: body?.state }, { sub_id: { format: 'opaque', id: 'st_other' } })
+      return new Response(null, { status: 204 })
+    }
+    await expect(receiver.verify()).rejects.toMatchObject({ code: 'verification_failed' })
+    foreign.intercept = ({ path }) => (path === '/verify' ? new Response(null, { status: 429 }) : undefined)
+    await expect(receiver.verify()).rejects.toMatchObject({ code: 'unavailable' })
+  })
+
+  it('a state that nobody asked for is invalid_state; none at all is fine; a repeated one is answered as the first time', async () => {
+    const foreign = createForeign()
+    const { receiver } = started(foreign)
+    await receiver.start()
+    const strange = await foreign.about(EVENT.verification, { state: 'strange' })
+    const plain = await foreign.about(EVENT.verification, {})
+    await receiver.verify()
+    const state = foreign.asked.find(({ path }) => path === '/verify')?.body?.state
+    const repeated = await foreign.about(EVENT.verification, { state })
+    await until(() => foreign.acked.includes(repeated) && foreign.acked.includes(plain))
+    expect(foreign.errors[strange]).toEqual({ err: 'invalid_state', description: expect.any(String) })
+    expect(foreign.languages).toEqual(['en'])
+  })
+})
+
+describe('polled events', () => {
+  it('are acted on once, however often they come', async () => {
+    const foreign = createForeign()
+    const { receiver, events } = started(foreign)
+    await receiver.start()
+    await foreign.send({ jti: 'one' })
+    await until(() => foreign.acked.includes('one'))
+    await foreign.send({ jti: 'one', sub_id: { format: 'email', email: 'other@them.test' } })
+    await until(() => receiver.status().counts.duplicates > 0 && foreign.waiting.size === 0)
+    expect(events).toHaveLength(1)
+    expect(events[0]?.subject).toMatchObject({ sub: 'u-204' })
+  })
+
+  it('a restart with a persisted store does not act twice', async () => {
+    const foreign = createForeign()
+    const kept = new Set<string>()
+    const seen = { has: async (iss: string, jti: string) => kept.has(iss + jti), add: async (iss: string, jti: string) => void kept.add(iss + jti) }
+    const first = started(foreign, { seen })
+    await first.receiver.start()
+    await foreign.send({ jti: 'one' })
+    await until(() => foreign.acked.length === 1)
+    await first.receiver.close()
+    const second = started(foreign, { seen })
+    await second.receiver.start()
+    await foreign.send({ jti: 'one' })
+    await until(() => foreign.acked.length === 2)
+    expect(first.events.length + second.events.length).toBe(1)
+  })
+
+  it('whose handler throws are not acknowledged, and come again; those behind them about the same subject wait, others do not', async () => {
+    const foreign = createForeign()
+    const done: string[] = []
+    let failing = true
+    const { receiver } = started(foreign, {
+      on: {
+        'session-revoked': async ({ jti }) => {
+          if (jti === 'bad' && failing) throw new Error('database is down')
+          done.push(jti)
+        },
+      },
+    })
+    await receiver.start()
+    const sets = await Promise.all(
+      [
+        ['bad', 'alice'],
+        ['after', 'alice'],
+        ['other', 'bob'],
+      ].map(async ([jti, sub]) => [jti as string, await foreign.sign(foreign.claims({ jti, ...forSubject(sub as string) }))] as const),
+    )
+    for (const [jti, jwt] of sets) foreign.waiting.set(jti, jwt)
+    await until(() => done.length === 1 && receiver.status().counts.failed > 2)
+    expect(done).toEqual(['other'])
+    expect(foreign.acked).toEqual(['other'])
+    failing = false
+    await until(() => foreign.waiting.size === 0)
+    expect(done).toEqual(['other', 'bad', 'after'])
+    expect(foreign.errors).toEqual({})
+  })
+
+  it('a handler that hangs is a handler that fails', async () => {
+    const foreign = createForeign()
+    let first = true
+    const done: string[] = []
+    const { receiver } = started(foreign, {
+      timing: { handler: 5 },
+      on: {
+        'session-revoked': ({ jti }) => {
+          if (!first) return void done.push(jti)
+          first = false
+          return new Promise(() => {})
+        },
+      },
+    })
+    await receiver.start()
+    await foreign.send({ jti: 'one' })
+    await until(() => done.length === 1)
+    expect(receiver.status().counts.failed).toBe(1)
+  })
+
+  it('what was handled is acknowledged before leaving', async () => {
+    const foreign = createForeign({ hold: 60 })
+    const { receiver, events } = started(foreign)
+    await receiver.start()
+    await foreign.send({ jti: 'one' })
+    await until(() => events.length === 1)
+    await receiver.close()
+    expect(foreign.acked).toContain('one')
+  })
+
+  it('go to the handler of their name, else to *; without either they are accepted and counted', async () => {
+    const foreign = createForeign()
+    const told: string[] = []
+    const { receiver } = started(foreign, {
+      on: {
+        'session-revoked': () => void told.push('named'),
+        'urn:them:event:odd': () => void told.push('uri'),
+        '*': ({ type }) => void told.push(`* ${type}`),
+      },
+    })
+    await receiver.start()
+    expect(foreign.streams.values().next().value?.events_requested).toBeUndefined()
+    await foreign.send()
+    await foreign.send({ events: { 'urn:them:event:odd': {} } })
+    await foreign.send({ events: { [EVENT.accountEnabled]: {} } })
+    await until(() => foreign.acked.length === 3)
+    expect(told.sort()).toEqual([`* ${EVENT.accountEnabled}`, 'named', 'uri'])
+
+    const second = createForeign()
+    const plain = started(second)
+    await plain.receiver.start()
+    await second.send({ events: { [EVENT.accountEnabled]: {} } })
+    await until(() => second.acked.length === 1)
+    expect(plain.receiver.status().counts).toMatchObject({ unhandled: 1, handled: 0 })
+  })
+
+  it('A6: the time of an event is its own stamp, unless that is a fault; then that of its SET', async () => {
+    const foreign = createForeign()
+    const { receiver, events } = started(foreign)
+    await receiver.start()
+    const iat = Math.floor(Date.now() / 1000) - 100
+    for (const event_timestamp of [iat - 50.5, iat * 1000, -1, 'x']) {
+      await foreign.send({ iat, events: { [EVENT.sessionRevoked]: { event_timestamp } } })
+    }
+    await until(() => events.length === 4)
+    expect(events.map(({ at }) => at)).toEqual([iat - 51, iat, iat, iat])
+  })
+
+  it('A7: a critical member that no handler looks at means: accepted, counted, not acted on', async () => {
+    const foreign = createForeign()
+    foreign.metadata.critical_subject_members = ['session', 'org_unit']
+    const { receiver, events } = started(foreign)
+    await receiver.start()
+    const complex = (member: string) => ({
+      sub_id: { format: 'complex', user: { format: 'iss_sub', iss: THEM, sub: 'u' }, [member]: { format: 'opaque', id: 'x' } },
+    })
+    const critical = await foreign.send(complex('org_unit'))
+    await foreign.send(complex('session'))
+    await foreign.send(complex('group'))
+    await until(() => foreign.acked.length === 3)
+    expect(foreign.acked).toContain(critical)
+    expect(events.map(({ subject }) => Object.keys(subject).at(-1))).toEqual(['session', 'group'])
+    expect(receiver.status().counts).toMatchObject({ handled: 2, discarded: 1, refused: 0 })
+
+    const another = createForeign()
+    another.metadata.critical_subject_members = ['org_unit']
+    const knowing = started(another, { understands: ['org_unit'] })
+    await knowing.receiver.start()
+    await another.send(complex('org_unit'))
+    await until(() => knowing.events.length === 1)
+  })
+
+  it('A5: about whom the transmitter may not speak are refused', async () => {
+    const cases: [object, boolean][] = [
+      [{ format: 'iss_sub', iss: 'https://other.test', sub: 'u' }, false],
+      [{ format: 'jwt_id', iss: 'https://other.test', jti: 'u' }, false],
+      [
+        {
+          format: 'aliases',
+          identifiers: [
+            { format: 'iss_sub', iss: THEM, sub: 'u' },
+            { format: 'iss_sub', iss: 'https://other.test', sub: 'u' },
+          ],
+        },
+        false,
+      ],
+      [{ format: 'complex', tenant: { format: 'opaque', id: 'acme' } }, false],
+      [{ format: 'complex', tenant: { format: 'opaque', id: 'acme' }, group: { format: 'opaque', id: 'g' } }, false],
+      [{ format: 'complex', application: { format: 'opaque', id: 'files' } }, false],
+      [{ format: 'complex', user: { format: 'iss_sub', iss: 'https://other.test', sub: 'u' } }, false],
+      [{ format: 'email', email: 'a@them.test' }, true],
+      [{ format: 'complex', user: { format: 'email', email: 'a@them.test' }, tenant: { format: 'opaque', id: 'acme' } }, true],
+    ]
+    const foreign = createForeign()
+    const { receiver, events } = started(foreign)
+    await receiver.start()
+    const jtis = await Promise.all(cases.map(([sub_id]) => foreign.send({ sub_id })))
+    await until(() => foreign.waiting.size === 0)
+    for (const [i, [, allowed]] of cases.entries()) {
+      expect(foreign.errors[jtis[i] as string]?.err, JSON.stringify(cases[i])).toBe(allowed ? undefined : 'access_denied')
+    }
+    expect(events).toHaveLength(2)
+
+    const wide = createForeign()
+    const trusting = started(wide, { trust: { issuers: 'any', domains: ['THEM.test'], wide: ['tenant', 'application'] } })
+    await trusting.receiver.start()
+    for (const [sub_id] of cases) await wide.send({ sub_id })
+    const elsewhere = await wide.send({ sub_id: { format: 'email', email: 'a@them.test@elsewhere.test' } })
+    await wide.send({ sub_id: { format: 'email', email: '"a@elsewhere.test"@them.test' } })
+    await until(() => wide.waiting.size === 0)
+    expect(Object.keys(wide.errors)).toEqual([elsewhere])
+  })
+
+  it('whose payload lacks what its type requires are invalid_request', async () => {
+    const foreign = createForeign()
+    const told: string[] = []
+    const { receiver } = started(foreign, { on: { 'credential-change': ({ payload }) => void told.push(payload.change_type) } })
+    await receiver.start()
+    const bad = await foreign.send({ events: { [EVENT.credentialChange]: { credential_type: 'password' } } })
+    await foreign.send({ events: { [EVENT.credentialChange]: { credential_type: 'retina', change_type: 'stolen' } } })
+    await until(() => told.length === 1)
+    expect(foreign.errors[bad].err).toBe('invalid_request')
+    expect(told).toEqual(['stolen'])
+  })
+})
+
+describe('keys', () => {
+  it('B6: a SET under a new key is verified after one look', async () => {
+    const foreign = createForeign()
+    const { receiver, events } = started(foreign)
+    await receiver.start()
+    await foreign.send()
+    await until(() => events.length === 1)
+    foreign.key = await makeKey('ES256', 'es-2')
+    foreign.jwks = [foreign.key.jwk]
+    await foreign.send()
+    await until(() => events.length === 2)
+    expect(foreign.errors).toEqual({})
+  })
+
+  it('B6: one that no key verifies waits for its key before it is reported', async () => {
+    const foreign = createForeign()
+    const { receiver, events } = started(foreign, { timing: { keyPatience: 60_000 } })
+    await receiver.start()
+    foreign.key = await makeKey('ES256', 'es-2')
+    const jti = await foreign.send()
+    const looks = () => foreign.asked.filter(({ path }) => path === '/keys').length
+    await until(() => looks() > 3)
+    expect(foreign.errors).toEqual({})
+    foreign.jwks = [foreign.key.jwk]
+    await until(() => foreign.acked.includes(jti))
+    expect(events).toHaveLength(1)
+  })
+
+  it('however many unknown keys there are, the budget is what is fetched', async () => {
+    const foreign = createForeign()
+    let clock = Date.now()
+    const { receiver } = started(foreign, { now: () => clock, timing: { refetchKeys: 1000 } })
+    await receiver.start()
+    for (let i = 0; i < 20; i++) await foreign.send({}, { kid: `strange-${i}` })
+    await until(() => foreign.asked.filter(({ path }) => path.startsWith('/poll')).length > 5)
+    expect(foreign.asked.filter(({ path }) => path === '/keys')).toHaveLength(1)
+    expect(foreign.errors).toEqual({})
+    clock += 1000
+    await until(() => Object.keys(foreign.errors).length > 0)
+    expect(Object.values(foreign.errors)[0]).toMatchObject({ err: 'invalid_key' })
+  })
+})
+
+describe('client credentials', () => {
+  it('finds the token endpoint, keeps the token while it lasts, and asks anew after a 401', async () => {
+    const foreign = createForeign()
+    let given = 'old'
+    foreign.intercept = ({ path, headers, body }) => {
+      if (path === '/.well-known/oauth-authorization-server/t/acme') return new Response(null, { status: 404 })
+      if (path === '/t/acme/.well-known/openid-configuration') return Response.json({ issuer: THEM, token_endpoint: 'https://them.test/token' })
+      if (path !== '/token') return undefined
+      expect(headers.get('authorization')).toBe(`Basic ${Buffer.from('files%3Aapi:s%2Fecret').toString('base64')}`)
+      expect(body).toEqual({ grant_type: 'client_credentials', scope: 'ssf.read ssf.manage' })
+      const token = given
+      given = 'good'
+      return Response.json({ access_token: token, token_type: 'Bearer', expires_in: 3600 })
+    }
+    const { receiver, events } = started(foreign, { credentials: { clientId: 'files:api', clientSecret: 's/ecret' } })
+    await receiver.start()
+    await foreign.send()
+    await until(() => events.length === 1)
+    expect(foreign.asked.filter(({ path }) => path === '/token')).toHaveLength(2)
+    expect(JSON.stringify(foreign.logged)).not.toMatch(/ecret|good/)
+  })
+
+  it('sends the secret nowhere on the word of another issuer, and gives up when it is refused', async () => {
+    const foreign = createForeign()
+    foreign.intercept = ({ path }) =>
+      path.startsWith('/.well-known/oauth') ? Response.json({ issuer: 'https://evil.test', token_endpoint: 'https://evil.test/token' }) : undefined
+    const credentials = { clientId: 'files', clientSecret: 'secret' }
+    await expect(started(foreign, { credentials }).receiver.start()).rejects.toMatchObject({ code: 'metadata_refused' })
+    expect(foreign.asked.some(({ path }) => path === '/token')).toBe(false)
+    foreign.intercept = ({ path }) => (path === '/token' ? new Response(null, { status: 401 }) : undefined)
+    const named = { ...credentials, tokenEndpoint: 'https://them.test/token' }
+    await expect(started(foreign, { credentials: named }).receiver.start()).rejects.toMatchObject({ code: 'unauthorized' })
+  })
+})
