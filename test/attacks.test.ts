@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createBrowser } from '../packages/cli/src/demo/browser.ts'
 import { authorize, createFlow } from './flow.ts'
 import { raw } from './forge.ts'
 import { HOSTILE_TENANT } from './hostile-tenant.ts'

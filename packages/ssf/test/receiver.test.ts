@@ -104,6 +104,16 @@ describe('the stream', () => {
     await refused.receiver.start()
   })
 
+  it('is used although its status may not be read', async () => {
+    const foreign = createForeign()
+    await started(foreign).receiver.start()
+    foreign.intercept = ({ path }) => (path === '/status' ? new Response(null, { status: 403 }) : undefined)
+    const { receiver, events } = started(foreign)
+    await receiver.start()
+    await foreign.send()
+    await until(() => events.length === 1)
+  })
+
   it('closes while it still tries', async () => {
     const foreign = createForeign()
     foreign.intercept = () => new Promise(() => {})
@@ -302,6 +312,19 @@ describe('verify', () => {
     await expect(receiver.verify()).rejects.toMatchObject({ code: 'verification_failed' })
     foreign.intercept = ({ path }) => (path === '/verify' ? new Response(null, { status: 429 }) : undefined)
     await expect(receiver.verify()).rejects.toMatchObject({ code: 'unavailable' })
+  })
+
+  it('at the start may fail, and the start be tried again, over the same stream and with one loop', async () => {
+    const foreign = createForeign()
+    const { receiver, events } = started(foreign, { verifyAtStart: true })
+    foreign.intercept = ({ path }) => (path === '/verify' ? new Response(null, { status: 429 }) : undefined)
+    await expect(receiver.start()).rejects.toMatchObject({ code: 'unavailable' })
+    foreign.intercept = undefined
+    await receiver.start()
+    expect(foreign.asked.filter(({ path }) => path.startsWith('/.well-known'))).toHaveLength(1)
+    await foreign.send()
+    await until(() => events.length === 1)
+    expect(foreign.streams.size).toBe(1)
   })
 
   it('a state that nobody asked for is invalid_state; none at all is fine; a repeated one is answered as the first time', async () => {

@@ -195,22 +195,27 @@ export function createReceiver(options: ReceiverOptions): Receiver {
   }
 
   async function begin(): Promise<void> {
-    await worker.resume()
+    if (!running) {
+      await worker.resume()
+      current = await persist()
+      running = run()
+    }
+    if (settings.verifyAtStart) await verify()
+  }
+
+  /** Waiting helps against what is down, not against what is wrong. */
+  async function persist(): Promise<Subscription> {
     const backoff = createBackoff(timing.backoff)
     for (;;) {
       try {
-        current = await establish()
-        break
+        return await establish()
       } catch (cause) {
         noteError(cause)
         if (signal.aborted) throw failure('not_started', 'closed', cause)
-        // Waiting helps against what is down, not against what is wrong.
         if (codeOf(cause) !== 'unavailable') throw cause
         await sleep(backoff.next(), signal)
       }
     }
-    running = run()
-    if (settings.verifyAtStart) await verify()
   }
 
   async function establish(): Promise<Subscription> {
@@ -280,7 +285,12 @@ export function createReceiver(options: ReceiverOptions): Receiver {
     const { connection, stream } = subscription
     if (performance.now() - lookedAt >= every) {
       lookedAt = performance.now()
-      subscription.status = (await connection.api.status(stream.id)) ?? subscription.status
+      try {
+        subscription.status = (await connection.api.status(stream.id)) ?? subscription.status
+      } catch (cause) {
+        // Who may not read the status may still receive.
+        if (codeOf(cause) !== 'request_refused') throw cause
+      }
     }
     if (subscription.status === 'enabled' || !settings.reenable || performance.now() - enabledAt < timing.reenable) return
     enabledAt = performance.now()
@@ -340,7 +350,7 @@ export function createReceiver(options: ReceiverOptions): Receiver {
   async function end(remove: boolean): Promise<void> {
     closing.abort()
     const patience = new AbortController()
-    const all = Promise.all([running, worker.close(timing.close)]).finally(() => patience.abort())
+    const all = Promise.all([starting?.catch(() => {}), running, worker.close(timing.close)]).finally(() => patience.abort())
     // A handler that hangs must not keep the process.
     await Promise.race([all, sleep(timing.close, patience.signal)])
     if (!current) return
