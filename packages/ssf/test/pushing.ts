@@ -57,7 +57,7 @@ export function createPushing(options: Partial<PusherOptions> = {}) {
         base: BASE,
         jwksUri: `${BASE}/keys`,
         store,
-        sign: loop.sign,
+        sign: (payload, header) => loop.sign(payload, header),
         now,
         random: () => 0.5,
         sleep: (milliseconds, signal) =>

@@ -150,9 +150,20 @@ describe('push', () => {
     const { transmitter, store } = pushing.loop
     const id = await pushing.open(URL_A)
     await quiet()
+    const { sign } = pushing.loop
+    let signed = () => {}
+    pushing.loop.sign = async (...what) => {
+      await new Promise<void>((resolve) => {
+        signed = resolve
+      })
+      return sign(...what)
+    }
+    // It is about to be sent; the stream is disabled first.
     store.commit(revoke('alice'))
-    // The pusher is about to send; the stream is disabled first.
+    await quiet()
     store.setStatus(id, 'disabled')
+    pushing.loop.sign = sign
+    signed()
     await pushing.advance(HOUR)
     expect(pushing.arrivals).toEqual([])
     await transmitter.updateStatus(caller, { stream_id: id, status: 'enabled' })
@@ -187,6 +198,18 @@ describe('push', () => {
     await transmitter.updateStatus(caller, { stream_id: id, status: 'enabled' })
     await quiet()
     expect(pushing.arrivals.slice(before).map(userOf)).toEqual(['alice', 'bob'])
+  })
+
+  it('a new address is tried at once', async () => {
+    const pushing = begin()
+    const { transmitter, store } = pushing.loop
+    const id = await pushing.open(URL_A)
+    pushing.respond = ({ url }) => (url === URL_A ? failing : accepted)
+    store.commit(revoke('alice'))
+    await pushing.advance(200_000)
+    await transmitter.update(caller, { stream_id: id, delivery: { method: PUSH, endpoint_url: 'https://b.test/in' } })
+    await quiet()
+    expect(pushing.arrivals.at(-1)?.url).toBe('https://b.test/in')
   })
 
   it('a lost connection and a silent receiver are retried; their messages are not repeated', async () => {
@@ -344,21 +367,33 @@ describe('order and fairness', () => {
   })
 
   it('dead receivers slow nobody: the others get everything while no time passes', async () => {
-    const pushing = begin({ pushLimits: { total: 8 } })
+    const pushing = begin({ pushLimits: { total: 8, backoff: [1, 1] } })
     const { store } = pushing.loop
     for (let i = 0; i < 12; i++) await pushing.open(`https://dead${i}.test/in`)
     await pushing.open('https://well.test/in')
     pushing.respond = ({ url }) => (url.includes('dead') ? new Promise<never>(() => {}) : accepted)
     store.commit(revoke('first'))
-    // They have failed once: now they are known to.
-    await pushing.advance(30_000)
+    // Each has failed by now, and is tried again all the time.
+    await pushing.advance(35_000)
+    expect(pushing.pusher.status().reduce((sum, { inFlight }) => sum + inFlight, 0)).toBe(4)
     const before = pushing.arrivals.length
     store.commit(...Array.from({ length: 200 }, (_, i) => revoke(`u${i}`)))
-    await pushing.advance(100)
     for (let i = 0; i < 60; i++) await quiet()
     const since = pushing.arrivals.slice(before)
     expect(since.filter(({ url }) => url.includes('well'))).toHaveLength(200)
     expect(since.filter(({ url }) => url.includes('dead')).length).toBeLessThan(20)
+  })
+
+  it('a stream that fails is tried with one SET at a time', async () => {
+    const pushing = begin()
+    await pushing.open(URL_A)
+    const answers = [failing, failing, failing, failing]
+    pushing.respond = () => answers.shift() ?? new Promise<never>(() => {})
+    pushing.loop.store.commit(...Array.from({ length: 10 }, (_, i) => revoke(`u${i}`)))
+    await quiet()
+    expect(pushing.arrivals).toHaveLength(4)
+    await pushing.advance(5000)
+    expect(pushing.pusher.status()).toMatchObject([{ inFlight: 1, failures: 4 }])
   })
 
   it('streams take turns: a long backlog does not make a short one wait', async () => {
@@ -386,7 +421,7 @@ describe('order and fairness', () => {
   })
 
   it('closes without losing what was delivered, and calls off the rest', async () => {
-    const pushing = begin()
+    const pushing = begin({ pushLimits: { perStream: 1 } })
     const { store } = pushing.loop
     const id = await pushing.open(URL_A)
     pushing.respond = (arrival) => (userOf(arrival) === 'b' ? new Promise<never>(() => {}) : accepted)

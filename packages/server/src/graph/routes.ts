@@ -25,6 +25,14 @@ const userPatch = z
 
 /** The admin API in Microsoft Graph's shapes: users, as far as the loop needs them. The tenant is the one of the token. */
 export function registerGraph(app: FastifyInstance, { origin, log, admit }: GraphOptions): void {
+  // Who calls is settled before the body is read.
+  const callers = new WeakMap<FastifyRequest, Caller>()
+  const enter = async (request: FastifyRequest, reply: FastifyReply) => {
+    const caller = await admit(request, reply)
+    if (!caller) return reply
+    callers.set(request, caller)
+    return undefined
+  }
   const route = (
     method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
     url: string,
@@ -33,10 +41,8 @@ export function registerGraph(app: FastifyInstance, { origin, log, admit }: Grap
     app.route({
       method,
       url: `/v1.0${url}`,
-      handler: async (request, reply) => {
-        const caller = await admit(request, reply)
-        return caller ? handle(caller, request, reply) : reply
-      },
+      onRequest: enter,
+      handler: (request, reply) => handle(callers.get(request) as Caller, request, reply),
     })
 
   // Clients name a content type without sending a body; an action takes none.
@@ -122,8 +128,8 @@ export function registerGraph(app: FastifyInstance, { origin, log, admit }: Grap
   app.route({
     method: ['GET', 'POST', 'PATCH', 'PUT', 'DELETE'],
     url: '/v1.0/*',
-    handler: async (request, reply) => {
-      if (!(await admit(request, reply))) return reply
+    onRequest: enter,
+    handler: async () => {
       throw new GraphError(400, 'BadRequest', 'This resource or method is not part of the admin API.')
     },
   })

@@ -21,17 +21,23 @@ export function registerSignals(app: FastifyInstance, { findTransmitter, admit }
     }
   })
 
+  type Settled = { transmitter: Transmitter; caller: Caller }
+  const settled = new WeakMap<FastifyRequest, Settled>()
   type Handle = (transmitter: Transmitter, caller: Caller, request: FastifyRequest, gone: AbortSignal) => Promise<Answer>
   const route = (method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE', url: string, handle: Handle) =>
     app.route({
       method,
       url: `/:tenant/ssf${url}`,
-      handler: async (request, reply) => {
+      async onRequest(request, reply) {
         const { tenant } = request.params as { tenant: string }
         const transmitter = await findTransmitter(tenant)
         if (!transmitter) return reply.code(404).send({ error: 'unknown_tenant', error_description: 'No such tenant.' })
         const caller = await admit(tenant, request, reply)
         if (!caller) return reply
+        settled.set(request, { transmitter, caller })
+      },
+      async handler(request, reply) {
+        const { transmitter, caller } = settled.get(request) as Settled
         const gone = new AbortController()
         reply.raw.once('close', () => gone.abort())
         return send(reply, await handle(transmitter, caller, request, gone.signal))
