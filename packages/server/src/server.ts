@@ -133,7 +133,7 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
           return undefined
         }
         const claims = await admit(found, origin, request, reply)
-        return claims && { tenant: found.tenant, claims }
+        return claims && { tenant: found.tenant, claims, proof: found.deliveries.proof }
       },
     }),
   )

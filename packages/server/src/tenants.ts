@@ -9,6 +9,7 @@ import { apiResources, graphResource, signalsResource } from './issuer/resources
 import type { Tenant } from './issuer/tenant.ts'
 import type { Log } from './log.ts'
 import type { Settings } from './settings.ts'
+import { createDeliveries, type Deliveries } from './signals/deliveries.ts'
 import { createOwnSource } from './signals/own-source.ts'
 import { allLive } from './signals/routes.ts'
 import { createStreamStore } from './signals/stream-store.ts'
@@ -22,6 +23,7 @@ export interface TenantRooms {
   issuer: Issuer
   transmitter: Transmitter
   pusher: Pusher
+  deliveries: Deliveries
   guard: Guard
 }
 
@@ -56,7 +58,8 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
     const issuer = issuerOf(origin, name)
     const base = `${origin}/${name}`
     const keys = await loadKeys(store, secrets, id)
-    const streams = createStreamStore(store, secrets, id, issuer)
+    const deliveries: Deliveries = createDeliveries(store, id, () => streams.allStreams(), log)
+    const streams = createStreamStore(store, secrets, id, issuer, deliveries.record)
     const tenant: Tenant = {
       ...{ id, name, displayName, issuer, base, keys },
       artifacts: createArtifacts(id, secrets),
@@ -87,6 +90,7 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
       }),
       transmitter: createTransmitter(transmission),
       pusher: createPusher({ ...transmission, send: (request) => dialer.send(request) }),
+      deliveries,
       guard: createGuard({
         ...{ issuer, now, log, horizon: HORIZON, clientId: 'caegis' },
         audience: [origin, `${base}/ssf`],
@@ -123,7 +127,12 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
     },
     async close() {
       for (const one of opened.values()) {
-        await one.then(({ guard, pusher }) => Promise.all([guard.close(), pusher.close()])).catch(() => {})
+        await one
+          .then(async ({ guard, pusher, deliveries }) => {
+            await Promise.all([guard.close(), pusher.close()])
+            await deliveries.close()
+          })
+          .catch(() => {})
       }
     },
   }

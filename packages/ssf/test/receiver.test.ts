@@ -106,7 +106,9 @@ describe('the stream', () => {
 
   it('is used although its status may not be read', async () => {
     const foreign = createForeign()
-    await started(foreign).receiver.start()
+    const earlier = started(foreign).receiver
+    await earlier.start()
+    await earlier.close()
     foreign.intercept = ({ path }) => (path === '/status' ? new Response(null, { status: 403 }) : undefined)
     const { receiver, events } = started(foreign)
     await receiver.start()
@@ -146,6 +148,28 @@ describe('the stream', () => {
     expect(foreign.asked.findLast(({ method }) => method === 'PATCH')?.body?.delivery.authorization_header).toBe('Bearer other')
     expect(foreign.streams.size).toBe(3)
     expect(JSON.stringify(moved.receiver.stream())).not.toContain('Bearer')
+  })
+
+  it('that moved, or has another header, is told so; either alone', async () => {
+    const foreign = createForeign()
+    const at = (endpointUrl: string, authorizationHeader?: string) =>
+      started(foreign, { description: 'files', delivery: { push: { endpointUrl, ...(authorizationHeader && { authorizationHeader }) } } }).receiver
+    const patches = () => foreign.asked.filter(({ method }) => method === 'PATCH').map(({ body }) => body?.delivery)
+    await at('https://us.test/one').start()
+    await at('https://us.test/one').start()
+    expect(patches()).toEqual([])
+    await at('https://us.test/two').start()
+    expect(patches()).toEqual([{ method: 'urn:ietf:rfc:8935', endpoint_url: 'https://us.test/two' }])
+    await at('https://us.test/two', 'Bearer new').start()
+    expect(patches()[1]).toMatchObject({ endpoint_url: 'https://us.test/two', authorization_header: 'Bearer new' })
+    // One that shows the header need not be told again, and stream() does not show it.
+    for (const stream of foreign.streams.values()) stream.delivery.authorization_header = 'Bearer new'
+    const last = at('https://us.test/two', 'Bearer new')
+    await last.start()
+    expect(patches()).toHaveLength(2)
+    expect(last.stream()?.endpointUrl).toBe('https://us.test/two')
+    expect(JSON.stringify(last.stream())).not.toContain('Bearer')
+    expect(foreign.streams.size).toBe(1)
   })
 
   it('without a name of its own, a push stream of another endpoint is somebody else', async () => {
@@ -422,9 +446,12 @@ describe('polled events', () => {
   })
 
   it('what was handled is acknowledged before leaving', async () => {
-    const foreign = createForeign({ hold: 60 })
+    const foreign = createForeign()
     const { receiver, events } = started(foreign)
     await receiver.start()
+    // From here on nothing gets through but an acknowledgement that asks for nothing.
+    foreign.intercept = ({ path, body }) =>
+      path.startsWith('/poll') && events.length > 0 && body?.maxEvents !== 0 ? new Response(null, { status: 503 }) : undefined
     await foreign.send({ jti: 'one' })
     await until(() => events.length === 1)
     await receiver.close()

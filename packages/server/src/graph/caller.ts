@@ -6,6 +6,8 @@ import { denied } from './errors.ts'
 /** Who calls the admin API: what its token says, after the server's own guard has let it through. */
 export interface Caller {
   tenant: { id: string; directory: Directory; application(appId: string): Promise<Application | undefined> }
+  /** How far a change has come, by its txn; `undefined` when nothing of it was published. */
+  proof(txn: string): Promise<object | undefined>
   claims: Record<string, unknown>
 }
 

@@ -125,6 +125,14 @@ export function registerGraph(app: FastifyInstance, { origin, log, admit }: Grap
     })
   })
 
+  route('GET', '/caegis/revocations/:txn', async (caller, request) => {
+    parseQuery(searchOf(request), [])
+    await authorize(caller, 'User.Read.All')
+    const proof = await caller.proof((request.params as { txn: string }).txn.slice(0, 256))
+    if (!proof) throw notFound()
+    return { '@odata.context': `${origin}/v1.0/$metadata#caegis/revocations/$entity`, ...proof }
+  })
+
   app.route({
     method: ['GET', 'POST', 'PATCH', 'PUT', 'DELETE'],
     url: '/v1.0/*',

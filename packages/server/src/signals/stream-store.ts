@@ -1,5 +1,5 @@
 import type { Cutoff, CutoffDepth, CutoffKind } from '@caegis/protocol'
-import type { DeadLetter, Delivery, EventRow, StreamProgress, StreamRecord, TransmitterStore } from '@caegis/ssf/transmitter'
+import type { DeadLetter, Delivery, DeliveryRecord, EventRow, StreamProgress, StreamRecord, TransmitterStore } from '@caegis/ssf/transmitter'
 import { EXPIRY_LEEWAY } from '../store/change.ts'
 import type { EventRecord } from '../store/schema.ts'
 import type { Secrets } from '../store/secrets.ts'
@@ -8,7 +8,13 @@ import type { Store } from '../store/store.ts'
 const BATCH = 1000
 
 /** The log, the streams and the live cutoffs of one tenant, as the transmitter reads them. */
-export function createStreamStore(store: Store, secrets: Secrets, tenant: string, issuer: string): TransmitterStore {
+export function createStreamStore(
+  store: Store,
+  secrets: Secrets,
+  tenant: string,
+  issuer: string,
+  record: (records: DeliveryRecord[]) => void,
+): TransmitterStore {
   const { db } = store
   /** What a receiver wants to see in pushes is its secret: it lies sealed, and nobody reads it back. */
   const pack = (id: string, config: { delivery?: Delivery | undefined }): string => {
@@ -163,19 +169,7 @@ export function createStreamStore(store: Store, secrets: Secrets, tenant: string
       if (ids.length === 0) return
       await db.deleteFrom('dead_letters').where('tenant', '=', tenant).where('stream', '=', id).where('id', 'in', ids).execute()
     },
-    async recordDeliveries(records) {
-      if (records.length === 0) return
-      // The last word of each state is kept; a retry replaces the time of the one before.
-      await store.transaction(async (tx) => {
-        for (const { stream: id, seq, state, jti, txn = null, at, attempt, reason = null } of records) {
-          await tx
-            .insertInto('deliveries')
-            .values({ tenant, stream: id, seq, state, jti, txn, at, attempt, reason })
-            .onConflict((clash) => clash.columns(['tenant', 'seq', 'stream', 'state']).doUpdateSet({ at, attempt, reason }))
-            .execute()
-        }
-      })
-    },
+    recordDeliveries: async (records) => record(records),
     cutoffs: () => liveCutoffs(store, tenant, issuer),
   }
 }

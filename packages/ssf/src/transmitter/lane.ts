@@ -8,6 +8,7 @@ import type { DeliveryOutcome } from './outcome.ts'
 import { post } from './post.ts'
 import type { PushSettings } from './push-options.ts'
 import type { Recorder } from './recorder.ts'
+import { GAVE_UP } from './redeliver.ts'
 import type { SetStatus } from './status.ts'
 import type { ControlRow, EventRow, StreamRecord } from './store.ts'
 
@@ -76,12 +77,12 @@ export function createLane(id: string, settings: PushSettings, { mint, recorder,
   const closing = new AbortController()
   const flights = new Map<string, { job: Job; over: Promise<void> }>()
   const troubles = createBoundedMap<Trouble>(REMEMBERED)
-  const delivered = createBoundedMap<number>(REMEMBERED)
   /** Positions that are done and not yet stored as such. */
   const done = new Set<number>()
   /** Control events that were done while the list of them was read. */
   const finished = new Set<string>()
   let stream: StreamRecord | undefined
+  let begun = false
   let ready: Job[] = []
   let failures = 0
   let failingSince: number | undefined
@@ -119,6 +120,11 @@ export function createLane(id: string, settings: PushSettings, { mint, recorder,
       return
     }
     notice(found)
+    if (!begun) {
+      // What ended as a letter before a crash is done, though that was not stored any more.
+      for (const { seq } of await store.listDeadLetters(id)) done.add(seq)
+      begun = true
+    }
     const controls = await store.listControls(id)
     // From here to the scan without a pause: what is done and what is in flight are of one instant.
     const cursor = createCursor(found, head, store, limits.window)
@@ -193,8 +199,6 @@ export function createLane(id: string, settings: PushSettings, { mint, recorder,
     const current = await store.getStream(id)
     if (closing.signal.aborted) return
     if (!current || current.delivery.method !== PUSH_METHOD || !allows(current, job)) return refresh()
-    // A later event about the same subject was in flight when this one was queued once more.
-    if (control?.event && !control.force && (delivered.get(job.key) ?? 0) > control.event.seq) return bury(as, job, 'superseded', 0)
     const attempt = (troubles.get(job.id)?.attempts ?? 0) + 1
     if (row) recorder.add(as, row, 'sent', attempt)
     const outcome = await post(settings, current.delivery, jwt, closing.signal)
@@ -208,10 +212,7 @@ export function createLane(id: string, settings: PushSettings, { mint, recorder,
     failingSince = undefined
     troubles.delete(job.id)
     if (outcome.is === 'dead') return bury(as, job, outcome.reason, attempt)
-    if (job.row) {
-      recorder.add(as, job.row, 'acked', attempt)
-      delivered.set(job.key, Math.max(job.row.seq, delivered.get(job.key) ?? 0))
-    }
+    if (job.row) recorder.add(as, job.row, 'acked', attempt)
     await settle(job)
   }
 
@@ -231,7 +232,7 @@ export function createLane(id: string, settings: PushSettings, { mint, recorder,
     } else if (at - since >= patience) {
       // Others went through meanwhile, or these are the last words on a stream that is stopped.
       troubles.delete(job.id)
-      await bury(as, job, `gave up: ${reason}`, attempt)
+      await bury(as, job, `${GAVE_UP}: ${reason}`, attempt)
     }
     arm(retryAt)
   }

@@ -32,8 +32,6 @@ export interface ControlRow {
   payload: EventPayload
   /** The row that goes out once more: whole, because the log may be cut meanwhile. */
   event?: EventRow
-  /** The redelivery was asked for although a later event about the same subject has been delivered. */
-  force?: boolean
 }
 
 /** Where a stream's SETs go. */

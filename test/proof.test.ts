@@ -1,0 +1,56 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { eventually, type Loop, startLoop } from './loop.ts'
+
+interface Proof {
+  txn: string
+  committedDateTime: string
+  events: { seq: number; type: string }[]
+  receivers: { appId: string; guard: boolean; complete: boolean; sent?: { at: string; attempt: number }; applied?: { at: string } }[]
+}
+
+describe('the proof of a revocation', () => {
+  let loop: Loop | undefined
+  afterEach(() => loop?.close())
+
+  const proof = async (txn: string | null) => (await (loop as Loop).graph('GET', `/caegis/revocations/${txn}`)).json() as Promise<Proof>
+  const revoke = async () => (await (loop as Loop).graph('POST', '/users/alice@contoso.test/revokeSignInSessions')).headers.get('caegis-txn')
+
+  it('names by txn each receiver, when it was sent the event and when it applied it', async () => {
+    loop = await startLoop()
+    await loop.guard()
+    const before = Date.now()
+    const txn = await revoke()
+    const found = await eventually(
+      () => proof(txn),
+      ({ receivers }) => receivers[0]?.complete === true && receivers[0].applied !== undefined,
+      'the proof',
+    )
+    expect(found).toMatchObject({
+      txn,
+      events: [{ type: 'https://schemas.openid.net/secevent/caep/event-type/session-revoked' }],
+      receivers: [{ appId: 'files-api', guard: true, complete: true, sent: { attempt: 1 } }],
+    })
+    const [{ sent, applied } = {}] = found.receivers
+    expect(Date.parse(String(sent?.at))).toBeGreaterThanOrEqual(before - 1)
+    expect(Date.parse(String(applied?.at))).toBeGreaterThanOrEqual(Date.parse(String(sent?.at)))
+  })
+
+  it('shows a receiver that has not applied it as not complete', async () => {
+    loop = await startLoop()
+    let deaf = false
+    await loop.guard({ fetch: (input, init) => (deaf ? Promise.reject(new TypeError('no network')) : fetch(input, init)) })
+    deaf = true
+    // The poll that is held was sent before: it hears of this one, and of nothing after.
+    await revoke()
+    const txn = await revoke()
+    const { receivers } = await proof(txn)
+    expect(receivers).toMatchObject([{ guard: true, complete: false }])
+    expect(receivers[0]).not.toHaveProperty('applied')
+  })
+
+  it('is 404 for an unknown txn and 401 without a token', async () => {
+    loop = await startLoop()
+    expect((await loop.graph('GET', '/caegis/revocations/unknown')).status).toBe(404)
+    expect((await fetch(`${loop.origin}/v1.0/caegis/revocations/unknown`)).status).toBe(401)
+  })
+})
