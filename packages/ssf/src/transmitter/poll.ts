@@ -67,7 +67,7 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
         ? await answer(await turn(streamId, request, recorder), request, recorder, signal)
         : await hold(streamId, request, recorder, signal)
     } finally {
-      // Everything of this poll in one go.
+      // Everything that is new since then in one go.
       await recorder.flush()
     }
   }
@@ -86,6 +86,8 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
         const over = ending.signal.aborted
         const found = await turn(streamId, request, first, ending.signal)
         if (!found || found.ready || over) return await answer(found, request, recorder, signal)
+        // What the receiver has acknowledged or applied is known now, and not only when the hold ends.
+        await recorder.flush()
         await found.woken
       }
     } finally {
