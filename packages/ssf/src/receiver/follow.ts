@@ -1,4 +1,5 @@
 import { CaegisError, type Head } from '@caegis/protocol'
+import { createBackoff, sleep } from '../wait.ts'
 import type { Position } from '../wire.ts'
 import { arrange, isControl, type PollAnswer, statusChange, verifyAll } from './delivery.ts'
 import { failure } from './errors.ts'
@@ -6,7 +7,6 @@ import { type FollowOptions, settleFollow } from './follow-options.ts'
 import { createPoller, type Poller } from './poller.ts'
 import { SNAPSHOT_TOO_OLD } from './read-snapshot.ts'
 import { createSessions, type Session } from './session.ts'
-import { createBackoff, sleep } from './wait.ts'
 
 export interface FollowStatus {
   state: 'starting' | 'following' | 'out of sync' | 'closed'

@@ -1,6 +1,6 @@
+import { sleep } from '../wait.ts'
 import { type PollAnswer, parsePollAnswer } from './delivery.ts'
 import type { SetError } from './set-errors.ts'
-import { sleep } from './wait.ts'
 
 export interface PollerOptions {
   poll(body: Record<string, unknown>, timeout: number, last?: boolean): Promise<Record<string, unknown>>

@@ -1,4 +1,5 @@
 import { CaegisError, type SecurityEvent } from '@caegis/protocol'
+import { createBackoff, sleep } from '../wait.ts'
 import { createActor } from './act.ts'
 import { type Connection, createConnector } from './connect.ts'
 import { statusChange } from './delivery.ts'
@@ -15,7 +16,6 @@ import { subscribe, undelivered } from './subscribe.ts'
 import { createTrust } from './trust.ts'
 import { createVerifications } from './verifications.ts'
 import { verifySet } from './verify-set.ts'
-import { createBackoff, sleep } from './wait.ts'
 import { createWorker } from './work-queue.ts'
 
 export interface ReceiverCounts {

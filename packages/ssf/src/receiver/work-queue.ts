@@ -1,7 +1,7 @@
 import type { SecurityEvent } from '@caegis/protocol'
 import { type Log, SILENT } from '../log.ts'
+import { type Backoff, createBackoff, sleep } from '../wait.ts'
 import { seenKey } from './seen.ts'
-import { type Backoff, createBackoff, sleep } from './wait.ts'
 
 /**
  * Where accepted events wait until they were acted on. A port: a 202 means that the transmitter may forget the SET (RFC 8935 section 2.2), so whoever must not

@@ -1,3 +1,4 @@
+import { sleep } from '../wait.ts'
 import { type Settings, settle, type TransmitterOptions } from './options.ts'
 import type { PushResponse } from './outcome.ts'
 
@@ -61,17 +62,4 @@ export function settlePush(options: PusherOptions): PushSettings {
     random: options.random ?? Math.random,
     pushLimits,
   }
-}
-
-function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    const timer = setTimeout(done, milliseconds)
-    signal.addEventListener('abort', done, { once: true })
-    if (signal.aborted) done()
-  })
 }
