@@ -140,6 +140,23 @@ describe('the fence', () => {
     expect(end.text).toContain('name="password"')
   })
 
+  it('A3(d): a password that is changed while the old one is being proved leaves the proof behind', async () => {
+    const browser = createBrowser()
+    const { url } = await authorizeUrl(loop.person('bob'))
+    const page = await browser.open(url)
+    const change = await admin('bob@contoso.test', 'PATCH', { passwordProfile: { password: `${PASSWORD} two` } })
+    const proof = holdNextMint(loop)
+    const answer = browser.submit(page.url.href, { username: 'bob@contoso.test', password: PASSWORD })
+    await proof.held
+    expect((await change()).status).toBe(204)
+    proof.release()
+    // No redirect: the sign-in page again, because the password is wrong by now.
+    expect(await answer).toBe(page.url.href)
+    const end = await browser.submit(page.url.href, { username: 'bob@contoso.test', password: `${PASSWORD} two` })
+    expect(end).toContain('/oauth2/v2.0/authorize/')
+    await (await admin('bob@contoso.test', 'PATCH', { passwordProfile: { password: PASSWORD } }))()
+  })
+
   it('A2: a refresh token stays dead for ever, however long ago the revocation was', async () => {
     let ahead = 0
     const later = await startLoop({ now: () => Date.now() + ahead })

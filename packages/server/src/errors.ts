@@ -7,5 +7,5 @@ export const SERVER_ERRORS = {
   invalid_tenant_file: 'The tenant file is not valid.',
   tenant_exists: 'A tenant with that name exists already.',
   dial_refused: 'The URL leads to where the server does not connect.',
-  busy: 'The request could not be completed because what it reads keeps changing; try again.',
+  busy: 'The server has too much to do at once, or what the request reads keeps changing; try again.',
 } as const

@@ -9,6 +9,8 @@ const hash = promisify(argon2)
 const COST = { memory: 19_456, passes: 2, parallelism: 1, tagLength: 32 } as const
 /** The thread pool is shared with everything else that hashes, resolves names or reads files: leave it room. */
 const MAX_AT_ONCE = 2
+/** About three seconds of work: who comes later is told to come back, instead of everybody waiting for ever. */
+const MAX_WAITING = 128
 const waiting: (() => void)[] = []
 let running = 0
 
@@ -43,6 +45,7 @@ async function derive(
   nonce: Buffer,
   cost: { memory: number; passes: number; parallelism: number; tagLength: number },
 ): Promise<Buffer> {
+  if (waiting.length >= MAX_WAITING) throw new CaegisError('busy', SERVER_ERRORS.busy)
   if (running >= MAX_AT_ONCE) await new Promise<void>((resolve) => waiting.push(resolve))
   running++
   try {
