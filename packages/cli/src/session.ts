@@ -65,7 +65,7 @@ export function publicClient(given: Profile): PublicClientApplication {
 }
 
 export function scopesOf({ origin }: Profile): string[] {
-  return [`${origin}/User.ReadWrite.All`]
+  return [`${origin}/.default`]
 }
 
 /**

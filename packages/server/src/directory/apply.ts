@@ -5,7 +5,6 @@ import type { Schema } from '../store/schema.ts'
 import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
 import { createDirectory } from './directory.ts'
-import { PERMISSIONS } from './permissions.ts'
 import type { ApplicationEntry, TenantFile } from './tenant-file.ts'
 
 /** The public client of the `caegis` command, in every tenant: device code, or a code on a loopback address. */
@@ -93,7 +92,7 @@ async function ensureTenant(store: Store, { tenant }: TenantFile): Promise<strin
         redirect_uris: JSON.stringify(['http://localhost']),
         identifier_uris: '[]',
         scopes: '[]',
-        permissions: JSON.stringify(PERMISSIONS.map((name) => `graph/${name}`)),
+        permissions: JSON.stringify(['graph/.default']),
       })
       .execute()
     return id

@@ -4,6 +4,12 @@ const INCLUDES = {
   'User.Read.All': ['User.Read'],
   'User.RevokeSessions.All': [],
   'User.EnableDisableAccount.All': [],
+  /** The tenant itself: whether it is stopped. */
+  'Organization.Read.All': [],
+  'Organization.ReadWrite.All': ['Organization.Read.All'],
+  /** The event log, the streams and what became of each event on them. */
+  'SecurityEvents.Read.All': [],
+  'SecurityEvents.ReadWrite.All': ['SecurityEvents.Read.All'],
   'User.ReadWrite.All': ['User.Read.All', 'User.Read', 'User.RevokeSessions.All', 'User.EnableDisableAccount.All'],
 } as const satisfies Record<string, readonly string[]>
 
