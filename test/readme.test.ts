@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -22,6 +22,21 @@ describe('the README', () => {
     expect(readme.split('\n').findIndex((line) => line.includes('npm ci && npm start'))).toBeLessThan(12)
     // The guard itself: everything but the imports and blank lines.
     expect(shown?.split('\n').filter((line) => line !== '' && !line.startsWith('import')).length).toBeLessThanOrEqual(12)
+  })
+
+  it('shows commands that there are', () => {
+    const shown = [...readFileSync(at('README.md'), 'utf8').matchAll(/(?:npx caegis|`caegis) ((?:[a-z]+ )*[a-z]+)/g)].map(([, words]) =>
+      (words as string).split(' '),
+    )
+    expect(shown.length).toBeGreaterThan(5)
+    for (const words of shown) {
+      const { stdout } = spawnSync(process.execPath, [at('packages/cli/bin/caegis.js'), ...words, '--help'], { encoding: 'utf8' })
+      const [, names = '', rest = ''] = /^Usage: caegis ((?:[a-z]+ )*)(.*)/.exec(stdout) ?? []
+      const command = names.trim().split(' ')
+      expect(words.slice(0, command.length)).toEqual(command)
+      // What follows the names fills a place: an unknown word would get the help of what stands above it.
+      expect(words.length - command.length, words.join(' ')).toBeLessThanOrEqual(rest.match(/<[a-z]+>/g)?.length ?? 0)
+    }
   })
 
   it('shows a program that works: allowed, then refused with a challenge', async () => {

@@ -1,7 +1,11 @@
 import { Command } from 'commander'
 import { addDemo } from './commands/demo.ts'
+import { addEvents } from './commands/events.ts'
 import { addLogin } from './commands/login.ts'
+import { addOrganization } from './commands/organization.ts'
+import { addRecover } from './commands/recover.ts'
 import { addServe } from './commands/serve.ts'
+import { addStream } from './commands/stream.ts'
 import { addUser } from './commands/user.ts'
 import { explain } from './explain.ts'
 
@@ -14,6 +18,10 @@ addServe(program)
 addDemo(program)
 addLogin(program)
 addUser(program)
+addStream(program)
+addEvents(program)
+addOrganization(program)
+addRecover(program)
 
 try {
   await program.parseAsync()

@@ -12,6 +12,9 @@ export const CLI_ERRORS = {
   not_signed_in: 'You are not signed in. Run: caegis login --tenant <name>',
   refused: 'The server refused.',
   unknown_tenant: 'The server has no such tenant.',
+  tenant_stopped: 'The tenant is stopped: nobody can sign in until it is resumed.',
+  other_tenant: 'You are signed in to another tenant.',
+  not_confirmed: "That is not the tenant's name: nothing was stopped.",
 } as const
 
 /** Where the command signs in, kept beside MSAL's cache in the user's config folder. */
@@ -19,6 +22,8 @@ const profile = z.strictObject({ origin: z.string(), tenant: z.string() })
 export type Profile = z.infer<typeof profile>
 
 const CLI_APP = 'caegis-cli'
+/** The token endpoint's code. */
+const TENANT_STOPPED = 5_000_224
 
 const folder = () => join(process.env.XDG_CONFIG_HOME ?? join(homedir(), '.config'), 'caegis')
 
@@ -70,18 +75,29 @@ export function scopesOf({ origin }: Profile): string[] {
 
 /**
  * Runs work of MSAL, which keeps to itself why it could not reach the issuer: when that is what failed, the issuer is asked once more, for the reason.
- * @throws TypeError of that fetch; CaegisError `unknown_tenant`; whatever else MSAL throws
+ * @throws TypeError of that fetch; CaegisError `unknown_tenant`, `tenant_stopped`; whatever else MSAL throws
  */
 export async function withReason<T>({ origin, tenant }: Profile, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (error) {
     const { errorCode } = error as { errorCode?: unknown }
+    if ((errorCode === 'post_request_failed' || errorCode === 'access_denied') && (await isStopped({ origin, tenant }))) {
+      throw new CaegisError('tenant_stopped', `${CLI_ERRORS.tenant_stopped} On the server's host: caegis recover ${tenant}`, { cause: error })
+    }
     if (errorCode !== 'endpoints_resolution_error' && errorCode !== 'openid_config_error' && errorCode !== 'network_error') throw error
     const { status } = await fetch(`${origin}/${encodeURIComponent(tenant)}/v2.0/.well-known/openid-configuration`)
     if (status === 404) throw new CaegisError('unknown_tenant', `${CLI_ERRORS.unknown_tenant.slice(0, -1)} as "${tenant}".`, { cause: error })
     throw error
   }
+}
+
+/** Whether nothing is issued here at all; a token that nobody ever had is refused for that reason first. */
+async function isStopped({ origin, tenant }: Profile): Promise<boolean> {
+  const form = { grant_type: 'refresh_token', client_id: CLI_APP, refresh_token: '-' }
+  const response = await fetch(`${origin}/${encodeURIComponent(tenant)}/oauth2/v2.0/token`, { method: 'POST', body: new URLSearchParams(form) })
+  const { error_codes: codes } = (await response.json()) as { error_codes?: number[] }
+  return codes?.includes(TENANT_STOPPED) === true
 }
 
 /** A fetch for the admin API that signs in by itself: with the client credentials of the environment, or with what `caegis login` left. */

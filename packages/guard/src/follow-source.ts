@@ -1,4 +1,4 @@
-import { CaegisError, cutoffOf, isIdentifier, type SecurityEvent, trustOwn } from '@caegis/protocol'
+import { CaegisError, cutoffsOf, EVENT, isIdentifier, type SecurityEvent, trustOwn } from '@caegis/protocol'
 import { follow } from '@caegis/ssf/receiver'
 import { type Discovery, fetchJson } from './discovery.ts'
 import { GUARD_ERRORS } from './errors.ts'
@@ -19,10 +19,6 @@ export interface FollowSourceOptions {
   /** Longest hold of a long poll, seconds. */
   waitSeconds: number
 }
-
-/** Extension events that name no token: the first asks for a refetch of the keys, the second concerns location rules, which this guard does not evaluate. */
-const KEYS_CHANGED = 'urn:caegis:event:keys-changed'
-const LOCATION_RULES_CHANGED = 'urn:caegis:event:location-rules-changed'
 
 /** Follows the issuer's own event stream: snapshot first, then every event, over a poll stream of this process. */
 export function createFollowSource(options: FollowSourceOptions): Source {
@@ -52,27 +48,28 @@ export function createFollowSource(options: FollowSourceOptions): Source {
         },
       })
     },
+    refused: (seq, at) => following?.refused(seq, at),
     async close() {
       await following?.close()
     },
   }
 
   function apply(set: SecurityEvent, sink: Sink): void {
-    if (set.type === KEYS_CHANGED) {
+    if (set.type === EVENT.keysChanged) {
       sink.keysChanged()
       sink.count('applied')
       return
     }
-    if (set.type === LOCATION_RULES_CHANGED) {
-      sink.count('none')
-      return
-    }
-    const outcome = cutoffOf(set, trust, horizon)
-    if (outcome.outcome === 'cutoff') {
-      sink.merge([outcome.cutoff])
+    const meaning = cutoffsOf(set, trust, horizon)
+    if (meaning.outcome === 'cutoffs') {
+      sink.merge(meaning.cutoffs, set.seq)
       sink.count('applied')
-    } else if (outcome.outcome === 'none') sink.count('none')
-    else sink.count(outcome.outcome, outcome.reason)
+    } else if (meaning.outcome === 'none') sink.count('none')
+    else {
+      sink.count(meaning.outcome, meaning.reason)
+      // Cutoffs that are surely there and cannot be read: what throws is out of sync, until a snapshot has brought them.
+      if (set.type === EVENT.cutoffs) throw new Error(meaning.reason)
+    }
   }
 }
 

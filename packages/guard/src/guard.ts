@@ -6,6 +6,7 @@ import { createDenials } from './denial.ts'
 import { createDiscovery } from './discovery.ts'
 import { GUARD_ERRORS, type VerdictCode } from './errors.ts'
 import { isCapable, remember } from './examine.ts'
+import { createFirstRefusals } from './first-refusals.ts'
 import { createFollowSource } from './follow-source.ts'
 import { createFreshness } from './freshness.ts'
 import { createKeyedHash, cutoffText } from './hash.ts'
@@ -71,6 +72,7 @@ export function createGuard(options: GuardOptions): Guard {
   const freshness = createFreshness({ now, monotonic })
   const live = createLive((seen) => judge(seen, isStale()))
   const tally = createTally()
+  const firsts = createFirstRefusals()
   const deny = createDenials({
     ...{ issuer, clientId: settings.clientId },
     authorizationUri: () => settings.authorizationUri ?? keys.authorizationUri,
@@ -97,6 +99,8 @@ export function createGuard(options: GuardOptions): Guard {
     },
     outOfSync(reason) {
       freshness.outOfSync(reason)
+      // Positions may mean other events from here on.
+      firsts.clear()
       log.warn('out of sync', { issuer, reason })
       if (settings.staleness === 'strict') live.sweep()
     },
@@ -169,6 +173,7 @@ export function createGuard(options: GuardOptions): Guard {
     const code = judge(seen, stale)
     if (code === undefined) return live.allow(seen, stale)
     const { iat } = seen.times
+    if (code === 'revoked') for (const seq of firsts.refused(seen.hashes, iat)) source.refused?.(seq, now() / 1000)
     const challenge = (code === 'revoked' || code === 'stale' || code === 'token_key') && seen.capable
     return deny(code, challenge ? { nbf: Math.max(seen.cutoff, iat) + 1 } : {})
   }
@@ -200,12 +205,15 @@ export function createGuard(options: GuardOptions): Guard {
     return !freshness.inSync || freshness.age() > maxStaleness
   }
 
-  function merge(cutoffs: Iterable<Cutoff>): void {
+  function merge(cutoffs: Iterable<Cutoff>, seq?: number): void {
+    const learn = seq === undefined ? undefined : firsts.learnFrom(seq)
     try {
       for (const { issuer: whose, kind, id, t, until } of cutoffs) {
         hash.of(cutoffText(whose, kind, id))
         const h1 = hash.out[0] as number
-        if (table.raise(h1, hash.out[1] as number, t, until)) live.touch(h1)
+        const h2 = hash.out[1] as number
+        learn?.(h1, h2, t)
+        if (table.raise(h1, h2, t, until)) live.touch(h1)
       }
     } finally {
       // What was applied before a cutoff that makes no sense is in force.

@@ -2,8 +2,11 @@ import type { Cutoff, Head } from '@caegis/protocol'
 
 /** What the guard offers to whatever feeds it. Every method may be called at any time and in any order. */
 export interface Sink {
-  /** Takes cutoffs in by maximum, duplicates and reordering being harmless, and ends the live connections that they hit. */
-  merge(cutoffs: Iterable<Cutoff>): void
+  /**
+   * Takes cutoffs in by maximum, duplicates and reordering being harmless, and ends the live connections that they hit.
+   * @param seq position of the event that they come from: its first refusal is reported to the source
+   */
+  merge(cutoffs: Iterable<Cutoff>, seq?: number): void
   /** State is complete up to `head.seq` of `head.epoch`, and the head was received now. */
   synced(head: Head): void
   /** Paused, disabled, unknown stream, another epoch, a gap, a SET that cannot be verified: stays so until the next `synced`. */
@@ -19,5 +22,7 @@ export type CountedOutcome = 'applied' | 'none' | 'unmappable' | 'refused'
 /** Where cutoffs come from. The guard knows nothing else about it. */
 export interface Source {
   start(sink: Sink): void
+  /** The event at this position made the guard refuse a request, for the first time at `at` (seconds). */
+  refused?(seq: number, at: number): void
   close(): Promise<void>
 }

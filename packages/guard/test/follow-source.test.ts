@@ -1,19 +1,24 @@
-import type { Cutoff, Head, SecurityEvent } from '@caegis/protocol'
+import { type Cutoff, EVENT, type Head, packCutoffs, type SecurityEvent, event as written } from '@caegis/protocol'
 import type { FollowOptions } from '@caegis/ssf/receiver'
 import { describe, expect, it, vi } from 'vitest'
+import { createLoop, ISSUER as LOOP_ISSUER, revoke, until } from '../../ssf/test/loop.ts'
 import { createDiscovery } from '../src/discovery.ts'
 import { createClientToken, createFollowSource } from '../src/follow-source.ts'
 import { silent } from '../src/log.ts'
 import type { Sink } from '../src/source.ts'
 import { createClocks, cutoff, head, ISSUER, START } from './tokens.ts'
 
-const followed = vi.hoisted(() => ({ options: undefined as FollowOptions | undefined, closed: 0 }))
-vi.mock('@caegis/ssf/receiver', () => ({
-  follow(options: FollowOptions) {
-    followed.options = options
-    return { status: () => ({}), close: async () => void followed.closed++ }
-  },
-}))
+const followed = vi.hoisted(() => ({ options: undefined as FollowOptions | undefined, closed: 0, real: false }))
+vi.mock('@caegis/ssf/receiver', async (original) => {
+  const actual = await original<typeof import('@caegis/ssf/receiver')>()
+  return {
+    follow(options: FollowOptions) {
+      if (followed.real) return actual.follow(options)
+      followed.options = options
+      return { status: () => ({}), close: async () => void followed.closed++ }
+    },
+  }
+})
 
 const SECRET = 'a:secret/with+signs'
 
@@ -122,6 +127,42 @@ describe('the source over the issuer’s stream', () => {
     expect(followed.closed).toBe(1)
   })
 
+  it('A7: what no token names, or a transmitter may not name, is counted with its reason and never as applied', () => {
+    const { follow, log } = start()
+    const email = { format: 'email', email: 'a@b.test' } as const
+    const opaque = { format: 'opaque', id: 'x' } as const
+    const strange = { format: 'iss_sub', iss: 'https://other.example', sub: 'alice' } as const
+    const unmappable: SecurityEvent['subject'][] = [
+      email,
+      { format: 'phone_number', phone_number: '+12065550100' },
+      { format: 'account', uri: 'acct:a@b.test' },
+      { format: 'complex', group: opaque },
+      { format: 'complex', org_unit: opaque },
+      { format: 'complex', tenant: opaque, group: opaque },
+      { format: 'complex', user: email, device: opaque },
+    ]
+    for (const subject of unmappable) follow.on.event(event(EVENT.accountDisabled, { subject }))
+    follow.on.event(event(EVENT.accountDisabled, { subject: strange }))
+    expect(log).toEqual([...unmappable.map(() => ['count', 'unmappable', expect.any(String)]), ['count', 'refused', expect.any(String)]])
+  })
+
+  it('many cutoffs of one event are merged in one go, and counted as one', () => {
+    const { follow, log } = start()
+    const cutoffs = [cutoff('session', 's1', START), cutoff('grant', 'alice\nspa', START, { depth: 'sign-in' })]
+    follow.on.event(event(EVENT.cutoffs, { payload: { cutoffs: packCutoffs(cutoffs)[0] } }))
+    expect(log).toEqual([
+      ['merge', ...cutoffs.map((one) => ({ ...one, until: START + 100_000 }))],
+      ['count', 'applied'],
+    ])
+  })
+
+  it('a list of cutoffs that cannot be read is thrown back to the follower, after it was counted: nothing of it is merged', () => {
+    const { follow, log } = start()
+    const rows: unknown[] = packCutoffs([cutoff('session', 's1', START)])[0] ?? []
+    expect(() => follow.on.event(event(EVENT.cutoffs, { payload: { cutoffs: [...rows, ['session', '', START, 'access', START]] } }))).toThrow()
+    expect(log).toEqual([['count', 'unmappable', 'malformed cutoffs']])
+  })
+
   it('maps each event to one cutoff, and counts what came of it', () => {
     const { follow, log } = start()
     const revoked = 'https://schemas.openid.net/secevent/caep/event-type/session-revoked'
@@ -143,5 +184,58 @@ describe('the source over the issuer’s stream', () => {
       ['count', 'none'],
       ['count', 'unmappable', 'unknown event type'],
     ])
+  })
+})
+
+describe('over a real stream', () => {
+  it('a list of cutoffs arrives whole; one that cannot be read means out of sync until the snapshot has replaced it', async () => {
+    const loop = createLoop()
+    const token = () => Response.json({ access_token: 'good', expires_in: 3600 })
+    const fetch: typeof globalThis.fetch = async (url, init) => (String(url).endsWith('/token') ? token() : loop.fetch(url, init))
+    const log: string[] = []
+    const merged = new Map<string, Cutoff>()
+    const source = createFollowSource({
+      ...{ issuer: LOOP_ISSUER, clientId: 'files-api', clientSecret: SECRET, horizon: 100_800, waitSeconds: 0.2 },
+      ...{ fetch, now: Date.now, log: silent },
+      discovery: {
+        known: undefined,
+        read: async () => ({
+          ...{ jwksUri: '', authorizationEndpoint: undefined },
+          ...{ tokenEndpoint: 'https://host.test/token', tokenAuthMethods: ['client_secret_post'] },
+        }),
+      },
+    })
+    followed.real = true
+    try {
+      source.start({
+        merge(cutoffs) {
+          for (const one of cutoffs) merged.set(one.id, one)
+        },
+        synced: ({ seq }) => void (log.at(-1) !== `synced ${seq}` && log.push(`synced ${seq}`)),
+        outOfSync: (reason) => void log.push(reason),
+        keysChanged() {},
+        count() {},
+      })
+      await until(() => log.at(-1) === 'synced 0')
+      const t = Math.floor(Date.now() / 1000)
+      const [cutoffs = []] = packCutoffs(
+        ['s1', 's2'].map((id): Cutoff => ({ issuer: LOOP_ISSUER, kind: 'session', id, t, depth: 'access', until: t + 60 })),
+      )
+      const subject = { complex: { format: 'complex', tenant: { format: 'opaque', id: 'acme' } } } as const
+      loop.store.commit({ ...written(EVENT.cutoffs, { cutoffs }), subject })
+      await until(() => log.at(-1) === 'synced 1')
+      expect([...merged]).toEqual(cutoffs.map(([kind, id, , depth]) => [id, { issuer: LOOP_ISSUER, kind, id, t, depth, until: t + 60 }]))
+
+      loop.store.commit({ type: EVENT.cutoffs, subject, payload: { cutoffs: [...cutoffs, 'x'] } }, revoke('alice', { t }))
+      await until(() => log.at(-1) === 'synced 3')
+      expect(log).toEqual(['synced 0', 'synced 1', `cannot apply ${EVENT.cutoffs}`, 'synced 3'])
+      expect(merged.has('alice')).toBe(true)
+      // It is not asked for again.
+      loop.store.commit(revoke('bob', { t }))
+      await until(() => log.at(-1) === 'synced 4')
+    } finally {
+      followed.real = false
+      await source.close()
+    }
   })
 })

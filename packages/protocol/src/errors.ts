@@ -22,4 +22,5 @@ export const PROTOCOL_ERRORS = {
   invalid_subject: 'The subject identifier is not one of RFC 9493 or SSF 1.0 section 3.',
   invalid_set: 'The payload is not a Security Event Token of the SSF profile.',
   invalid_head: 'The log head is malformed.',
+  invalid_cutoffs: 'The list of cutoffs is malformed.',
 } as const

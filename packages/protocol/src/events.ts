@@ -34,20 +34,8 @@ export const EVENT = {
   locationRulesChanged: 'urn:caegis:event:location-rules-changed',
   /** Ours: guards fetch the signing keys again and forget what the removed ones vouched for. */
   keysChanged: 'urn:caegis:event:keys-changed',
+  /** Ours: many cutoffs in one SET, for guards only. */
+  cutoffs: 'urn:caegis:event:cutoffs',
 } as const
 
 export type EventType = (typeof EVENT)[keyof typeof EVENT]
-
-/** Who caused an event (CAEP 1.0 section 2). */
-export type InitiatingEntity = 'admin' | 'user' | 'policy' | 'system'
-
-/** The optional claims that every CAEP event shares, times in whole seconds (CAEP 1.0 section 2). */
-export interface EventPayload {
-  event_timestamp?: number
-  initiating_entity?: InitiatingEntity
-  /** BCP 47 tag -> text for logs. */
-  reason_admin?: Record<string, string>
-  /** BCP 47 tag -> text for the end user. */
-  reason_user?: Record<string, string>
-  [claim: string]: unknown
-}

@@ -17,19 +17,20 @@ export {
   type CutoffDepth,
   type CutoffKey,
   type CutoffKind,
-  type CutoffOutcome,
+  type CutoffRow,
   cutoffKeys,
-  cutoffOf,
   MAX_ACT_DEPTH,
   mergeCutoffs,
+  packCutoffs,
   pairId,
-  type Trust,
-  trustForeign,
-  trustOwn,
+  parseCutoffs,
 } from './cutoff.ts'
+export { type CutoffOutcome, cutoffsOf, type Trust, trustForeign, trustOwn } from './cutoffs-of.ts'
 export { CaegisError, PROTOCOL_ERRORS } from './errors.ts'
-export { EVENT, type EventPayload, type EventType, type InitiatingEntity } from './events.ts'
+export { type AddressSubject, event, type WrittenEvent, type WrittenType } from './event.ts'
+export { EVENT, type EventType } from './events.ts'
 export { type Head, parseHead, type StreamStatus } from './head.ts'
-export { parseSet, SET_TYPE, type SecurityEvent } from './set.ts'
+export type { CredentialType, EventClaims, EventPayload, EventPayloads, InitiatingEntity, Localized } from './payloads.ts'
+export { isEvent, parseSet, SET_TYPE, type SecurityEvent } from './set.ts'
 export { isIdentifier, isNumericDate, isObject, type Json, type JsonObject } from './shape.ts'
 export { type ComplexSubject, parseSubject, type SimpleSubject, type Subject } from './subject.ts'

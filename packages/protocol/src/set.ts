@@ -1,5 +1,6 @@
 import { CaegisError, PROTOCOL_ERRORS } from './errors.ts'
-import type { EventPayload } from './events.ts'
+import type { EventType } from './events.ts'
+import type { EventPayload, EventPayloads } from './payloads.ts'
 import { isIdentifier, isNumericDate, isObject } from './shape.ts'
 import { parseSubject, type Subject } from './subject.ts'
 
@@ -55,6 +56,14 @@ export function parseSet(payload: unknown): SecurityEvent {
     ...(txn === undefined ? {} : { txn: txn as string }),
     ...(seq === undefined ? {} : { seq: seq as number }),
   }
+}
+
+/** Narrows a SET to one event type: to the names of its members, not to their values, which are somebody else's and to be checked. */
+export function isEvent<Type extends EventType>(
+  set: SecurityEvent,
+  type: Type,
+): set is SecurityEvent & { type: Type; payload: { [Name in keyof EventPayloads[Type]]?: unknown } } {
+  return set.type === type
 }
 
 function invalid(why: string): CaegisError {

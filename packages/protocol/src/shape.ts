@@ -21,3 +21,13 @@ export function isIdentifier(value: unknown, max = 1024): value is string {
 export function isNumericDate(value: unknown): value is number {
   return typeof value === 'number' && Number.isFinite(value) && value >= 0 && value <= Number.MAX_SAFE_INTEGER
 }
+
+/** Whether a value is JSON and stays what it is when it is sent: no `undefined`, no date, nothing deeper than `depth`. */
+export function isJson(value: unknown, depth = 32): value is Json {
+  if (value === null || typeof value === 'boolean' || typeof value === 'string') return true
+  if (typeof value === 'number') return Number.isFinite(value)
+  if (typeof value !== 'object' || depth === 0) return false
+  if (Array.isArray(value)) return value.every((one) => isJson(one, depth - 1))
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return (prototype === Object.prototype || prototype === null) && Object.values(value).every((one) => isJson(one, depth - 1))
+}

@@ -3,8 +3,10 @@ import { describe, expect, it } from 'vitest'
 import {
   CUTOFF_KINDS,
   type Cutoff,
+  type CutoffKind,
+  type CutoffOutcome,
   cutoffKeys,
-  cutoffOf,
+  cutoffsOf,
   EVENT,
   MAX_ACT_DEPTH,
   mergeCutoffs,
@@ -22,22 +24,28 @@ function setOf({ type, subject, payload = {}, iss = OWN }: Pick<CutoffVector, 't
   return { iss, jti: 'j', iat: IAT, aud: ['rp'], subject, type, payload }
 }
 
+function only(outcome: CutoffOutcome): Cutoff {
+  if (outcome.outcome !== 'cutoffs') throw new Error(`no cutoff: ${outcome.outcome}`)
+  expect(outcome.cutoffs).toHaveLength(1)
+  return outcome.cutoffs[0] as Cutoff
+}
+
 describe('an event becomes at most one cutoff', () => {
   it.each(cutoffVectors)('$spec: $description', (vector) => {
     // What a vector names must be what the parser lets through.
     expect(parseSubject(JSON.parse(JSON.stringify(vector.subject)))).toEqual(vector.subject)
-    const outcome = cutoffOf(setOf(vector), vector.trust === 'foreign' ? trustForeign([OTHER]) : trustOwn(OWN), HORIZON)
+    const outcome = cutoffsOf(setOf(vector), vector.trust === 'foreign' ? trustForeign([OTHER]) : trustOwn(OWN), HORIZON)
     if (typeof vector.want === 'string') expect(outcome.outcome).toBe(vector.want)
-    else expect(outcome).toMatchObject({ outcome: 'cutoff', cutoff: { issuer: OWN, ...vector.want } })
+    else expect(outcome).toMatchObject({ outcome: 'cutoffs', cutoffs: [{ issuer: OWN, ...vector.want }] })
   })
 
   it('every event type of the table is known', () => {
     const unknown = Object.values(EVENT).filter((type) => {
-      const outcome = cutoffOf(setOf({ type, subject: { format: 'iss_sub', iss: OWN, sub: 'u' } }), trustOwn(OWN), HORIZON)
+      const outcome = cutoffsOf(setOf({ type, subject: { format: 'iss_sub', iss: OWN, sub: 'u' } }), trustOwn(OWN), HORIZON)
       return outcome.outcome === 'unmappable'
     })
-    // Their subject is an address by definition, which no token names.
-    expect(unknown.sort()).toEqual([EVENT.identifierChanged, EVENT.identifierRecycled].sort())
+    // Their subject is an address by definition, which no token names; and a list without its list is malformed.
+    expect(unknown.sort()).toEqual([EVENT.identifierChanged, EVENT.identifierRecycled, EVENT.cutoffs].sort())
   })
 
   it('A6: the same SET gives the same cutoff on every replica, never later than its own second and five', () => {
@@ -45,12 +53,22 @@ describe('an event becomes at most one cutoff', () => {
     fc.assert(
       fc.property(stamp, (event_timestamp) => {
         const set = setOf({ type: EVENT.sessionRevoked, subject: { format: 'iss_sub', iss: OWN, sub: 'u' }, payload: { event_timestamp } as never })
-        const outcome = cutoffOf(set, trustOwn(OWN), HORIZON)
-        expect(outcome).toEqual(cutoffOf(structuredClone(set), trustOwn(OWN), HORIZON))
-        const { cutoff } = outcome as { cutoff: Cutoff }
+        const outcome = cutoffsOf(set, trustOwn(OWN), HORIZON)
+        expect(outcome).toEqual(cutoffsOf(structuredClone(set), trustOwn(OWN), HORIZON))
+        const cutoff = only(outcome)
         expect(Number.isSafeInteger(cutoff.t) && cutoff.t >= 0 && cutoff.t <= IAT + 5).toBe(true)
       }),
     )
+  })
+
+  it('A4: after the clock of its issuer was set back, t is later than the SET and still holds; for nobody else, and not without the word of our transmitter', () => {
+    const t = IAT + 3600
+    const subject = { format: 'iss_sub', iss: OWN, sub: 'u' } as const
+    const set = setOf({ type: EVENT.sessionRevoked, subject, payload: { event_timestamp: t, caegis_until: t + 60 } as never })
+    expect(cutoffsOf(set, trustOwn(OWN), HORIZON)).toMatchObject({ cutoffs: [{ t, until: t + 60 }] })
+    expect(cutoffsOf(set, trustForeign([OWN]), HORIZON)).toMatchObject({ cutoffs: [{ t: IAT }] })
+    const plain = { ...set, payload: { event_timestamp: t } }
+    expect(cutoffsOf(plain, trustOwn(OWN), HORIZON)).toMatchObject({ cutoffs: [{ t: IAT }] })
   })
 
   it.each([
@@ -61,18 +79,81 @@ describe('an event becomes at most one cutoff', () => {
     ['text is ignored', '5', IAT + HORIZON],
   ])('A8: until is %s', (_, caegis_until, until) => {
     const payload = { caegis_until } as never
-    const outcome = cutoffOf(
+    const outcome = cutoffsOf(
       setOf({ type: EVENT.sessionRevoked, subject: { format: 'iss_sub', iss: OWN, sub: 'u' }, payload }),
       trustOwn(OWN),
       HORIZON,
     )
-    expect(outcome).toMatchObject({ cutoff: { until } })
+    expect(outcome).toMatchObject({ cutoffs: [{ until }] })
   })
 
   it('A5: a third party may be allowed more by name', () => {
     const set = setOf({ type: EVENT.accountDisabled, subject: { format: 'complex', application: { format: 'opaque', id: 'a' } }, iss: OTHER })
-    expect(cutoffOf(set, trustForeign([OTHER], ['app']), HORIZON).outcome).toBe('cutoff')
-    expect(cutoffOf(set, trustForeign([OTHER], ['user']), HORIZON).outcome).toBe('refused')
+    expect(cutoffsOf(set, trustForeign([OTHER], ['app']), HORIZON).outcome).toBe('cutoffs')
+    expect(cutoffsOf(set, trustForeign([OTHER], ['user']), HORIZON).outcome).toBe('refused')
+  })
+})
+
+describe('what a third party may do', () => {
+  const disabled = (subject: CutoffVector['subject'], iss: string) => setOf({ type: EVENT.accountDisabled, subject, iss })
+  const own = { format: 'iss_sub', iss: OWN, sub: 'alice' } as const
+  const theirs = { format: 'iss_sub', iss: OTHER, sub: 'alice' } as const
+
+  it('A7: account-disabled from another than the issuer is refused, and of its own accounts hits no token of ours', () => {
+    expect(cutoffsOf(disabled(own, OTHER), trustForeign([OTHER]), HORIZON)).toEqual({ outcome: 'refused', reason: 'names another issuer' })
+    expect(only(cutoffsOf(disabled(theirs, OTHER), trustForeign([OTHER]), HORIZON)).issuer).toBe(OTHER)
+  })
+
+  it('A7: within trust it makes a silent or new sign-in decide, and blocks nobody: what is issued afterwards is good', () => {
+    const cutoff = only(cutoffsOf(disabled(own, OTHER), trustForeign([OTHER, OWN]), HORIZON))
+    expect(cutoff).toMatchObject({ issuer: OWN, kind: 'user', id: 'alice', t: IAT })
+    // The rule of every guard: dead when issued at or before t.
+    expect([IAT, IAT + 1].map((iat) => iat <= cutoff.t)).toEqual([true, false])
+  })
+
+  it('A7: a session or a token that an issuer`s tokens do not name is cut off, and hits none of them', () => {
+    const keys = cutoffKeys({ sub: 'alice', oid: 'alice', tid: 'contoso', uti: 'u1' })
+    expect(keys?.map(({ kind }) => kind)).toEqual(['tenant', 'user', 'token'])
+    const user = { format: 'iss_sub', iss: OWN, sub: 'alice' } as const
+    const subject = { format: 'complex', user, session: { format: 'opaque', id: 's1' } } as const
+    const { kind, id } = only(cutoffsOf(setOf({ type: EVENT.sessionRevoked, subject }), trustOwn(OWN), HORIZON))
+    expect(keys).not.toContainEqual({ kind, id })
+  })
+
+  it('A7: whatever a complex subject names, it is one cutoff at most, of what it names, and of a tenant only alone', () => {
+    const opaque = fc.constantFrom('a', 'b').map((id) => ({ format: 'opaque' as const, id }))
+    const user = fc.constantFrom('alice', 'bob').map((sub) => ({ format: 'iss_sub' as const, iss: OWN, sub }))
+    const address = fc.constant({ format: 'email' as const, email: 'a@b.test' })
+    const member = fc.oneof(opaque, user, address)
+    const names = ['user', 'device', 'session', 'application', 'tenant', 'org_unit', 'group', 'x-site'] as const
+    const members = fc.record(Object.fromEntries(names.map((name) => [name, name === 'user' ? fc.oneof(user, address) : member])), {
+      requiredKeys: [],
+    })
+    /** What of a subject a cutoff of each kind must have been made of. */
+    const made: Record<CutoffKind, readonly string[]> = {
+      ...{ tenant: ['tenant'], user: ['user'], session: ['session'], token: [], app: ['application'], device: ['device'] },
+      ...{ grant: ['user', 'application'], 'user-device': ['user', 'device'] },
+    }
+    const idOf = (one: unknown) => (one as { id?: string }).id ?? (one as { sub?: string }).sub
+    fc.assert(
+      fc.property(members, (given) => {
+        fc.pre(Object.keys(given).length > 0)
+        const subject = { format: 'complex', ...given } as CutoffVector['subject']
+        const outcome = cutoffsOf(setOf({ type: EVENT.sessionRevoked, subject }), trustOwn(OWN), HORIZON)
+        if (outcome.outcome !== 'cutoffs') {
+          expect(outcome.outcome).toBe('unmappable')
+          return
+        }
+        const { kind, id } = only(outcome)
+        expect(id).toBe(made[kind].map((name) => idOf(given[name])).join('\n'))
+        if (kind === 'tenant') expect(Object.keys(given)).toEqual(['tenant'])
+        // A pair or a session that is named is never widened to one of its halves.
+        if (kind === 'user') for (const name of ['session', 'application', 'device']) expect(given).not.toHaveProperty(name)
+        if (kind === 'device' || kind === 'app') expect(given).not.toHaveProperty('user')
+        if (kind !== 'session') expect(given).not.toHaveProperty('session')
+      }),
+      { numRuns: 2000 },
+    )
   })
 })
 
@@ -86,7 +167,7 @@ describe('the keys of a token', () => {
     expect(keys).toContainEqual({ kind: 'user-device', id: pairId('alice', 'd1') })
   })
 
-  it("reads Entra's names: oid beside a pairwise sub, uti, appid", () => {
+  it("A7: reads Entra's names: oid beside a pairwise sub, uti where there is no jti, appid", () => {
     const keys = cutoffKeys({ sub: 'pairwise', oid: 'alice', uti: 'u1', appid: 'spa' })
     expect(keys).toEqual(
       expect.arrayContaining([
@@ -105,8 +186,8 @@ describe('the keys of a token', () => {
       user: { format: 'iss_sub', iss: OWN, sub: 'alice' },
       application: { format: 'opaque', id: 'spa' },
     })
-    const outcome = cutoffOf(setOf({ type: EVENT.sessionRevoked, subject }), trustOwn(OWN), HORIZON) as { cutoff: Cutoff }
-    expect(cutoffKeys(claims)).toContainEqual({ kind: outcome.cutoff.kind, id: outcome.cutoff.id })
+    const { kind, id } = only(cutoffsOf(setOf({ type: EVENT.sessionRevoked, subject }), trustOwn(OWN), HORIZON))
+    expect(cutoffKeys(claims)).toContainEqual({ kind, id })
   })
 
   const chain = (depth: number): object | undefined =>

@@ -2,7 +2,7 @@ import { lookup as systemLookup } from 'node:dns/promises'
 import { isIP, type LookupFunction } from 'node:net'
 import { compileRanges } from '@caegis/policy'
 import { CaegisError } from '@caegis/protocol'
-import { Agent } from 'undici'
+import { Agent, errors } from 'undici'
 import { SERVER_ERRORS } from './errors.ts'
 
 /** Where nothing that others name may lead: this machine, private and link-local networks, and the address families that wrap them (IANA special purpose registries). */
@@ -22,12 +22,17 @@ const FORBIDDEN = compileRanges([
   '203.0.113.0/24',
   '224.0.0.0/3',
   '::/96',
+  '::ffff:0:0:0/96',
   '64:ff9b::/96',
   '64:ff9b:1::/48',
   '100::/64',
   '2001::/32',
+  '2001:2::/48',
+  '2001:10::/28',
   '2001:db8::/32',
   '2002::/16',
+  '3fff::/20',
+  '5f00::/16',
   'fc00::/7',
   'fe80::/9',
   'ff00::/8',
@@ -94,6 +99,16 @@ export function createDialer({ allow = [], timeout = 10_000, connections = 16, l
     keepAliveTimeout: 30_000,
   })
 
+  const request = async (options: Parameters<typeof agent.request>[0]) => {
+    try {
+      return await agent.request(options)
+    } catch (error) {
+      // It comes without a code, which is all that anybody repeats of an error.
+      if (error instanceof errors.HTTPParserError) error.code ??= 'HTTP_PARSER'
+      throw error
+    }
+  }
+
   return {
     async send({ url, method = 'POST', headers, body, maxBody, signal }) {
       const target = URL.parse(url)
@@ -102,7 +117,7 @@ export function createDialer({ allow = [], timeout = 10_000, connections = 16, l
       // An address in the URL is never looked up, so it is judged here.
       const host = target.hostname.replace(/^\[|\]$/g, '')
       if (isIP(host) !== 0 && FORBIDDEN.has(host) && !allowed.has(host)) throw refused('an address that is not allowed')
-      const answer = await agent.request({
+      const answer = await request({
         origin: target.origin,
         path: `${target.pathname}${target.search}`,
         method,

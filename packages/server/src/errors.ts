@@ -6,6 +6,9 @@ export const SERVER_ERRORS = {
   invalid_settings: 'A setting is missing or malformed.',
   invalid_tenant_file: 'The tenant file is not valid.',
   tenant_exists: 'A tenant with that name exists already.',
+  tenant_not_found: 'There is no such tenant.',
+  tenant_stopped: 'The tenant was stopped by an administrator: nothing is issued until it is resumed.',
+  no_data: 'There is no data of a server in that folder.',
   dial_refused: 'The URL leads to where the server does not connect.',
   busy: 'The server has too much to do at once, or what the request reads keeps changing; try again.',
 } as const

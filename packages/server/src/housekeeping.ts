@@ -1,26 +1,99 @@
 import type { Log } from './log.ts'
 import { EXPIRY_LEEWAY } from './store/change.ts'
 import type { Store } from './store/store.ts'
-import type { Tenants } from './tenants.ts'
+import type { TenantRooms, Tenants } from './tenants.ts'
+
+export interface Housekeeping {
+  /** One round now; the one that is under way is waited for instead. */
+  tidy(): Promise<void>
+  close(): Promise<void>
+}
+
+export interface HousekeepingOptions {
+  store: Store
+  tenants: Tenants
+  log: Log
+  /** Seconds for which the log keeps an event. */
+  retention: number
+}
 
 /** Milliseconds between two rounds. */
 const PERIOD = 30_000
+/** Rows that are looked at before streams that need them are ended. */
+const LOOK = 10_000
+/** Rows that one transaction removes: nobody else can write meanwhile. */
+const BATCH = 500
 
-/** Removes what has had its time: sign-in artifacts, cutoffs that can hit no token any more, streams of receivers that are gone. */
-export function startHousekeeping(store: Store, tenants: Tenants, log: Log): { close(): void } {
+/** Removes what has had its time: sign-in artifacts, cutoffs that can hit no token any more, streams of receivers that are gone, old rows of the log. */
+export function startHousekeeping({ store, tenants, log, retention }: HousekeepingOptions): Housekeeping {
+  const { db } = store
+  let closed = false
+  let round: Promise<void> | undefined
+  const run = () => {
+    round ??= tidy().finally(() => {
+      round = undefined
+    })
+    return round
+  }
   const timer = setInterval(() => {
-    tidy(store, tenants).catch((error: Error) => log.error('housekeeping failed', { message: error.message }))
+    run().catch((error: Error) => log.error('housekeeping failed', { message: error.message }))
   }, PERIOD)
   timer.unref()
-  return { close: () => clearInterval(timer) }
-}
 
-async function tidy(store: Store, tenants: Tenants): Promise<void> {
-  const now = Math.floor(store.clock())
-  await store.db.deleteFrom('artifacts').where('expires_at', '<=', now).execute()
-  await store.db
-    .deleteFrom('cutoffs')
-    .where('until', '<=', now - EXPIRY_LEEWAY)
-    .execute()
-  for (const { transmitter } of await tenants.openAll()) await transmitter.tidy()
+  async function tidy(): Promise<void> {
+    const now = Math.floor(store.clock())
+    await db.deleteFrom('artifacts').where('expires_at', '<=', now).execute()
+    await db
+      .deleteFrom('cutoffs')
+      .where('until', '<=', now - EXPIRY_LEEWAY)
+      .execute()
+    for (const rooms of await tenants.openAll()) {
+      if (closed) return
+      await rooms.transmitter.tidy()
+      await cutLog(rooms, now - retention)
+    }
+  }
+
+  /**
+   * Streams that still need an old row end first, visibly; only then it goes, and with it what became of it. A cursor never passes over a row that is gone
+   * (threat B9).
+   */
+  async function cutLog({ tenant: { id }, transmitter }: TenantRooms, before: number): Promise<void> {
+    while (!closed) {
+      const rows = await db.selectFrom('events').select(['seq', 'at']).where('tenant', '=', id).orderBy('seq').limit(LOOK).execute()
+      const young = rows.findIndex(({ at }) => at >= before)
+      const old = young < 0 ? rows : rows.slice(0, young)
+      const [first] = old
+      const last = old.at(-1)
+      if (!first || !last) return
+      const lagging = await transmitter.cut(last.seq + 1)
+      let letters = 0
+      for (let below = first.seq; below <= last.seq && !closed; ) {
+        below = Math.min(below + BATCH, last.seq + 1)
+        letters += await removeBelow(id, below)
+      }
+      log.info('the log was cut', { tenant: id, below: last.seq + 1, lagging })
+      if (letters > 0) log.warn('dead letters went with the events that they were of: nobody can send them any more', { tenant: id, letters })
+      if (young >= 0 || rows.length < LOOK) return
+    }
+  }
+
+  /** @returns how many dead letters went */
+  async function removeBelow(tenant: string, seq: number): Promise<number> {
+    return store.transaction(async (tx) => {
+      await tx.deleteFrom('events').where('tenant', '=', tenant).where('seq', '<', seq).execute()
+      await tx.deleteFrom('deliveries').where('tenant', '=', tenant).where('seq', '<', seq).execute()
+      const { numDeletedRows } = await tx.deleteFrom('dead_letters').where('tenant', '=', tenant).where('seq', '<', seq).executeTakeFirst()
+      return Number(numDeletedRows)
+    })
+  }
+
+  return {
+    tidy: run,
+    async close() {
+      closed = true
+      clearInterval(timer)
+      await round?.catch(() => {})
+    },
+  }
 }

@@ -1,4 +1,5 @@
 export { CLI_APP_ID } from './directory/apply.ts'
+export { type Recovered, type RecoverOptions, recover } from './directory/recover.ts'
 export { SERVER_ERRORS } from './errors.ts'
 export { createLog, type Log, type LogLevel } from './log.ts'
 export { createServer, type Server, type ServerOptions } from './server.ts'

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Guard } from '@caegis/guard'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { createAddresses } from './addresses.ts'
 import { createDialer } from './dialer.ts'
@@ -15,7 +16,7 @@ import { registerSignals } from './signals/routes.ts'
 import { trackSockets } from './sockets.ts'
 import { createSecrets } from './store/secrets.ts'
 import { createStore, type Store } from './store/store.ts'
-import { createTenants, issuerOf, type TenantRooms } from './tenants.ts'
+import { createTenants, issuerOf } from './tenants.ts'
 import { localTls } from './tls.ts'
 
 export interface ServerOptions {
@@ -33,6 +34,8 @@ export interface Server {
   /** Makes a tenant's directory what a tenant file (YAML) says. @throws CaegisError `invalid_tenant_file` */
   apply(text: string): Promise<{ tenant: string; issuer: string }>
   listen(): Promise<void>
+  /** Removes what has had its time; happens by itself every half minute. */
+  tidy(): Promise<void>
   close(): Promise<void>
 }
 
@@ -48,10 +51,10 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
   const dialer = createDialer({ allow: settings.dialAllow })
   const tenants = createTenants({ settings, store, secrets, dialer, log, now })
   const { find } = tenants
-  const housekeeping = startHousekeeping(store, tenants, log)
+  const housekeeping = startHousekeeping({ store, tenants, log, retention: settings.retention })
 
   /** The server's own guard: a verdict for a request, from the tenant that its token names. */
-  const admit = async ({ guard }: TenantRooms, audience: string, request: FastifyRequest, reply: FastifyReply) => {
+  const admit = async (guard: Guard, audience: string, request: FastifyRequest, reply: FastifyReply) => {
     const verdict = await guard.check({ url: request.url, headers: request.headers, rawHeaders: request.raw.rawHeaders })
     if (!verdict.allowed) {
       void reply
@@ -60,14 +63,11 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
         .send(verdict.body)
       return undefined
     }
-    verdict.release()
+    // What lasts may ask for the end of its access until then.
+    reply.raw.once('close', () => verdict.release())
     const { aud } = verdict.claims
-    if (aud === audience) return verdict.claims
-    void reply
-      .code(401)
-      .header('www-authenticate', 'Bearer error="invalid_token"')
-      .send({ error: 'invalid_token', code: 'token_audience', message: 'The token is for another part of this server.' })
-    return undefined
+    if (aud === audience) return verdict
+    return refuseToken(reply, 'token_audience', 'The token is for another part of this server.')
   }
 
   const tls = settings.tls.kind === 'own' ? await localTls(settings.data, now()) : undefined
@@ -110,12 +110,14 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
       async admit(name, request, reply) {
         const found = await find(name)
         if (!found) return undefined
-        const claims = await admit(found, `${found.tenant.base}/ssf`, request, reply)
-        if (!claims) return undefined
+        const verdict = await admit(found.streamGuard, `${found.tenant.base}/ssf`, request, reply)
+        if (!verdict) return undefined
+        const { claims } = verdict
         const appId = String(claims.azp)
         const receiver = await found.tenant.application(appId)
+        if (!receiver?.enabled) return refuseToken(reply, 'revoked', 'The application is disabled.')
         // The audience of SETs comes from the registered application, never from the request.
-        return { receiver: appId, audience: receiver?.identifierUris[0] ?? appId, scopes: new Set(String(claims.scp ?? '').split(' ')) }
+        return { receiver: appId, audience: receiver.identifierUris[0] ?? appId, scopes: new Set(String(claims.scp ?? '').split(' ')) }
       },
     }),
   )
@@ -132,8 +134,8 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
             .send({ error: { code: 'InvalidAuthenticationToken', message: 'Access token is missing, malformed or of another issuer.' } })
           return undefined
         }
-        const claims = await admit(found, origin, request, reply)
-        return claims && { tenant: found.tenant, claims, proof: found.deliveries.proof }
+        const verdict = await admit(found.guard, origin, request, reply)
+        return verdict && { tenant: found.tenant, signals: found.signals, claims: verdict.claims, signal: () => verdict.signal }
       },
     }),
   )
@@ -145,16 +147,17 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
     async apply(text) {
       const tenant = await applyTenantFile(store, secrets, parseTenantFile(text), (name) => issuerOf(origin, name))
       const found = await find(tenant)
-      await found?.guard.ready()
+      await Promise.all([found?.guard.ready(), found?.streamGuard.ready()])
       return { tenant, issuer: found?.tenant.issuer as string }
     },
     async listen() {
-      for (const { guard } of await tenants.openAll()) await guard.ready()
+      for (const { guard, streamGuard } of await tenants.openAll()) await Promise.all([guard.ready(), streamGuard.ready()])
       await app.listen({ port: settings.port, host: settings.host })
       log.info('listening', { origin, host: settings.host, port: settings.port })
     },
+    tidy: housekeeping.tidy,
     async close() {
-      housekeeping.close()
+      await housekeeping.close()
       const closed = app.close()
       endSockets()
       await closed
@@ -163,6 +166,10 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
       await store.close()
     },
   }
+}
+
+function refuseToken(reply: FastifyReply, code: string, message: string): undefined {
+  void reply.code(401).header('www-authenticate', 'Bearer error="invalid_token"').send({ error: 'invalid_token', code, message })
 }
 
 /** Which tenant an unverified token claims to be of: only to choose the guard that verifies it. */

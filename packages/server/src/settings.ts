@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { compileRanges } from '@caegis/policy'
 import { CaegisError } from '@caegis/protocol'
-import { LIFETIMES, type Lifetimes } from './access/lifetime.ts'
+import { HORIZON, LIFETIMES, type Lifetimes } from './access/lifetime.ts'
 import type { LogLevel } from './log.ts'
 
 /** Everything that the server can be told; read once at the door and then frozen. */
@@ -23,6 +23,10 @@ export interface Settings {
   lifetimes: Lifetimes
   /** Seconds after which a guard that was not heard of counts as silent. */
   maxStaleness: number
+  /** Seconds for which the log keeps an event. */
+  retention: number
+  /** SETs and metadata also in the form of the implementer's draft of SSF 1.0, for receivers that know no other. */
+  legacyDraft: boolean
 }
 
 export type SettingsInput = Partial<Record<SettingName, string | undefined>>
@@ -39,6 +43,8 @@ export type SettingName =
   | 'CAEGIS_KEY_SECRET'
   | 'CAEGIS_KEY_SECRET_FILE'
   | 'CAEGIS_LOG'
+  | 'CAEGIS_RETENTION'
+  | 'CAEGIS_SSF_LEGACY_DRAFT'
   | 'DATABASE_URL'
   | 'NATS_URL'
 
@@ -78,7 +84,27 @@ export function readSettings(input: SettingsInput): Settings {
     logLevel: logLevel as LogLevel,
     lifetimes: LIFETIMES,
     maxStaleness: 30,
+    retention: readRetention(input.CAEGIS_RETENTION),
+    legacyDraft: readLegacyDraft(input.CAEGIS_SSF_LEGACY_DRAFT),
   })
+}
+
+/** Hours: a receiver that was away for longer has lost what happened, so it is told, and begins anew. */
+const RETENTION = 7 * 24
+const SHORTEST = Math.ceil(HORIZON / 3600)
+const LONGEST = 10 * 366 * 24
+
+function readRetention(text: string | undefined): number {
+  const hours = text === undefined ? RETENTION : /^\d{1,6}$/.test(text) ? Number(text) : 0
+  // A row that goes earlier could be of a revocation that still hits tokens.
+  if (hours < SHORTEST || hours > LONGEST)
+    throw invalid('CAEGIS_RETENTION', `must be whole hours, ${SHORTEST} (how long a token may live) to ${LONGEST}; ${RETENTION} is the default`)
+  return hours * 3600
+}
+
+function readLegacyDraft(word = 'off'): boolean {
+  if (word !== 'on' && word !== 'off') throw invalid('CAEGIS_SSF_LEGACY_DRAFT', 'must be on or off')
+  return word === 'on'
 }
 
 function readTls(input: SettingsInput, trustedProxies: string[]): Settings['tls'] {

@@ -1,8 +1,11 @@
-import { createGuard, createStaticKeys, type Guard } from '@caegis/guard'
+import { createGuard, createStaticKeys, type Guard, type Source } from '@caegis/guard'
+import type { Subject } from '@caegis/protocol'
 import { createPusher, createTransmitter, type Pusher, type Transmitter } from '@caegis/ssf/transmitter'
+import { HORIZON } from './access/lifetime.ts'
 import type { Dialer } from './dialer.ts'
 import { findApplication, listApis } from './directory/application.ts'
 import { createDirectory } from './directory/directory.ts'
+import type { Signals } from './graph/signals.ts'
 import { createIssuer, type Issuer } from './issuer/issuer.ts'
 import { loadKeys } from './issuer/keys.ts'
 import { apiResources, graphResource, signalsResource } from './issuer/resources.ts'
@@ -10,8 +13,12 @@ import type { Tenant } from './issuer/tenant.ts'
 import type { Log } from './log.ts'
 import type { Settings } from './settings.ts'
 import { createDeliveries, type Deliveries } from './signals/deliveries.ts'
+import { createInspection } from './signals/inspection.ts'
 import { createOwnSource } from './signals/own-source.ts'
+import { PUBLISHED } from './signals/published.ts'
+import { createRenewal } from './signals/renewal.ts'
 import { allLive } from './signals/routes.ts'
+import { shareSource } from './signals/share-source.ts'
 import { createStreamStore } from './signals/stream-store.ts'
 import { createArtifacts } from './store/artifacts.ts'
 import type { Secrets } from './store/secrets.ts'
@@ -24,7 +31,11 @@ export interface TenantRooms {
   transmitter: Transmitter
   pusher: Pusher
   deliveries: Deliveries
+  signals: Signals
+  /** Of the admin API. */
   guard: Guard
+  /** Of the stream endpoints: it stands outside what cuts off the whole tenant. */
+  streamGuard: Guard
 }
 
 export interface Tenants {
@@ -44,8 +55,6 @@ export interface TenantsOptions {
   now: () => number
 }
 
-/** Seconds that a token may live, and for which cutoffs are kept. */
-const HORIZON = 28 * 3600 + 300
 /** Seconds without a call after which a guard's stream is dropped: its replica is gone, and would hold back long-lived tokens for good (rule I5). */
 const GUARD_IDLE = 300
 
@@ -58,7 +67,8 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
     const issuer = issuerOf(origin, name)
     const base = `${origin}/${name}`
     const keys = await loadKeys(store, secrets, id)
-    const deliveries: Deliveries = createDeliveries(store, id, () => streams.allStreams(), log)
+    await store.db.updateTable('tenants').set({ issuer }).where('id', '=', id).execute()
+    const deliveries: Deliveries = createDeliveries(store, id, () => streams.allStreams())
     const streams = createStreamStore(store, secrets, id, issuer, deliveries.record)
     const tenant: Tenant = {
       ...{ id, name, displayName, issuer, base, keys },
@@ -73,7 +83,24 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
       maxStaleness: settings.maxStaleness,
       guardInactivityTimeout: GUARD_IDLE,
       push: true as const,
+      legacyDraft: settings.legacyDraft,
+      events: PUBLISHED,
+      // The log names people by the issuer's own id; receivers know them by their address.
+      async subjectOf(subject: Subject): Promise<Subject | undefined> {
+        const user = subject.format === 'email' ? await tenant.directory.user(String(subject.email)) : undefined
+        return user && { format: 'iss_sub', iss: issuer, sub: user.id }
+      },
+      onAhead: createRenewal(store, id, log),
     }
+    const own = shareSource(createOwnSource(store, id, issuer, HORIZON, log))
+    const guardOf = (audience: string, source: Source) =>
+      createGuard({
+        ...{ issuer, now, log, audience, source, horizon: HORIZON, clientId: 'caegis' },
+        keys: createStaticKeys({ [issuer]: { keys: keys.public } }),
+        authorizationUri: `${base}/oauth2/v2.0/authorize`,
+      })
+    const transmitter = createTransmitter(transmission)
+    const pusher = createPusher({ ...transmission, send: (request) => dialer.send(request) })
     return {
       tenant,
       issuer: createIssuer(tenant, {
@@ -88,16 +115,12 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
           await tenant.directory.revokeSession(actor, sid, 'A refresh token that had been replaced was used again')
         },
       }),
-      transmitter: createTransmitter(transmission),
-      pusher: createPusher({ ...transmission, send: (request) => dialer.send(request) }),
+      transmitter,
+      pusher,
       deliveries,
-      guard: createGuard({
-        ...{ issuer, now, log, horizon: HORIZON, clientId: 'caegis' },
-        audience: [origin, `${base}/ssf`],
-        source: createOwnSource(store, id, issuer, HORIZON, log),
-        keys: createStaticKeys({ [issuer]: { keys: keys.public } }),
-        authorizationUri: `${base}/oauth2/v2.0/authorize`,
-      }),
+      signals: { transmitter, pusher, streams, deliveries, inspection: createInspection(store, id), maxStaleness: settings.maxStaleness },
+      guard: guardOf(origin, own.everything),
+      streamGuard: guardOf(`${base}/ssf`, own.streams),
     }
   }
 
@@ -128,8 +151,8 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
     async close() {
       for (const one of opened.values()) {
         await one
-          .then(async ({ guard, pusher, deliveries }) => {
-            await Promise.all([guard.close(), pusher.close()])
+          .then(async ({ guard, streamGuard, pusher, deliveries }) => {
+            await Promise.all([guard.close(), streamGuard.close(), pusher.close()])
             await deliveries.close()
           })
           .catch(() => {})

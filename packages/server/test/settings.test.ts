@@ -34,7 +34,7 @@ describe('readSettings', () => {
     const settings = read()
     expect(settings).toMatchObject({
       ...{ origin: 'https://localhost:8443', port: 8443, host: 'localhost', data: join(folder, 'data') },
-      ...{ tls: { kind: 'own' }, trustedProxies: [], logLevel: 'info', maxStaleness: 30 },
+      ...{ tls: { kind: 'own' }, trustedProxies: [], logLevel: 'info', maxStaleness: 30, retention: 7 * 86_400, legacyDraft: false },
     })
     expect(Object.isFrozen(settings)).toBe(true)
     expect((statSync(settings.data).mode & 0o777).toString(8)).toBe('700')
@@ -68,6 +68,12 @@ describe('readSettings', () => {
     ['an unknown word for TLS', { CAEGIS_TLS: VALUE }, 'CAEGIS_TLS'],
     ['a certificate without a key', { CAEGIS_TLS_CERT: `/${VALUE}.pem` }, 'CAEGIS_TLS_CERT'],
     ['a key without a certificate', { CAEGIS_TLS_KEY: `/${VALUE}.pem` }, 'CAEGIS_TLS_CERT'],
+    ['a retention that is no number', { CAEGIS_RETENTION: VALUE }, 'CAEGIS_RETENTION'],
+    ['a retention in another unit', { CAEGIS_RETENTION: '7d' }, 'CAEGIS_RETENTION'],
+    ['a fraction of a retention', { CAEGIS_RETENTION: '29.5' }, 'CAEGIS_RETENTION'],
+    ['an empty retention', { CAEGIS_RETENTION: '' }, 'CAEGIS_RETENTION'],
+    ['an endless retention', { CAEGIS_RETENTION: '999999' }, 'CAEGIS_RETENTION'],
+    ['an unknown word for the draft', { CAEGIS_SSF_LEGACY_DRAFT: VALUE }, 'CAEGIS_SSF_LEGACY_DRAFT'],
     ['a short key secret', { CAEGIS_KEY_SECRET: VALUE }, 'CAEGIS_KEY_SECRET'],
     ['an empty key secret', { CAEGIS_KEY_SECRET: '' }, 'CAEGIS_KEY_SECRET'],
     ['two key secrets', { CAEGIS_KEY_SECRET: SECRET + VALUE, CAEGIS_KEY_SECRET_FILE: `/${VALUE}` }, 'CAEGIS_KEY_SECRET'],
@@ -84,6 +90,17 @@ describe('readSettings', () => {
     const { code, message } = refusal({ CAEGIS_KEY_SECRET_FILE: fileWith(`${VALUE}\n${' '.repeat(40)}`) })
     expect(code).toBe('invalid_settings')
     expect(message).not.toContain(VALUE)
+  })
+
+  it('B9: keeps the log for hours, never for less than a token may live', () => {
+    expect(read({ CAEGIS_RETENTION: '29' }).retention).toBe(29 * 3600)
+    for (const hours of ['0', '28']) expect(refusal({ CAEGIS_RETENTION: hours }).message).toContain('29')
+    expect(read({ CAEGIS_RETENTION: '720' }).retention).toBe(30 * 86_400)
+  })
+
+  it('speaks the form of the implementer’s draft only when told', () => {
+    expect(read({ CAEGIS_SSF_LEGACY_DRAFT: 'on' }).legacyDraft).toBe(true)
+    expect(read({ CAEGIS_SSF_LEGACY_DRAFT: 'off' }).legacyDraft).toBe(false)
   })
 
   describe('TLS off', () => {

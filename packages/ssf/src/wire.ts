@@ -9,6 +9,9 @@ export const POLL_METHOD = 'urn:ietf:rfc:8936'
 /** JOSE `typ` of a snapshot's seal (our extension). */
 export const SEAL_TYPE = 'caegis-snapshot+jwt'
 
+/** First refusals that one poll carries at most (our extension). */
+export const MAX_REFUSED = 100
+
 /** A position in one incarnation of the log. */
 export interface Position {
   epoch: string

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { type Cutoff, EVENT } from '@caegis/protocol'
 import { SignJWT } from 'jose'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -329,6 +330,14 @@ describe('snapshot', () => {
     ['sealed for another audience', (lines) => reseal(lines, { aud: 'api://other' })],
     ['sealed by another issuer', (lines) => reseal(lines, { iss: 'https://evil.test' })],
     ['sealed as something else', (lines) => reseal(lines, {}, 'secevent+jwt')],
+    [
+      'with a cutoff that cannot be read, though it is sealed',
+      (lines) => {
+        const changed = lines.map((line) => line.replace('["user"', '["group"'))
+        const sealed = changed.slice(0, -2).map((line) => `${line}\n`)
+        return reseal(changed, { sha256: createHash('sha256').update(sealed.join('')).digest('base64url') })
+      },
+    ],
     ['sealed by a strange key', async (lines) => reseal(lines, {}, 'caegis-snapshot+jwt', await makeKey('ES256', 'es-1'))],
   ]
   async function reseal(lines: string[], change: Record<string, unknown>, typ = 'caegis-snapshot+jwt', key = es256): Promise<string[]> {

@@ -1,4 +1,4 @@
-import { type Cutoff, cutoffOf, EVENT, type Head, mergeCutoffs, type SecurityEvent, trustOwn } from '@caegis/protocol'
+import { type Cutoff, cutoffsOf, EVENT, type Head, mergeCutoffs, type SecurityEvent, trustOwn } from '@caegis/protocol'
 import { type CryptoKey, exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose'
 import { type Follower, type FollowOptions, follow } from '../src/receiver/index.ts'
 import {
@@ -181,8 +181,8 @@ export function merge(table: Table, cutoff: Cutoff): void {
 }
 
 export function mergeEvent(table: Table, set: SecurityEvent): void {
-  const result = cutoffOf(set, trustOwn(ISSUER), HORIZON)
-  if (result.outcome === 'cutoff') merge(table, result.cutoff)
+  const meaning = cutoffsOf(set, trustOwn(ISSUER), HORIZON)
+  if (meaning.outcome === 'cutoffs') for (const cutoff of meaning.cutoffs) merge(table, cutoff)
 }
 
 /** What one that missed nothing would know. */

@@ -228,11 +228,52 @@ describe('status', () => {
   })
 
   it('a receiver that acts itself is not told an older status', async () => {
-    const loop = createLoop()
+    let clock = 1e12
+    const loop = createLoop({ now: () => clock, transmitter: { inactivityTimeout: 60 } })
     const { stream_id } = await make(loop)
-    await loop.transmitter.setStatus(stream_id, 'paused')
+    clock += 61_000
+    expect((await loop.transmitter.tidy()).silent).toEqual([stream_id])
     await loop.transmitter.updateStatus(caller, { stream_id, status: 'enabled' })
     expect((await poll(loop, stream_id)).sets).toEqual({})
+  })
+
+  it('what the host has stopped, its receiver cannot start, nor stop otherwise', async () => {
+    const loop = createLoop()
+    const { stream_id } = await make(loop)
+    const asked = async (status: string) => (await loop.transmitter.updateStatus(caller, { stream_id, status })).status
+    for (const stopped of ['paused', 'disabled'] as const) {
+      // What the receiver did before does not matter, even when it was the same.
+      expect(await asked(stopped)).toBe(200)
+      await loop.transmitter.setStatus(stream_id, stopped, 'investigation')
+      for (const wanted of ['enabled', 'paused', 'disabled']) expect([stopped, wanted, await asked(wanted)]).toEqual([stopped, wanted, 403])
+      expect((await loop.transmitter.status(caller, stream_id)).body).toEqual({ stream_id, status: stopped, reason: 'investigation' })
+      // A new configuration is no way around it.
+      for (const method of ['update', 'replace'] as const)
+        expect((await loop.transmitter[method](caller, { stream_id, description: 'anew' })).status).toBe(200)
+      expect(await asked('enabled')).toBe(403)
+      await loop.transmitter.setStatus(stream_id, 'enabled')
+      expect(await asked('paused')).toBe(200)
+      expect(await asked('enabled')).toBe(200)
+    }
+  })
+
+  it('the host sends a verification of its own, without a state, and not to a stream that is stopped or does not listen', async () => {
+    const loop = createLoop({ limits: { controls: 2 } })
+    const { stream_id } = await make(loop)
+    const seen = () => loop.store.streams()[0]?.seenAt
+    const before = seen()
+    expect(await loop.transmitter.sendVerification(stream_id)).toBeUndefined()
+    expect(await loop.transmitter.sendVerification(stream_id)).toBeUndefined()
+    expect(await loop.transmitter.sendVerification(stream_id)).toBe('too_many_requests')
+    // It says nothing about the receiver.
+    expect(seen()).toBe(before)
+    const told = await poll(loop, stream_id)
+    expect(claimsOf(told).map(({ events }) => events)).toEqual([{ [EVENT.verification]: {} }, { [EVENT.verification]: {} }])
+    await poll(loop, stream_id, { ack: Object.keys(told.sets) })
+    expect((await loop.transmitter.verify(caller, { stream_id, state: 's' })).status).toBe(204)
+    await loop.transmitter.setStatus(stream_id, 'paused')
+    expect(await loop.transmitter.sendVerification(stream_id)).toBe('stream_not_enabled')
+    expect(await loop.transmitter.sendVerification('gone')).toBe('unknown_stream')
   })
 
   it('B1(a): a guard whose stream its API stops learns it from the head', async () => {

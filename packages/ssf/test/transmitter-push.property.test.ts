@@ -60,12 +60,14 @@ interface Model {
   taken: { id: string; user: string; seq: number }[]
   seen: Set<string>
   refused: Set<string>
+  /** The host has stopped it. */
+  fixed: boolean
 }
 
 async function open(pushing: Pushing, url: string): Promise<Model> {
   const answer = await pushing.loop.transmitter.create(caller, { delivery: { method: PUSH_METHOD, endpoint_url: url } })
   const { stream_id: id } = answer.body as { stream_id: string }
-  return { id, status: 'enabled', due: new Set(), forbidden: new Set(), moods: [], taken: [], seen: new Set(), refused: new Set() }
+  return { id, status: 'enabled', due: new Set(), forbidden: new Set(), moods: [], taken: [], seen: new Set(), refused: new Set(), fixed: false }
 }
 
 it('I3, B7: push loses nothing, sends nothing on a stopped stream, and keeps the order about each subject', async () => {
@@ -132,10 +134,15 @@ it('I3, B7: push loses nothing, sends nothing on a stopped stream, and keeps the
           }
         } else if (one.do === 'status') {
           const model = all[one.stream] as Model
+          if (!one.own && model.fixed) {
+            expect((await transmitter.updateStatus(caller, { stream_id: model.id, status: one.status })).status).toBe(403)
+            continue
+          }
           if (one.status === 'enabled') enter(model, 'enabled')
           if (one.own) await transmitter.setStatus(model.id, one.status)
           else await transmitter.updateStatus(caller, { stream_id: model.id, status: one.status })
           enter(model, one.status)
+          if (one.own) model.fixed = one.status !== 'enabled'
         } else if (one.do === 'mood') (all[one.stream] as Model).moods = [...one.moods]
         else if (one.do === 'answer') held.splice(one.pick % Math.max(1, held.length), 1)[0]?.()
         else if (one.do === 'crash') {
@@ -154,7 +161,7 @@ it('I3, B7: push loses nothing, sends nothing on a stopped stream, and keeps the
       for (const model of all) {
         model.moods = []
         enter(model, 'enabled')
-        await transmitter.updateStatus(caller, { stream_id: model.id, status: 'enabled' })
+        await transmitter.setStatus(model.id, 'enabled')
       }
       for (let i = 0; i < 6; i++) {
         while (held.length > 0) held.shift()?.()

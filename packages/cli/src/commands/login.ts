@@ -15,7 +15,8 @@ export function addLogin(program: Command): void {
       const result = await withReason(profile, () =>
         client.acquireTokenByDeviceCode({
           scopes: scopesOf(profile),
-          deviceCodeCallback: ({ message }) => process.stderr.write(`${message}\n`),
+          // Where no code was given there is no message either; MSAL notices at its next request.
+          deviceCodeCallback: ({ message }) => void (message && process.stderr.write(`${message}\n`)),
         }),
       )
       // One signed-in account at a time: another one's tokens must not answer for this one. Only now, so that a login that fails takes nothing away.

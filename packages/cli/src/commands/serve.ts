@@ -13,6 +13,12 @@ const FLAGS = [
   ['--tls-key <file>', 'CAEGIS_TLS_KEY', 'private key (PEM)'],
   ['--trusted-proxies <ranges>', 'CAEGIS_TRUSTED_PROXIES', 'peers whose X-Forwarded-For is believed'],
   ['--dial-allow <hosts>', 'CAEGIS_DIAL_ALLOW', 'private hosts that push deliveries may go to'],
+  ['--retention <hours>', 'CAEGIS_RETENTION', 'how long the log keeps an event (168)'],
+  [
+    '--ssf-legacy-draft <on|off>',
+    'CAEGIS_SSF_LEGACY_DRAFT',
+    "SETs as in SSF's implementer's draft too, for receivers such as Apple Business Manager",
+  ],
   ['--log <level>', 'CAEGIS_LOG', 'debug, info, warn, error or silent'],
 ] as const
 

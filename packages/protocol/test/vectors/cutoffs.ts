@@ -202,6 +202,12 @@ const subjects: CutoffVector[] = [
     subject: complex({ tenant: id('contoso'), device: id('d1') }),
     want: { kind: 'device', id: 'd1', depth: 'sign-in' },
   },
+  {
+    description: 'user, device and application: the grant',
+    subject: complex({ user: alice, device: id('d1'), application: id('spa') }),
+    want: { kind: 'grant', id: 'alice\nspa', depth: 'sign-in' },
+  },
+  { description: 'an organisational unit alone is no token`s', subject: complex({ org_unit: id('x') }), want: 'unmappable' },
   { description: 'a group alone is no token`s', subject: complex({ group: id('finance') }), want: 'unmappable' },
   {
     description: 'a group of a tenant must not cut the tenant',
@@ -273,6 +279,7 @@ const improvements: CutoffVector[] = [
     payload: { change_direction: 'decrease' },
     want: { kind: 'user', id: 'alice', depth: 'access' },
   },
+  { description: 'account enabled', type: EVENT.accountEnabled, want: 'none' },
   { description: 'session established', type: EVENT.sessionEstablished, want: 'none' },
   { description: 'session presented', type: EVENT.sessionPresented, want: 'none' },
   {
@@ -306,6 +313,12 @@ const improvements: CutoffVector[] = [
   { description: 'an event of another vocabulary', type: 'urn:ietf:params:scim:event:prov:delete', want: 'unmappable' },
   { description: 'an event named like an object member', type: 'constructor', want: 'unmappable' },
 ].map((vector) => ({ ...vector, spec: 'A7', subject: alice }) as CutoffVector)
+
+const foreignDisabled: CutoffVector[] = [
+  { description: 'foreign account-disabled: a user of ours', subject: alice, want: 'refused' },
+  { description: 'foreign account-disabled: its own user', subject: strange, want: { issuer: OTHER, kind: 'user', id: 'alice', depth: 'sign-in' } },
+  { description: 'foreign account-disabled: by e-mail', subject: email, want: 'unmappable' },
+].map((vector) => ({ ...vector, spec: 'A7', type: EVENT.accountDisabled, trust: 'foreign', iss: OTHER }) as CutoffVector)
 
 const facts: CutoffVector[] = [
   { description: 'another issuer`s user', subject: strange, want: 'refused' },
@@ -341,4 +354,4 @@ const facts: CutoffVector[] = [
   },
 ].map((vector) => ({ ...vector, spec: 'A5', type: EVENT.sessionRevoked }) as CutoffVector)
 
-export const cutoffVectors: CutoffVector[] = [...table, ...times, ...subjects, ...improvements, ...facts]
+export const cutoffVectors: CutoffVector[] = [...table, ...times, ...subjects, ...improvements, ...foreignDisabled, ...facts]

@@ -8,6 +8,8 @@ export interface Instants {
 export type Denial =
   | { reason: 'user-missing' }
   | { reason: 'user-disabled' }
+  /** The tenant is stopped: no sign-in would help. */
+  | { reason: 'tenant-stopped' }
   /** Proved at or before `validFrom`: a fresh sign-in is needed. */
   | { reason: 'revoked'; validFrom: number }
 

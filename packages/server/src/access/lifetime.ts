@@ -7,6 +7,9 @@ export interface Lifetimes {
   long: readonly [number, number]
 }
 
+/** Seconds: no token lives longer, so no cutoff has to be known for longer, nor any row of the log. */
+export const HORIZON = 28 * 3600 + 300
+
 export const LIFETIMES: Lifetimes = { ordinary: [60 * 60, 90 * 60], long: [20 * 3600, 28 * 3600] }
 
 export interface LifetimeFacts {

@@ -65,7 +65,18 @@ export async function applyTenantFile(store: Store, secrets: Secrets, file: Tena
 async function ensureTenant(store: Store, { tenant }: TenantFile): Promise<string> {
   return store.transaction(async (db) => {
     const known = await db.selectFrom('tenants').select('id').where('name', '=', tenant.name).executeTakeFirst()
-    if (known) return known.id
+    const cli = { permissions: JSON.stringify(['graph/.default']) }
+    if (known) {
+      // Data of an earlier version may hold a list of names, which knows nothing of later permissions.
+      await db
+        .updateTable('applications')
+        .set((eb) => ({ ...cli, version: eb('version', '+', 1) }))
+        .where('tenant', '=', known.id)
+        .where('app_id', '=', CLI_APP_ID)
+        .where('permissions', '!=', cli.permissions)
+        .execute()
+      return known.id
+    }
     const id = randomUUID()
     const now = Math.floor(store.clock())
     await db
@@ -92,7 +103,7 @@ async function ensureTenant(store: Store, { tenant }: TenantFile): Promise<strin
         redirect_uris: JSON.stringify(['http://localhost']),
         identifier_uris: '[]',
         scopes: '[]',
-        permissions: JSON.stringify(['graph/.default']),
+        ...cli,
       })
       .execute()
     return id

@@ -4,6 +4,7 @@ import { SERVER_ERRORS } from '../errors.ts'
 import type { Actor, ChangeContext, Committed, Draft } from '../store/change.ts'
 import type { UserRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
+import { createOrganization } from './organization.ts'
 import { hashPassword } from './password.ts'
 
 export type { Actor, Committed }
@@ -46,7 +47,7 @@ export interface UserPage {
 
 /**
  * The commands of one tenant's directory. Each is one change: what it edits, what it cuts off and what it publishes are one transaction.
- * What exists so far: disabled, enabled, deleted, password set, sessions revoked, role changed.
+ * What exists so far: disabled, enabled, deleted, password set, sessions revoked, role changed; the whole tenant stopped and resumed.
  */
 export function createDirectory(store: Store, tenant: string, issuer: string) {
   /** Both forms of a whole user, as they stand in the log. */
@@ -85,6 +86,8 @@ export function createDirectory(store: Store, tenant: string, issuer: string) {
       .execute()
 
   return {
+    organization: createOrganization(store, tenant),
+
     async user(idOrName: string): Promise<User | undefined> {
       const row = await find(store.db, idOrName)
       return row && toUser(row)

@@ -18,6 +18,7 @@ export type Handle = (caller: Caller, request: FastifyRequest, reply: FastifyRep
 /** What every resource of the admin API registers its routes with. */
 export interface Api {
   origin: string
+  log: Log
   route(method: 'GET' | 'POST' | 'PATCH' | 'DELETE', url: string, handle: Handle): void
 }
 
@@ -57,6 +58,7 @@ export function createApi(app: FastifyInstance, { origin, log, admit }: ApiOptio
 
   return {
     origin,
+    log,
     route: (method, url, handle) =>
       void app.route({
         method,
@@ -65,6 +67,15 @@ export function createApi(app: FastifyInstance, { origin, log, admit }: ApiOptio
         handler: (request, reply) => handle(callers.get(request) as Caller, request, reply),
       }),
   }
+}
+
+/** One page of a list, out of what was found, which is one more where another page follows: then it is named. */
+export function pageOf<T>(origin: string, request: FastifyRequest, found: readonly T[], limit: number, tokenOf: (last: T) => string | number) {
+  const value = found.slice(0, limit)
+  if (found.length <= limit) return { value, next: {} }
+  const search = searchOf(request)
+  search.set('$skiptoken', String(tokenOf(value.at(-1) as T)))
+  return { value, next: { '@odata.nextLink': `${origin}${request.url.split('?')[0]}?${search}` } }
 }
 
 export function searchOf(request: FastifyRequest): URLSearchParams {

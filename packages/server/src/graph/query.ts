@@ -24,23 +24,39 @@ const DEFAULT_PROPERTIES: readonly UserProperty[] = ['id', 'userPrincipalName', 
 const FILTER_PROPERTIES = ['userPrincipalName', 'displayName', 'id'] as const
 type FilterProperty = (typeof FILTER_PROPERTIES)[number]
 
+type Option = '$filter' | '$select' | '$top' | '$skiptoken'
+
+const USER_ID = /^[0-9a-f-]{36}$/
 const MAX_TOP = 999
 const DEFAULT_TOP = 100
 
 /** @param allowed the options that the endpoint has; @throws GraphError 400 for any other */
-export function parseQuery(search: URLSearchParams, allowed: readonly ('$filter' | '$select' | '$top' | '$skiptoken')[]): UserQuery {
-  const seen = new Set<string>()
-  for (const name of search.keys()) {
-    if (!(allowed as readonly string[]).includes(name)) throw badRequest(`The query option '${name.slice(0, 40)}' is not supported here.`)
-    if (seen.has(name)) throw badRequest(`The query option '${name}' is given twice.`)
-    seen.add(name)
-  }
+export function parseQuery(search: URLSearchParams, allowed: readonly Option[], token = USER_ID): UserQuery {
+  refuseOthers(search, allowed)
   const [filter, select, top, skip] = (['$filter', '$select', '$top', '$skiptoken'] as const).map((name) => search.get(name))
   return {
     select: select == null ? DEFAULT_PROPERTIES : parseSelect(select),
     top: top == null ? DEFAULT_TOP : parseTop(top),
     ...(filter == null ? {} : { filter: parseFilter(filter) }),
-    ...(skip == null ? {} : { after: parseSkip(skip) }),
+    ...(skip == null ? {} : { after: parseSkip(skip, token) }),
+  }
+}
+
+/** The page of a list that goes by numbers: `$skiptoken` is the last one of the page before. @throws GraphError 400 */
+export function parsePage(search: URLSearchParams, allowed: readonly Option[] = ['$top', '$skiptoken']): { limit: number; last?: number } {
+  refuseOthers(search, allowed)
+  const [top, skip] = [search.get('$top'), search.get('$skiptoken')]
+  if (skip !== null && !/^\d{1,15}$/.test(skip)) throw badRequest('$skiptoken is not one of ours.')
+  return { limit: top === null ? DEFAULT_TOP : parseTop(top), ...(skip !== null && { last: Number(skip) }) }
+}
+
+/** @throws GraphError 400 for an option that the endpoint does not have, and for one that is given twice */
+export function refuseOthers(search: URLSearchParams, allowed: readonly Option[]): void {
+  const seen = new Set<string>()
+  for (const name of search.keys()) {
+    if (!(allowed as readonly string[]).includes(name)) throw badRequest(`The query option '${name.slice(0, 40)}' is not supported here.`)
+    if (seen.has(name)) throw badRequest(`The query option '${name}' is given twice.`)
+    seen.add(name)
   }
 }
 
@@ -53,14 +69,14 @@ function parseSelect(text: string): UserProperty[] {
   return names as UserProperty[]
 }
 
-function parseTop(text: string): number {
+export function parseTop(text: string): number {
   const top = /^\d{1,3}$/.test(text) ? Number(text) : 0
   if (top < 1 || top > MAX_TOP) throw badRequest(`$top must be 1 to ${MAX_TOP}.`)
   return top
 }
 
-function parseSkip(text: string): string {
-  if (!/^[0-9a-f-]{36}$/.test(text)) throw badRequest('$skiptoken is not one of ours.')
+function parseSkip(text: string, token: RegExp): string {
+  if (!token.test(text)) throw badRequest('$skiptoken is not one of ours.')
   return text
 }
 

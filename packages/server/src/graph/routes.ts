@@ -1,11 +1,19 @@
 import type { FastifyInstance } from 'fastify'
 import { type ApiOptions, createApi } from './api.ts'
+import { registerEvents } from './events.ts'
+import { registerOrganization } from './organization.ts'
 import { registerRevocations } from './revocations.ts'
+import { createSse } from './sse.ts'
+import { registerStreams } from './streams.ts'
 import { registerUsers } from './users.ts'
 
 /** The admin API in Microsoft Graph's shapes. The tenant is the one of the token. */
 export function registerGraph(app: FastifyInstance, options: ApiOptions): void {
   const api = createApi(app, options)
   registerUsers(api)
-  registerRevocations(api)
+  registerOrganization(api)
+  const sse = createSse()
+  registerStreams(api)
+  registerEvents(api, sse)
+  registerRevocations(api, sse)
 }

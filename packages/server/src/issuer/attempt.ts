@@ -16,6 +16,8 @@ export interface Mint {
   sid?: string
   /** Second at which the first factor was proved. */
   authTime?: number
+  /** For the stream endpoints: it stands outside the emergency stop, which it is there to carry. */
+  stream?: true
 }
 
 /**
@@ -43,7 +45,9 @@ export interface Attempt {
   reused?: { sid: string }
   denial?: Denial
   /** The user whom the answer is about, for `client_info`. */
-  account?: { id: string }
+  account?: { id: string; breakGlass: boolean }
+  /** The first factor of `account` was proved here. */
+  proved?: true
   /** What the sign-in page may show: the user code of a device that came with the link. */
   userCode?: string
 }

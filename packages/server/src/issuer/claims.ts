@@ -58,6 +58,7 @@ export async function accessTokenClaims(
     ...(user === undefined ? {} : { user }),
     ...(token.sessionUid === undefined ? {} : { sid: token.sessionUid }),
     ...(source?.authTime === undefined ? {} : { authTime: source.authTime }),
+    ...(resource.kind === 'signals' ? { stream: true as const } : {}),
   })
 
   return {

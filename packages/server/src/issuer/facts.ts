@@ -7,13 +7,14 @@ export interface UserFacts extends Instants {
   enabled: boolean
   displayName: string
   userPrincipalName: string
+  breakGlass: boolean
 }
 
 /** A user as the current attempt sees one; the version is noted, so that the fence notices an edit in between. */
 export async function readUser(store: Store, tenant: Tenant, id: string): Promise<UserFacts | undefined> {
   const row = await store.db
     .selectFrom('users')
-    .select(['enabled', 'display_name', 'upn', 'deleted_at', 'version', 'valid_from', 'access_from'])
+    .select(['enabled', 'display_name', 'upn', 'deleted_at', 'break_glass', 'version', 'valid_from', 'access_from'])
     .where('tenant', '=', tenant.id)
     .where('id', '=', id)
     .executeTakeFirst()
@@ -23,6 +24,7 @@ export async function readUser(store: Store, tenant: Tenant, id: string): Promis
     enabled: row.enabled === 1,
     displayName: row.display_name,
     userPrincipalName: row.upn,
+    breakGlass: row.break_glass === 1,
     validFrom: row.valid_from,
     accessFrom: row.access_from,
   }

@@ -1,4 +1,5 @@
 import type { Transaction } from 'kysely'
+import { isBreakGlass } from '../directory/break-glass.ts'
 import type { Log } from '../log.ts'
 import type { Schema } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
@@ -8,9 +9,9 @@ import type { Tenant } from './tenant.ts'
 /**
  * What the fence says of an attempt.
  * `passed`: its writes are stored, the answer may leave. `moved`: something that it read was edited since, decide again.
- * `covered`: a cutoff covers the instant of its tokens, decide again once the clock is past `until`.
+ * `covered`: a cutoff covers the instant of its tokens, decide again once the clock is past `until`. `stopped`: the tenant is, and this is not let out of it.
  */
-export type FenceVerdict = { outcome: 'passed' } | { outcome: 'moved' } | { outcome: 'covered'; until: number }
+export type FenceVerdict = { outcome: 'passed' } | { outcome: 'moved' } | { outcome: 'covered'; until: number } | { outcome: 'stopped' }
 
 /**
  * A decision may be older than the revocation it races with. So nothing that was minted leaves before this transaction has seen, under the lock that every change
@@ -22,6 +23,7 @@ export async function passFence(store: Store, tenant: Tenant, attempt: Attempt):
     for (const { reading, version } of attempt.readings.values()) {
       if ((await versionOf(db, tenant, reading, now)) !== version) return { outcome: 'moved' }
     }
+    if (await isHeld(db, tenant, attempt.mints)) return { outcome: 'stopped' }
     let until = 0
     for (const mint of attempt.mints) until = Math.max(until, await lastCutoff(db, tenant, mint))
     for (const mint of attempt.mints) {
@@ -37,6 +39,15 @@ export async function passFence(store: Store, tenant: Tenant, attempt: Attempt):
     for (const mint of attempt.mints) await recordMint(db, tenant, mint, now)
     return { outcome: 'passed' }
   })
+}
+
+/** Whatever way a token came here: out of a stopped tenant leave those of the streams, and those of its emergency account. */
+async function isHeld(db: Transaction<Schema>, tenant: Tenant, mints: readonly Mint[]): Promise<boolean> {
+  if (mints.every(({ stream }) => stream)) return false
+  const home = await db.selectFrom('tenants').select('stopped_at').where('id', '=', tenant.id).executeTakeFirst()
+  if (home?.stopped_at == null) return false
+  for (const { stream, user } of mints) if (!stream && !(user !== undefined && (await isBreakGlass(db, tenant.id, user)))) return true
+  return false
 }
 
 /** 0 where there is no such row. */
@@ -63,11 +74,11 @@ async function versionOf(db: Transaction<Schema>, tenant: Tenant, reading: Readi
   }
 }
 
-/** The latest cutoff, of either depth, under any of the token's keys. */
+/** The latest cutoff, of either depth, under any of the token's keys. One of the whole tenant does not concern its streams. */
 async function lastCutoff(db: Transaction<Schema>, tenant: Tenant, mint: Mint): Promise<number> {
   const fields = ['valid_from', 'access_from'] as const
   const rows = [
-    await db.selectFrom('tenants').select(fields).where('id', '=', tenant.id).executeTakeFirst(),
+    mint.stream ? undefined : await db.selectFrom('tenants').select(fields).where('id', '=', tenant.id).executeTakeFirst(),
     await db.selectFrom('applications').select(fields).where('tenant', '=', tenant.id).where('app_id', '=', mint.appId).executeTakeFirst(),
     mint.user === undefined
       ? undefined

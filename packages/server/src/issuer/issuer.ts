@@ -3,10 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { CaegisError, type ClaimsRequest, parseClaimsRequest } from '@caegis/protocol'
 import inject from 'light-my-request'
 import type Provider from 'oidc-provider'
+import type { Denial } from '../access/account.ts'
 import { SERVER_ERRORS } from '../errors.ts'
 import { type Attempt, createAttempt, runAttempt } from './attempt.ts'
 import { MAX_WAIT, nextInstant, passFence } from './fence.ts'
 import { createProvider, type IssuerOptions, ROUTES } from './provider.ts'
+import { isStop, passGate } from './stop.ts'
 import type { Tenant } from './tenant.ts'
 import { completeDevice, completeTokens, refuseTokens } from './token-answer.ts'
 
@@ -66,8 +68,10 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
         continue
       }
       const verdict = await passFence(store, tenant, attempt)
+      if (verdict.outcome === 'stopped') throw new CaegisError('tenant_stopped', SERVER_ERRORS.tenant_stopped)
       if (verdict.outcome === 'passed') {
         if (attempt.reused) await options.onReuse?.(tenant, attempt.reused.sid)
+        alarm(attempt)
         return { result, attempt }
       }
       log.debug('an attempt was discarded', { tenant: tenant.name, outcome: verdict.outcome })
@@ -78,6 +82,12 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
       }
     }
     throw new CaegisError('busy', SERVER_ERRORS.busy)
+  }
+
+  /** Each use of the emergency account is one that somebody should know of. */
+  function alarm({ account, proved, mints }: Attempt): void {
+    if (!account?.breakGlass || !(proved || mints.length > 0)) return
+    log.error(`the emergency account ${proved ? 'signed in' : 'got a token'}`, { alarm: true, tenant: tenant.name, user: account.id })
   }
 
   async function dispatch(request: IssuerRequest, path: string, body: string): Promise<IssuerAnswer> {
@@ -109,10 +119,11 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
     provider,
     async answer(request) {
       const isToken = request.path === ROUTES.token && request.method === 'POST'
+      const isDevice = request.path === ROUTES.device_authorization
       const form = new URLSearchParams(isToken ? request.body : request.query)
       const correlation = form.get('client-request-id') ?? new URLSearchParams(request.query).get('client-request-id') ?? undefined
-      const bare = (error: string, description: string) =>
-        refusal(refuseTokens({ error, error_description: description }, form, undefined, store.clock(), shortId(correlation)))
+      const bare = (error: string, description: string, denial?: Denial) =>
+        refusal(refuseTokens({ error, error_description: description }, form, denial, store.clock(), shortId(correlation)))
       let claims = NO_CLAIMS
       try {
         claims = parseClaimsRequest(form.get('claims') ?? undefined)
@@ -126,8 +137,10 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
       if (ahead > 0 && ahead <= MAX_WAIT) await sleep(Math.ceil(ahead * 1000))
 
       const { query, userCode } = adjustQuery(request)
-      const { result, attempt } = await settle(
+      const settled = await settle(
         async (attempt) => {
+          if (isToken) await passGate(store, tenant, { form })
+          else if (STOPPABLE.some((path) => request.path.startsWith(path))) await passGate(store, tenant, 'somebody')
           if (userCode !== undefined) attempt.userCode = userCode
           const answer = await dispatch({ ...request, query }, request.path, adjustForm(request, attempt.successor))
           // A refusal hands out no successor, so it must not spend the refresh token either: its honest holder would look like a thief.
@@ -139,13 +152,19 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
         },
         claims,
         request.address,
-      )
-      const body = isToken || request.path === ROUTES.device_authorization ? asObject(result.body) : undefined
+      ).catch((error: unknown) => {
+        // People get a page from the routes.
+        if ((isToken || isDevice) && isStop(error)) return undefined
+        throw error
+      })
+      if (!settled) return bare('access_denied', '', { reason: 'tenant-stopped' })
+      const { result, attempt } = settled
+      const body = isToken || isDevice ? asObject(result.body) : undefined
       if (!body) return result
       if (!isToken) return result.status === 200 ? { ...result, body: JSON.stringify(completeDevice(body)) } : result
       if (result.status === 200) return { ...result, body: JSON.stringify(completeTokens(body, form, tenant, attempt)) }
       if (result.status >= 500) return result
-      return { ...result, body: JSON.stringify(refuseTokens(body, form, attempt, store.clock(), shortId(correlation))) }
+      return { ...result, body: JSON.stringify(refuseTokens(body, form, attempt.denial, store.clock(), shortId(correlation))) }
     },
     attempt: async (address, work) => (await settle(work, NO_CLAIMS, address)).result,
     async waitPast(t) {
@@ -154,6 +173,9 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
     },
   }
 }
+
+/** What begins or goes on with a sign-in; below them lie the pages of one that is half done. */
+const STOPPABLE = [ROUTES.authorization, ROUTES.device_authorization, ROUTES.code_verification]
 
 /** What the provider may see of the request; forwarding headers of the wire are not among it. */
 const PASSED = [
@@ -206,8 +228,13 @@ function adjustQuery(request: IssuerRequest): { query: string; userCode?: string
   return { query: form.size > 0 ? `?${form}` : '', userCode: userCode.slice(0, 32) }
 }
 
+/** An answer that the provider had no part in. It tells nothing of anybody, so every page may read it. */
 function refusal(body: object): IssuerAnswer {
-  return { status: 400, headers: { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' }, body: JSON.stringify(body) }
+  return {
+    status: 400,
+    headers: { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store', 'access-control-allow-origin': '*' },
+    body: JSON.stringify(body),
+  }
 }
 
 function asObject(text: string): Record<string, unknown> | undefined {

@@ -172,7 +172,7 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
           attempt.denial = denial
           throw new errors.InvalidGrant('the grant is no longer good')
         }
-        attempt.account = { id: sub }
+        attempt.account = { id: sub, breakGlass: user?.breakGlass === true }
       }
       if (!user) return undefined
       return {

@@ -6,6 +6,7 @@ import { readInstants } from './facts.ts'
 import type { Issuer, IssuerAnswer } from './issuer.ts'
 import { cspFor, messagePage, signInPage } from './pages.ts'
 import { ROUTES } from './provider.ts'
+import { isStop, passGate } from './stop.ts'
 
 export interface IssuerRoutesOptions {
   store: Store
@@ -27,7 +28,10 @@ export function registerIssuer(app: FastifyInstance, { store, findIssuer, addres
     async (request: FastifyRequest, reply: FastifyReply) => {
       const issuer = await findIssuer((request.params as { tenant: string }).tenant)
       if (!issuer) return reply.code(404).send({ error: 'invalid_request', error_description: 'no such tenant' })
-      return handle(issuer, request, reply)
+      return handle(issuer, request, reply).catch((error: unknown) => {
+        if (isStop(error)) return send(reply, stopped(issuer))
+        throw error
+      })
     }
 
   const mount = (url: string, path: (params: Record<string, string>) => string) =>
@@ -65,7 +69,10 @@ export function registerIssuer(app: FastifyInstance, { store, findIssuer, addres
 
   app.get(
     '/:tenant/signin/:uid',
-    page((issuer, request, reply) => showSignIn(issuer, request, reply)),
+    page(async (issuer, request, reply) => {
+      const isStopped = await passGate(store, issuer.tenant, 'somebody')
+      return showSignIn(issuer, request, reply, isStopped ? { wrong: ONLY_EMERGENCY } : undefined)
+    }),
   )
 
   app.post(
@@ -73,6 +80,7 @@ export function registerIssuer(app: FastifyInstance, { store, findIssuer, addres
     page(async (issuer, request, reply) => {
       const form = new URLSearchParams(typeof request.body === 'string' ? request.body : '')
       const username = (form.get('username') ?? '').trim().slice(0, 320)
+      await passGate(store, issuer.tenant, { username })
       if (!(await interaction(issuer, request, reply))) return expired(issuer)
       const proof = await prove(issuer, username, form.get('password') ?? '')
       if ('wrong' in proof) return showSignIn(issuer, request, reply, { username, wrong: proof.wrong })
@@ -90,7 +98,7 @@ export function registerIssuer(app: FastifyInstance, { store, findIssuer, addres
     issuer: Issuer,
     request: FastifyRequest,
     reply: FastifyReply,
-    again?: { username: string; wrong: string },
+    again?: { username?: string; wrong: string },
   ): Promise<IssuerAnswer> {
     const details = await interaction(issuer, request, reply)
     if (!details) return expired(issuer)
@@ -99,7 +107,7 @@ export function registerIssuer(app: FastifyInstance, { store, findIssuer, addres
     const target = redirectUri ? URL.parse(redirectUri)?.origin : undefined
     const content = { application: app?.displayName ?? 'an application', username: again?.username ?? hint ?? '' }
     return html(
-      again ? 401 : 200,
+      again?.username === undefined ? 200 : 401,
       signInPage(issuer.tenant, again ? { ...content, wrong: again.wrong } : content),
       target && target !== 'null' ? [target] : [],
     )
@@ -120,7 +128,7 @@ export function registerIssuer(app: FastifyInstance, { store, findIssuer, addres
     const read = async () => {
       const user = await store.db
         .selectFrom('users')
-        .select(['id', 'password', 'enabled', 'valid_from', 'access_from', 'version'])
+        .select(['id', 'password', 'enabled', 'break_glass', 'valid_from', 'access_from', 'version'])
         .where('tenant', '=', issuer.tenant.id)
         .where('upn_key', '=', username.toLowerCase())
         .where('deleted_at', 'is', null)
@@ -146,8 +154,18 @@ export function registerIssuer(app: FastifyInstance, { store, findIssuer, addres
     if (!user || !right) return { wrong: 'The user name or the password is wrong.' }
     // Only somebody who knows the password learns that the account is disabled.
     if (user.enabled === 0) return { wrong: 'Your account is disabled. Ask your administrator.' }
+    attempt.account = { id: user.id, breakGlass: user.break_glass === 1 }
+    attempt.proved = true
     return { id: user.id, at }
   }
+}
+
+const ONLY_EMERGENCY = 'An administrator has stopped sign-in. Only the emergency account can sign in now.'
+
+function stopped(issuer: Issuer): IssuerAnswer {
+  const { displayName } = issuer.tenant
+  const text = `An administrator has stopped ${displayName}. Nobody can sign in until it is resumed; signing in again before that does not help.`
+  return html(403, messagePage(issuer.tenant, 'Sign-in is stopped', text), [])
 }
 
 function expired(issuer: Issuer): IssuerAnswer {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { challengeObject } from '@caegis/protocol'
 import type { Denial } from '../access/account.ts'
+import { SERVER_ERRORS } from '../errors.ts'
 import type { Attempt } from './attempt.ts'
 import type { Tenant } from './tenant.ts'
 
@@ -44,15 +45,15 @@ interface Refusal {
 export function refuseTokens(
   body: Record<string, unknown>,
   form: URLSearchParams,
-  attempt: Attempt | undefined,
+  denial: Denial | undefined,
   now: number,
   correlation: string | undefined,
 ): Record<string, unknown> {
   const grant = form.get('grant_type') ?? ''
   const error = String(body.error)
   const userFlow = grant !== 'client_credentials'
-  const refusal: Refusal = attempt?.denial
-    ? ofDenial(attempt.denial)
+  const refusal: Refusal = denial
+    ? ofDenial(denial)
     : error === 'invalid_grant' && userFlow
       ? { error, suberror: 'bad_token', code: 70000, text: 'the grant is unknown, was used, has expired or belongs to another client; sign in again' }
       : { error, code: CODES[error] ?? 90000, text: String(body.error_description ?? error) }
@@ -83,6 +84,9 @@ function ofDenial(denial: Denial): Refusal {
       return { error: 'invalid_grant', suberror: 'bad_token', code: 50034, text: 'the user account does not exist' }
     case 'user-disabled':
       return { error: 'invalid_grant', suberror: 'bad_token', code: 50057, text: 'the user account is disabled' }
+    case 'tenant-stopped':
+      // Neither an error that makes a client ask the user, nor one that makes it try again by itself.
+      return { error: 'access_denied', code: 5000224, text: SERVER_ERRORS.tenant_stopped }
     case 'revoked':
       return {
         error: 'interaction_required',

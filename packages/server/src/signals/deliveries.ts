@@ -1,13 +1,18 @@
+import { EventEmitter, once } from 'node:events'
 import type { DeliveryRecord, StreamRecord } from '@caegis/ssf/transmitter'
-import type { Log } from '../log.ts'
+import type { Transaction } from 'kysely'
+import type { Schema } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 
-/** Milliseconds for which records are collected: a thousand streams that report one event are one write, and no receiver waits for it. */
-const COLLECT = 100
+/** Records that one statement writes. */
+const BATCH = 100
 
-export type DeliveryTimes = Partial<Record<DeliveryRecord['state'], { at: string; attempt: number; reason?: string }>>
+/** What a receiver did once stays at its first time. */
+const FIRST: ReadonlySet<DeliveryRecord['state']> = new Set(['acked', 'applied', 'refused'])
 
-/** How far one change has come: committed, and for each receiver sent, acknowledged and applied, or why not. */
+export type DeliveryTimes = Partial<Record<DeliveryRecord['state'], { at: string; attempt?: number; reason?: string }>>
+
+/** How far one change has come: committed, and for each receiver sent, acknowledged, applied and first used to refuse a request, or why not. */
 export interface Proof {
   txn: string
   committedDateTime: string
@@ -19,51 +24,70 @@ export interface Deliveries {
   record(records: DeliveryRecord[]): void
   /** `undefined` for a txn that published nothing here. */
   proof(txn: string): Promise<Proof | undefined>
+  /** Resolves when something more became of the event at a position, or when the signal aborts; registered when the call returns. */
+  changed(seq: number, signal: AbortSignal): Promise<void>
   close(): Promise<void>
 }
 
 /** Keeps what became of each event on each stream, and tells it by txn: the proof that a revocation arrived. */
-export function createDeliveries(store: Store, tenant: string, streams: () => Promise<StreamRecord[]>, log: Log): Deliveries {
+export function createDeliveries(store: Store, tenant: string, streams: () => Promise<StreamRecord[]>): Deliveries {
   const { db } = store
-  let waiting: DeliveryRecord[] = []
-  let timer: NodeJS.Timeout | undefined
-  let writing = Promise.resolve()
+  const changes = new EventEmitter()
+  changes.setMaxListeners(0)
+  let batch: DeliveryRecord[] | undefined
 
-  function flush(): Promise<void> {
-    clearTimeout(timer)
-    timer = undefined
-    const batch = waiting
-    waiting = []
-    if (batch.length === 0) return writing
-    writing = writing
-      .then(() => write(batch))
-      .catch((error: Error) => log.error('deliveries could not be recorded', { count: batch.length, message: error.message }))
-    return writing
+  function begin(): DeliveryRecord[] {
+    const own: DeliveryRecord[] = []
+    batch = own
+    const job = store.soon((tx) => {
+      // What is recorded from here on goes into the next one.
+      if (batch === own) batch = undefined
+      return write(tx, own)
+    })
+    void job.then(() => {
+      for (const seq of new Set(own.map((one) => one.seq))) changes.emit(String(seq))
+    })
+    return own
   }
 
-  function write(batch: DeliveryRecord[]): Promise<void> {
-    return store.transaction(async (tx) => {
-      for (const { stream, seq, state, jti, txn = null, at, attempt, reason = null } of batch) {
-        await tx
-          .insertInto('deliveries')
-          .values({ tenant, stream, seq, state, jti, txn, at, attempt, reason })
-          // The last word of each state is kept; what a receiver acknowledged or applied once stays at its first time.
-          .onConflict((clash) => {
-            const known = clash.columns(['tenant', 'seq', 'stream', 'state'])
-            return state === 'acked' || state === 'applied' ? known.doNothing() : known.doUpdateSet({ at, attempt, reason })
-          })
-          .execute()
-      }
-    })
+  async function write(tx: Transaction<Schema>, records: readonly DeliveryRecord[]): Promise<void> {
+    // One statement must not name a row twice.
+    const firsts = new Map<string, DeliveryRecord>()
+    const lasts = new Map<string, DeliveryRecord>()
+    for (const one of records) {
+      const key = `${one.stream} ${one.seq} ${one.state}`
+      if (!FIRST.has(one.state)) lasts.set(key, one)
+      else if (!firsts.has(key)) firsts.set(key, one)
+    }
+    const insert = (rows: ReadonlyMap<string, DeliveryRecord>) =>
+      tx.insertInto('deliveries').values([...rows.values()].map(({ txn = null, reason = null, ...row }) => ({ tenant, ...row, txn, reason })))
+    const known = ['tenant', 'seq', 'stream', 'state'] as const
+    if (firsts.size > 0) {
+      await insert(firsts)
+        .onConflict((clash) => clash.columns(known).doNothing())
+        .execute()
+    }
+    // The last word of every other state is kept.
+    if (lasts.size > 0) {
+      await insert(lasts)
+        .onConflict((clash) =>
+          clash
+            .columns(known)
+            .doUpdateSet((eb) => ({ at: eb.ref('excluded.at'), attempt: eb.ref('excluded.attempt'), reason: eb.ref('excluded.reason') })),
+        )
+        .execute()
+    }
   }
 
   return {
     record(records) {
-      waiting.push(...records)
-      timer ??= setTimeout(flush, COLLECT)
+      for (const one of records) {
+        const open = batch && batch.length < BATCH ? batch : begin()
+        open.push(one)
+      }
     },
     async proof(txn) {
-      await flush()
+      await store.flush()
       const events = await db
         .selectFrom('events')
         .select(['seq', 'type', 'at'])
@@ -85,7 +109,12 @@ export function createDeliveries(store: Store, tenant: string, streams: () => Pr
         const own = rows.filter((row) => row.stream === stream.id && row.seq === last.seq)
         const times: DeliveryTimes = {}
         for (const { state, at, attempt, reason } of own) {
-          times[state as DeliveryRecord['state']] = { at: new Date(at * 1000).toISOString(), attempt, ...(reason === null ? {} : { reason }) }
+          times[state as DeliveryRecord['state']] = {
+            at: new Date(at * 1000).toISOString(),
+            // What a guard refused was not delivered once more.
+            ...(state === 'refused' ? {} : { attempt }),
+            ...(reason === null ? {} : { reason }),
+          }
         }
         // A stream that began after the change got it with its snapshot, or never wanted it.
         const complete = stream.start.seq >= last.seq || (stream.guard ? (stream.applied?.seq ?? 0) >= last.seq : stream.acked >= last.seq)
@@ -98,6 +127,9 @@ export function createDeliveries(store: Store, tenant: string, streams: () => Pr
         receivers,
       }
     },
-    close: flush,
+    async changed(seq, signal) {
+      if (!signal.aborted) await once(changes, String(seq), { signal }).catch(() => {})
+    },
+    close: store.flush,
   }
 }

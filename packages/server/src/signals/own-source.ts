@@ -1,8 +1,10 @@
 import type { Sink, Source } from '@caegis/guard'
-import { cutoffOf, type SecurityEvent, trustOwn } from '@caegis/protocol'
+import { cutoffsOf, EVENT, type SecurityEvent, trustOwn } from '@caegis/protocol'
 import type { Log } from '../log.ts'
-import type { Store } from '../store/store.ts'
+import type { Position, Store } from '../store/store.ts'
 import { liveCutoffs, toEvent } from './stream-store.ts'
+
+type Applied = Omit<Position, 'asOf'>
 
 /** Milliseconds between two looks when nothing is committed: the guard's knowledge stays fresh although nothing happens. */
 const IDLE = 1000
@@ -18,7 +20,7 @@ export function createOwnSource(store: Store, tenant: string, issuer: string, ho
   let running: Promise<void> | undefined
 
   async function follow(sink: Sink): Promise<void> {
-    let applied: { epoch: string; seq: number } | undefined
+    let applied: Applied | undefined
     while (!closed.signal.aborted) {
       try {
         const head = { ...(await store.position(tenant)), status: 'enabled' as const }
@@ -27,7 +29,8 @@ export function createOwnSource(store: Store, tenant: string, issuer: string, ho
           for await (const cutoffs of liveCutoffs(store, tenant, issuer)) sink.merge(cutoffs)
           applied = { epoch: head.epoch, seq: head.seq }
         }
-        while (applied.seq < head.seq) applied.seq = await apply(sink, applied.seq)
+        while (applied && applied.seq < head.seq) applied = await apply(sink, applied)
+        if (!applied) continue
         sink.synced(head)
         await store.wait(tenant, applied.seq, AbortSignal.any([closed.signal, AbortSignal.timeout(IDLE)]))
       } catch (error) {
@@ -38,7 +41,8 @@ export function createOwnSource(store: Store, tenant: string, issuer: string, ho
     }
   }
 
-  async function apply(sink: Sink, after: number): Promise<number> {
+  /** Applies what follows a position. Undefined when the log does not say everything: then the live cutoffs do, and the guard is out of sync until it has them. */
+  async function apply(sink: Sink, { epoch, seq: after }: Applied): Promise<Applied | undefined> {
     const rows = await store.db
       .selectFrom('events')
       .selectAll()
@@ -47,10 +51,11 @@ export function createOwnSource(store: Store, tenant: string, issuer: string, ho
       .orderBy('seq')
       .limit(BATCH)
       .execute()
+    if (rows.length === 0) return lost(sink, 'the log has a hole')
     let seq = after
     for (const row of rows) {
       const { subject, ...event } = toEvent(row)
-      if (event.seq !== seq + 1) throw new Error('the log has a hole')
+      if (event.seq !== seq + 1) return lost(sink, 'the log has a hole')
       const set: SecurityEvent = {
         iss: issuer,
         jti: event.id,
@@ -60,12 +65,18 @@ export function createOwnSource(store: Store, tenant: string, issuer: string, ho
         type: event.type,
         payload: event.payload,
       }
-      const meaning = cutoffOf(set, trust, horizon)
-      if (meaning.outcome === 'cutoff') sink.merge([meaning.cutoff])
-      sink.count(meaning.outcome === 'cutoff' ? 'applied' : meaning.outcome)
+      const meaning = cutoffsOf(set, trust, horizon)
+      if (meaning.outcome === 'cutoffs') sink.merge(meaning.cutoffs)
+      sink.count(meaning.outcome === 'cutoffs' ? 'applied' : meaning.outcome, 'reason' in meaning ? meaning.reason : undefined)
+      if (meaning.outcome === 'unmappable' && event.type === EVENT.cutoffs) return lost(sink, meaning.reason)
       seq = event.seq
     }
-    return seq
+    return { epoch, seq }
+  }
+
+  function lost(sink: Sink, reason: string): undefined {
+    log.error('the server cannot apply its own log', { tenant, reason })
+    sink.outOfSync(reason)
   }
 
   return {

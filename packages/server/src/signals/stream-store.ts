@@ -1,9 +1,11 @@
 import type { Cutoff, CutoffDepth, CutoffKind } from '@caegis/protocol'
-import type { DeadLetter, Delivery, DeliveryRecord, EventRow, StreamProgress, StreamRecord, TransmitterStore } from '@caegis/ssf/transmitter'
+import type { ControlRow, DeadLetter, Delivery, DeliveryRecord, EventRow, StreamRecord, TransmitterStore } from '@caegis/ssf/transmitter'
 import { EXPIRY_LEEWAY } from '../store/change.ts'
+import { createLoader } from '../store/loader.ts'
 import type { EventRecord } from '../store/schema.ts'
 import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
+import { createProgress } from './progress.ts'
 
 const BATCH = 1000
 
@@ -30,11 +32,13 @@ export function createStreamStore(
       sealed === undefined ? {} : { authorizationHeader: secrets.open(`stream:${tenant}:${row.id}`, Buffer.from(sealed, 'base64')) as string }
     return { ...config, delivery: { ...delivery, ...opened }, ...JSON.parse(row.progress) }
   }
-  const stream = (id: string) => db.selectFrom('streams').selectAll().where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst()
-
-  return {
-    head: () => store.position(tenant),
-    async events(after, limit) {
+  const progress = createProgress(store, tenant)
+  /** With the instant, for their order. */
+  const queued = (control: ControlRow) => JSON.stringify({ ...control, queuedAt: store.clock() })
+  const rowsAfter = createLoader(async (questions) => {
+    const found = new Map<string, EventRow[]>()
+    for (const question of new Set(questions)) {
+      const [after, limit] = question.split(' ').map(Number) as [number, number]
       const rows = await db
         .selectFrom('events')
         .selectAll()
@@ -43,8 +47,22 @@ export function createStreamStore(
         .orderBy('seq')
         .limit(limit)
         .execute()
-      return rows.map(toEvent)
-    },
+      found.set(question, rows.map(toEvent))
+    }
+    return found
+  })
+  const find = createLoader(async (ids) => {
+    const rows = await db.selectFrom('streams').selectAll().where('tenant', '=', tenant).where('id', 'in', ids).execute()
+    return new Map(rows.map((row) => [row.id, row]))
+  })
+  const controlsOf = createLoader(async (streams) => {
+    const rows = await db.selectFrom('controls').select(['stream', 'event']).where('tenant', '=', tenant).where('stream', 'in', streams).execute()
+    return Map.groupBy(rows, (row) => row.stream)
+  })
+
+  return {
+    head: () => store.position(tenant),
+    events: async (after, limit) => (await rowsAfter(`${after} ${limit}`)) ?? [],
     async positions(ids) {
       const found = new Map<string, number>()
       for (let at = 0; at < ids.length; at += BATCH) {
@@ -60,47 +78,54 @@ export function createStreamStore(
     },
     wait: (after, signal) => store.wait(tenant, after, signal),
     async createStream(record) {
-      const { config, progress } = split(record)
+      const { config, progress: start } = split(record)
       await db
         .insertInto('streams')
-        .values({ tenant, id: record.id, receiver: record.receiver, config: pack(record.id, config), progress: JSON.stringify(progress) })
+        .values({ tenant, id: record.id, receiver: record.receiver, config: pack(record.id, config), progress: JSON.stringify(start) })
         .execute()
     },
     async getStream(id) {
-      const row = await stream(id)
-      return row && toStream(row)
+      const late = progress.over(id)
+      const row = await find(id)
+      return row && late(toStream(row))
     },
     async listStreams(receiver) {
+      const late = progress.over()
       const rows = await db.selectFrom('streams').selectAll().where('tenant', '=', tenant).where('receiver', '=', receiver).execute()
-      return rows.map(toStream)
+      return rows.map((row) => late(toStream(row)))
     },
     async allStreams(method) {
-      const rows = await db.selectFrom('streams').selectAll().where('tenant', '=', tenant).execute()
-      return rows.map(toStream).filter((one) => method === undefined || one.delivery.method === method)
+      const late = progress.over()
+      let query = db.selectFrom('streams').selectAll().where('tenant', '=', tenant)
+      // A thousand other streams are not worth reading at every commit; quotation marks within a string are escaped, so this finds members only.
+      if (method !== undefined) query = query.where('config', 'like', `%"method":${JSON.stringify(method)}%`)
+      const rows = await query.execute()
+      return rows.map((row) => late(toStream(row))).filter((one) => method === undefined || one.delivery.method === method)
     },
     async updateStream(id, decide) {
       const changed = await store.transaction(async (tx) => {
+        const late = progress.over(id)
         const row = await tx.selectFrom('streams').selectAll().where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst()
         if (!row) return undefined
-        const change = decide(toStream(row))
-        if (!change) return toStream(row)
+        const known = late(toStream(row))
+        const change = decide(known)
+        if (!change) return known
         const { control, replaces } = change
-        const { config, progress: before } = split(toStream(row))
-        const progress = { ...before, ...change.progress, acked: Math.max(before.acked, change.progress?.acked ?? 0) }
+        const { config, progress: before } = split(known)
         const after = {
           config: pack(id, { ...config, ...change.config }),
-          progress: JSON.stringify(progress),
+          progress: JSON.stringify({ ...before, ...change.progress, acked: Math.max(before.acked, change.progress?.acked ?? 0) }),
         }
         await tx.updateTable('streams').set(after).where('tenant', '=', tenant).where('id', '=', id).execute()
         if (replaces) {
-          const known = await tx.selectFrom('controls').select(['id', 'event']).where('tenant', '=', tenant).where('stream', '=', id).execute()
-          const moot = known.filter(({ event }) => JSON.parse(event).type === replaces).map((one) => one.id)
+          const waiting = await tx.selectFrom('controls').select(['id', 'event']).where('tenant', '=', tenant).where('stream', '=', id).execute()
+          const moot = waiting.filter(({ event }) => JSON.parse(event).type === replaces).map((one) => one.id)
           if (moot.length > 0) await tx.deleteFrom('controls').where('tenant', '=', tenant).where('stream', '=', id).where('id', 'in', moot).execute()
         }
         if (control) {
           await tx
             .insertInto('controls')
-            .values({ tenant, stream: id, id: control.id, event: JSON.stringify(control) })
+            .values({ tenant, stream: id, id: control.id, event: queued(control) })
             .execute()
         }
         return toStream({ ...row, ...after })
@@ -114,39 +139,25 @@ export function createStreamStore(
         await tx.deleteFrom('controls').where('tenant', '=', tenant).where('stream', '=', id).execute()
         await tx.deleteFrom('dead_letters').where('tenant', '=', tenant).where('stream', '=', id).execute()
       })
+      progress.forget(id)
       store.wake(tenant)
     },
-    async saveProgress(id, progress) {
-      await store.transaction(async (tx) => {
-        const row = await tx.selectFrom('streams').select('progress').where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst()
-        if (!row) return
-        const before = JSON.parse(row.progress) as StreamProgress
-        const after = { ...before, ...progress, acked: Math.max(before.acked ?? 0, progress.acked ?? 0) }
-        await tx
-          .updateTable('streams')
-          .set({ progress: JSON.stringify(after) })
-          .where('tenant', '=', tenant)
-          .where('id', '=', id)
-          .execute()
-      })
-    },
+    saveProgress: progress.save,
     async addControl(id, control) {
+      const event = queued(control)
       await db
         .insertInto('controls')
-        .values({ tenant, stream: id, id: control.id, event: JSON.stringify(control) })
-        .onConflict((clash) => clash.columns(['tenant', 'stream', 'id']).doUpdateSet({ event: JSON.stringify(control) }))
+        .values({ tenant, stream: id, id: control.id, event })
+        .onConflict((clash) => clash.columns(['tenant', 'stream', 'id']).doUpdateSet({ event }))
         .execute()
       store.wake(tenant)
     },
     async listControls(id) {
-      const rows = await db
-        .selectFrom('controls')
-        .select('event')
-        .where('tenant', '=', tenant)
-        .where('stream', '=', id)
-        .orderBy('rowid' as never)
-        .execute()
-      return rows.map(({ event }) => JSON.parse(event))
+      const rows = (await controlsOf(id)) ?? []
+      return rows
+        .map(({ event }) => JSON.parse(event) as ControlRow & { queuedAt?: number })
+        .sort((a, b) => (a.queuedAt ?? a.at) - (b.queuedAt ?? b.at) || (a.event?.seq ?? 0) - (b.event?.seq ?? 0))
+        .map(({ queuedAt, ...control }) => control)
     },
     async removeControls(id, ids) {
       if (ids.length === 0) return
@@ -180,14 +191,15 @@ export async function* liveCutoffs(store: Store, tenant: string, issuer: string)
   for (;;) {
     let query = store.db
       .selectFrom('cutoffs')
-      .selectAll()
+      .select(['kind', 'id', 't', 'depth', 'until'])
       .where('tenant', '=', tenant)
       .where('until', '>', Math.floor(store.clock()) - EXPIRY_LEEWAY)
     const last = after
-    if (last) query = query.where((eb) => eb.or([eb('kind', '>', last.kind), eb.and([eb('kind', '=', last.kind), eb('id', '>', last.id)])]))
+    // A row value: with `or`, SQLite would read and sort everything again for each page.
+    if (last) query = query.where((eb) => eb(eb.refTuple('kind', 'id'), '>', eb.tuple(last.kind, last.id)))
     const rows = await query.orderBy('kind').orderBy('id').limit(BATCH).execute()
     if (rows.length > 0) {
-      yield rows.map((row) => ({ issuer, kind: row.kind as CutoffKind, id: row.id, t: row.t, depth: row.depth as CutoffDepth, until: row.until }))
+      yield rows.map(({ kind, id, t, depth, until }) => ({ issuer, kind: kind as CutoffKind, id, t, depth: depth as CutoffDepth, until }))
     }
     if (rows.length < BATCH) return
     after = rows.at(-1)

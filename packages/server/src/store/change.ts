@@ -1,5 +1,14 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { CaegisError, type CutoffDepth, type CutoffKind, type EVENT, type EventPayload, type InitiatingEntity, type Subject } from '@caegis/protocol'
+import {
+  CaegisError,
+  type ComplexSubject,
+  type CutoffDepth,
+  type CutoffKind,
+  type EVENT,
+  type EventPayload,
+  type InitiatingEntity,
+  type Subject,
+} from '@caegis/protocol'
 import type { Transaction } from 'kysely'
 import { SERVER_ERRORS } from '../errors.ts'
 import type { Schema } from './schema.ts'
@@ -7,6 +16,7 @@ import type { Schema } from './schema.ts'
 /** Who asks for a change. A token's holder is checked again inside the change's own transaction: a decision taken before it may be old. */
 export type Actor =
   | { kind: 'system'; reason: string }
+  | { kind: 'policy'; reason: string }
   | { kind: 'user'; id: string; iat: number; sid?: string; appId: string; role: string }
   | { kind: 'app'; appId: string; iat: number }
 
@@ -19,7 +29,7 @@ export interface Target {
 export interface Draft {
   type: (typeof EVENT)[keyof typeof EVENT]
   /** Both forms as they are now: a subject rendered at delivery would follow later edits. `simple` only when the event is about a whole user. */
-  subject: { simple?: Subject; complex: Subject }
+  subject: { simple?: Subject; complex: ComplexSubject }
   payload?: EventPayload
   /** Why, for an administrator's log. */
   reason: string
@@ -78,7 +88,7 @@ export async function runChange<T>(db: Transaction<Schema>, change: Change<T>, n
     const payload: EventPayload = {
       ...draft.payload,
       event_timestamp: cutoff?.t ?? now,
-      initiating_entity: initiator(change.actor),
+      initiating_entity: initiator(change.actor, draft),
       reason_admin: { en: draft.reason },
       ...(cutoff ? { caegis_until: cutoff.until } : {}),
     }
@@ -102,12 +112,15 @@ export async function runChange<T>(db: Transaction<Schema>, change: Change<T>, n
   return { result, txn, seq, ...(t === undefined ? {} : { t }) }
 }
 
-function initiator(actor: Actor): InitiatingEntity {
-  return actor.kind === 'system' ? 'system' : 'admin'
+/** CAEP 1.0 section 2: whoever acts on their own account is a user, whatever else they may do. */
+function initiator(actor: Actor, { subject }: Draft): InitiatingEntity {
+  if (actor.kind === 'system' || actor.kind === 'policy') return actor.kind
+  const { user } = subject.complex
+  return actor.kind === 'user' && user?.format === 'iss_sub' && user.sub === actor.id ? 'user' : 'admin'
 }
 
 async function checkActor(db: Transaction<Schema>, tenant: string, actor: Actor): Promise<void> {
-  if (actor.kind === 'system') return
+  if (actor.kind === 'system' || actor.kind === 'policy') return
   const refuse = (detail: string) => new CaegisError('actor_revoked', SERVER_ERRORS.actor_revoked, { detail })
   const dead = (row: { valid_from: number; access_from: number }) => actor.iat <= Math.max(row.valid_from, row.access_from)
   const home = await db.selectFrom('tenants').select(['valid_from', 'access_from']).where('id', '=', tenant).executeTakeFirst()

@@ -67,6 +67,35 @@ MIGRATIONS['0002-deliveries'] = {
   },
 }
 
+MIGRATIONS['0003-emergency-stop'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    for (const statement of [
+      'alter table tenants add column stopped_at integer',
+      'alter table tenants add column issuer text',
+      'alter table users add column break_glass integer not null default 0',
+      'create index users_break_glass on users (tenant) where break_glass = 1',
+    ]) {
+      await sql.raw(statement).execute(db)
+    }
+  },
+}
+
+MIGRATIONS['0004-cutoffs-by-key'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    for (const statement of [
+      // A snapshot reads all of them in the order of their key: a million look-ups of rows that lie elsewhere took four times as long.
+      `create table cutoffs_by_key (tenant text not null, kind text not null, id text not null, t integer not null, depth text not null,
+         until integer not null, primary key (tenant, kind, id)) without rowid`,
+      'insert into cutoffs_by_key select tenant, kind, id, t, depth, until from cutoffs',
+      'drop table cutoffs',
+      'alter table cutoffs_by_key rename to cutoffs',
+      'create index cutoffs_until on cutoffs (until)',
+    ]) {
+      await sql.raw(statement).execute(db)
+    }
+  },
+}
+
 const provider: MigrationProvider = { getMigrations: async () => MIGRATIONS }
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {

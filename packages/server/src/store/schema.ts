@@ -21,6 +21,10 @@ export interface TenantTable extends Decisive {
   epoch: string
   /** The last committed position of the log. */
   seq: Generated<number>
+  /** Second of the emergency stop; `null` while the tenant runs. */
+  stopped_at: Generated<number | null>
+  /** The issuer as it was last served: for who changes the directory without the server (`caegis recover`). */
+  issuer: Generated<string | null>
   created_at: number
 }
 
@@ -38,6 +42,8 @@ export interface UserTable extends Decisive {
   roles: string
   created_at: number
   deleted_at: number | null
+  /** 1 = the emergency account; made and renewed on the host only. */
+  break_glass: Generated<number>
 }
 
 export interface GroupRow {

@@ -35,11 +35,26 @@ function adapt(db: DatabaseSync): SqliteDatabase {
 }
 
 function wrap(statement: StatementSync): SqliteStatement {
+  const names = () => statement.columns().map((column) => column.name)
+  let known = names()
+  const reader = known.length > 0
+  // Rows come as arrays: the objects that node:sqlite makes itself are slow to make and slow to read.
+  if (reader) statement.setReturnArrays(true)
+  const toRow = (values: unknown): Record<string, unknown> => {
+    const list = values as unknown[]
+    // `select *` has other columns when a migration has added one.
+    if (list.length !== known.length) known = names()
+    const row: Record<string, unknown> = {}
+    for (let i = 0; i < list.length; i++) row[known[i] as string] = list[i]
+    return row
+  }
   return {
-    reader: statement.columns().length > 0,
-    all: (parameters) => statement.all(...bind(parameters)),
+    reader,
+    all: (parameters) => statement.all(...bind(parameters)).map(toRow),
     run: (parameters) => statement.run(...bind(parameters)) as { changes: number | bigint; lastInsertRowid: number | bigint },
-    iterate: (parameters) => statement.iterate(...bind(parameters)) as IterableIterator<unknown>,
+    *iterate(parameters) {
+      for (const values of statement.iterate(...bind(parameters))) yield toRow(values)
+    },
   }
 }
 

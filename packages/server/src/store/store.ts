@@ -1,10 +1,12 @@
-import { EventEmitter, once } from 'node:events'
+import { randomBytes } from 'node:crypto'
 import type { Kysely, Transaction } from 'kysely'
 import type { Log } from '../log.ts'
 import { type Change, type Committed, runChange } from './change.ts'
+import { createLoader } from './loader.ts'
 import { migrate } from './migrations.ts'
 import type { Schema } from './schema.ts'
 import { openSqlite } from './sqlite.ts'
+import { createWriteBehind, type WriteBehind } from './write-behind.ts'
 
 export interface StoreOptions {
   /** Path of the database file. */
@@ -21,7 +23,7 @@ export interface Position {
   asOf: number
 }
 
-export interface Store {
+export interface Store extends WriteBehind {
   db: Kysely<Schema>
   /** The store's clock: the only one that decides about tokens and cutoffs. Seconds with a fraction. */
   clock(): number
@@ -30,6 +32,11 @@ export interface Store {
   commit<T>(change: Change<T>): Promise<Committed<T>>
   /** Where a tenant's log stands. */
   position(tenant: string): Promise<Position>
+  /**
+   * Says that positions of the log mean other events than before: every guard loads a snapshot.
+   * @param epoch the one that is over; nothing happens when another holds already. Returns whether it was renewed.
+   */
+  renewEpoch(tenant: string, epoch: string): Promise<boolean>
   /** Resolves when the tenant's log has passed `after`, when {@link wake} is called for it, or when the signal aborts. */
   wait(tenant: string, after: number, signal: AbortSignal): Promise<void>
   /** Wakes those who wait for something of this tenant that is not in the log (a verification that was asked for). */
@@ -40,38 +47,69 @@ export interface Store {
 export async function createStore({ file, now, log }: StoreOptions): Promise<Store> {
   const db = openSqlite(file)
   await migrate(db)
-  const commits = new EventEmitter()
-  commits.setMaxListeners(0)
+  const later = createWriteBehind(db, log)
   const clock = () => now() / 1000
+  /** Who waits for something of a tenant. */
+  const waiting = new Map<string, Set<() => void>>()
+  const wake = (tenant: string) => {
+    for (const one of waiting.get(tenant) ?? []) one()
+  }
 
+  const load = createLoader(async (ids) => {
+    const rows = await db.selectFrom('tenants').select(['id', 'epoch', 'seq']).where('id', 'in', ids).execute()
+    const asOf = clock()
+    return new Map(rows.map(({ id, epoch, seq }): [string, Position] => [id, { epoch, seq, asOf }]))
+  })
   const position = async (tenant: string): Promise<Position> => {
-    const row = await db.selectFrom('tenants').select(['epoch', 'seq']).where('id', '=', tenant).executeTakeFirstOrThrow()
-    return { ...row, asOf: clock() }
+    const found = await load(tenant)
+    if (!found) throw new Error('there is no such tenant')
+    return found
   }
 
   const store: Store = {
     db,
     clock,
     position,
+    ...later,
     transaction: (work) => db.transaction().execute(work),
     async commit(change) {
       // The clock is read inside: a change that waited for its turn must not carry an instant from before it.
       const committed = await db.transaction().execute((tx) => runChange(tx, change, Math.floor(clock())))
       log.info('change committed', { tenant: change.tenant, txn: committed.txn, seq: committed.seq })
-      commits.emit(change.tenant)
+      wake(change.tenant)
       return committed
+    },
+    async renewEpoch(tenant, epoch) {
+      const { numUpdatedRows } = await db
+        .updateTable('tenants')
+        .set({ epoch: randomBytes(9).toString('base64url') })
+        .where('id', '=', tenant)
+        .where('epoch', '=', epoch)
+        .executeTakeFirst()
+      wake(tenant)
+      return numUpdatedRows > 0n
     },
     async wait(tenant, after, signal) {
       if (signal.aborted) return
+      const { promise: woken, resolve } = Promise.withResolvers<void>()
+      const end = () => resolve()
+      const waiters = waiting.get(tenant) ?? new Set()
+      waiting.set(tenant, waiters)
       // Listening starts before the look at the log: a commit between both is heard.
-      const enough = new AbortController()
-      const woken = once(commits, tenant, { signal: AbortSignal.any([signal, enough.signal]) }).catch(() => {})
-      const { seq } = await position(tenant)
-      if (seq > after) enough.abort()
-      await woken
+      waiters.add(end)
+      signal.addEventListener('abort', end, { once: true })
+      try {
+        if ((await position(tenant)).seq <= after) await woken
+      } finally {
+        waiters.delete(end)
+        signal.removeEventListener('abort', end)
+      }
     },
-    wake: (tenant) => void commits.emit(tenant),
-    close: () => db.destroy(),
+    wake,
+    async close() {
+      await later.flush()
+      await db.destroy()
+    },
   }
   return store
 }

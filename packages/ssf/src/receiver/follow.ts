@@ -6,6 +6,7 @@ import { failure } from './errors.ts'
 import { type FollowOptions, settleFollow } from './follow-options.ts'
 import { createPoller, type Poller } from './poller.ts'
 import { SNAPSHOT_TOO_OLD } from './read-snapshot.ts'
+import { createRefusals } from './refusals.ts'
 import { createSessions, type Session } from './session.ts'
 
 export interface FollowStatus {
@@ -28,12 +29,19 @@ export interface FollowStatus {
 
 export interface Follower {
   status(): FollowStatus
+  /**
+   * Tells the transmitter soon, for its proof, that the event at a position has made the guard refuse a request for the first time.
+   * @param at seconds
+   */
+  refused(seq: number, at: number): void
   /** Ends the stream, at the transmitter too as far as it can be reached. */
   close(): Promise<void>
 }
 
 const REMEMBERED = 10_000
 const BATCHES_AT_ONCE = 16
+/** Milliseconds for which first refusals are collected before a poll of their own; the poll that is held is not disturbed. */
+const REPORT_AFTER = 50
 
 /**
  * Follows one transmitter over a poll stream of its own: subscribe, then snapshot, then apply what follows.
@@ -63,6 +71,8 @@ export function follow(options: FollowOptions): Follower {
   let synced = false
   const counts = { applied: 0, refused: 0, ignored: 0 }
   const seen = new Set<string>()
+  const refusals = createRefusals()
+  let reporting: Promise<void> | undefined
   const running = run()
   let closed: Promise<void> | undefined
 
@@ -86,10 +96,18 @@ export function follow(options: FollowOptions): Follower {
         ...(error !== undefined && { error }),
       }
     },
+    refused(seq, at) {
+      // Without a position nobody knows of which log it is one.
+      if (!position) return
+      refusals.add(seq, at)
+      reporting ??= report().finally(() => {
+        reporting = undefined
+      })
+    },
     close() {
       closed ??= (async () => {
         closing.abort()
-        await running
+        await Promise.all([running, reporting])
         await session?.remove(timing.close).catch(() => log.info('the stream could not be deleted; the transmitter will let it expire'))
       })()
       return closed
@@ -118,7 +136,7 @@ export function follow(options: FollowOptions): Follower {
   function start(made: Session): void {
     session = made
     notBefore = made.start
-    position = undefined
+    leave()
     poller = createPoller({ poll: made.poll, extended: made.extended, waitSeconds, maxEvents, timing, signal: closing.signal })
     log.info('stream created', { stream: made.id })
   }
@@ -126,7 +144,13 @@ export function follow(options: FollowOptions): Follower {
   function abandon(): void {
     void session?.remove(timing.close).catch(() => {})
     session = undefined
+    leave()
+  }
+
+  /** What follows has to be asked from a new snapshot on; what was refused because of an event of before is not told. */
+  function leave(): void {
     position = undefined
+    refusals.clear()
   }
 
   async function hydrate({ snapshot }: Session): Promise<void> {
@@ -145,11 +169,35 @@ export function follow(options: FollowOptions): Follower {
   }
 
   async function turn(own: Session, { poll, rest }: Poller): Promise<void> {
-    const answer = await poll(position && { caegis_applied: position })
+    const answer = await telling((refused) => poll(position && { caegis_applied: position, ...refused }))
     heardAt = now()
     head = answer.head
     const fresh = position ? await receiveAsGuard(own, position, answer) : await receive(own, answer)
     await rest({ fresh, enabled: head?.status === undefined || head.status === 'enabled' })
+  }
+
+  /** Sends first refusals along; what could not be sent waits for the next poll, unless the log is another one by then. */
+  async function telling<T>(send: (refused: object) => Promise<T>): Promise<T> {
+    const at = position
+    const some = refusals.take()
+    try {
+      return await send(some.length > 0 ? { caegis_refused: some } : {})
+    } catch (cause) {
+      if (position === at) refusals.putBack(some)
+      throw cause
+    }
+  }
+
+  async function report(): Promise<void> {
+    await sleep(REPORT_AFTER, closing.signal)
+    while (session && position && refusals.size > 0 && !closing.signal.aborted) {
+      const { poll } = session
+      try {
+        await telling((refused) => poll({ maxEvents: 0, returnImmediately: true, caegis_applied: position, ...refused }, timing.timeout))
+      } catch {
+        return
+      }
+    }
   }
 
   /** Everything of the log, without a hole, or out of sync. Returns how much was new. */
@@ -176,6 +224,8 @@ export function follow(options: FollowOptions): Follower {
     }
     counts.ignored += known.length
     counts.refused += refused.length
+    // The same event about the stream, over and over, is no news.
+    const news = control.filter(({ jti }) => !seen.has(jti)).length
     let stopped = readControl(own, control)
     if (refused.length > 0) throw failure('out_of_sync', `a SET cannot be verified (${String(refused[0]?.detail)})`)
     if (problem) throw failure('out_of_sync', problem)
@@ -188,7 +238,7 @@ export function follow(options: FollowOptions): Follower {
       synced = true
       notify(() => on.synced(heard))
     }
-    return due.length + control.length
+    return due.length + news
   }
 
   /** A stream of selected events: nothing proves that it is complete, so it is never called synced. Returns how much was new. */
@@ -226,6 +276,7 @@ export function follow(options: FollowOptions): Follower {
   function readControl(own: Session, events: Parameters<typeof statusChange>[0][]): boolean {
     let stopped = false
     for (const event of events) {
+      remember(event.jti)
       acknowledge(event.jti)
       const status = statusChange(event, own.id)
       if (status === undefined || status === 'enabled') {
@@ -265,12 +316,12 @@ export function follow(options: FollowOptions): Follower {
     switch (code) {
       case 'stream_gone':
         session = undefined
-        position = undefined
+        leave()
         outOfSync('unknown stream')
         return
       case 'out_of_sync':
         // Without a snapshot there is nothing to resync from: what was not acknowledged comes again.
-        position = undefined
+        leave()
         outOfSync(String(detail))
         return
       case 'snapshot_refused':

@@ -1,52 +1,26 @@
-import { EVENT, type EventPayload, isObject, type SecurityEvent, type Subject } from '@caegis/protocol'
+import {
+  EVENT,
+  type EventClaims,
+  type EventPayload,
+  type EventType,
+  isObject,
+  type SecurityEvent,
+  type Subject,
+  type EventPayloads as WrittenPayloads,
+} from '@caegis/protocol'
 
-/** A value of the spec's list, or one that both sides agreed on (CAEP 1.0 allows that nearly everywhere). */
-type Open<Known extends string> = Known | (string & {})
-type Level = Open<'LOW' | 'MEDIUM' | 'HIGH'>
-type Compliance = Open<'compliant' | 'not-compliant'>
-type CredentialType = Open<
-  'password' | 'pin' | 'x509' | 'fido2-platform' | 'fido2-roaming' | 'fido-u2f' | 'verifiable-credential' | 'phone-voice' | 'phone-sms' | 'app'
->
-
-/** What each event carries beside the claims that all share (CAEP 1.0 section 3, RISC 1.0 section 2, SSF 1.0 section 8.1.5), by its short name. */
-export interface EventPayloads {
-  'session-revoked': EventPayload
-  'token-claims-change': EventPayload & { claims: Record<string, unknown> }
-  'credential-change': EventPayload & {
-    credential_type: CredentialType
-    change_type: Open<'create' | 'revoke' | 'update' | 'delete'>
-    friendly_name?: string
-    x509_issuer?: string
-    x509_serial?: string
-    fido2_aaguid?: string
-  }
-  'assurance-level-change': EventPayload & {
-    namespace: string
-    current_level: string
-    previous_level?: string
-    change_direction?: Open<'increase' | 'decrease'>
-  }
-  'device-compliance-change': EventPayload & { previous_status: Compliance; current_status: Compliance }
-  'session-established': EventPayload & { fp_ua?: string; acr?: string; amr?: string[]; ext_id?: string }
-  'session-presented': EventPayload & { fp_ua?: string; ext_id?: string }
-  'risk-level-change': EventPayload & { principal: string; current_level: Level; previous_level?: Level; risk_reason?: string }
-  'account-credential-change-required': EventPayload
-  'account-purged': EventPayload
-  'account-disabled': EventPayload & { reason?: Open<'hijacking' | 'bulk-account'> }
-  'account-enabled': EventPayload
-  'identifier-changed': EventPayload & { 'new-value'?: string }
-  'identifier-recycled': EventPayload
-  'credential-compromise': EventPayload & { credential_type: CredentialType }
-  'opt-in': EventPayload
-  'opt-out-initiated': EventPayload
-  'opt-out-cancelled': EventPayload
-  'opt-out-effective': EventPayload
-  'recovery-activated': EventPayload
-  'recovery-information-changed': EventPayload
-  'sessions-revoked': EventPayload
-  /** About our own stream. */
-  'stream-updated': EventPayload & { status: Open<'enabled' | 'paused' | 'disabled'>; reason?: string }
+/** Extensions of CAEgis are for guards, verification is the receiver's own business. */
+type Named = Exclude<EventType, typeof EVENT.verification | `urn:caegis:${string}`>
+type NameOf<Type> = Type extends `${string}/event-type/${infer Name}` ? Name : never
+/** As somebody else wrote it: the required members are there, with a value of the spec's list or another. */
+type AsRead<Payload> = EventPayload & {
+  [Member in keyof Payload as Exclude<Member, keyof EventClaims>]: Payload[Member] extends string | undefined
+    ? Payload[Member] | (string & {})
+    : Payload[Member]
 }
+
+/** What each event carries, by its short name. */
+export type EventPayloads = { [Type in Named as NameOf<Type>]: AsRead<WrittenPayloads[Type]> }
 
 export type EventName = keyof EventPayloads
 
@@ -77,7 +51,6 @@ export type Handlers = { [Name in EventName]?: Handler<EventPayloads[Name]> } & 
   [uri: `${string}:${string}`]: Handler
 }
 
-/** Extensions of CAEgis are for guards, verification is the receiver's own business. */
 const NAMED = Object.values(EVENT).filter((uri) => uri !== EVENT.verification && !uri.startsWith('urn:caegis:'))
 const NAME_OF = new Map<string, EventName>(NAMED.map((uri) => [uri, uri.slice(uri.lastIndexOf('/') + 1) as EventName]))
 const URI_OF = new Map<string, string>([...NAME_OF].map(([uri, name]) => [name, uri]))

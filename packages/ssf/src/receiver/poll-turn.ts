@@ -1,4 +1,5 @@
-import { CaegisError, type SecurityEvent } from '@caegis/protocol'
+import { CaegisError, parseSubject, type SecurityEvent } from '@caegis/protocol'
+import { decodeJwt } from 'jose'
 import type { Acted } from './act.ts'
 import { type PollAnswer, type Refused, verifyAll } from './delivery.ts'
 import type { Judgement } from './judge.ts'
@@ -27,39 +28,52 @@ const REMEMBERED = 1000
 
 /**
  * Takes one answer: verifies, judges, acts, and tells the poller what to acknowledge. An event whose handler fails is not acknowledged, and those behind it about
- * the same subject wait with it; a SET that no key verifies waits for a while, because the key may only be new.
- * @returns how many of the SETs are settled
+ * the same subject wait with it; a SET that no key verifies waits for a while, because the key may only be new, and so do those behind it about the subject that it
+ * names: believing it is not needed for waiting.
+ * @returns how many of the SETs are left, and how many brought something new
  */
 export function createPollTurn({ verify, judge, act, note, keyPatience }: PollTurnOptions) {
   const waitingForKey = new Map<string, number>()
 
-  return async (poller: Poller, { sets }: Pick<PollAnswer, 'sets'>): Promise<number> => {
+  return async (poller: Poller, { sets }: Pick<PollAnswer, 'sets'>): Promise<{ left: number; fresh: number }> => {
     const { events, refused } = await verifyAll(sets, verify)
+    const verified = new Map(events.map((event) => [event.jti, event]))
+    const unverified = new Map(refused.map((one) => [one.jti, one]))
     const stuck = new Set<string>()
-    let settled = 0
-    for (const event of events) {
-      waitingForKey.delete(event.jti)
-      const judgement = judge(event)
-      const subject = JSON.stringify(event.subject)
-      if (judgement.outcome !== 'act') {
-        if (judgement.outcome === 'refuse') poller.refuse(event.jti, judgement.error)
-        else poller.acknowledge(event.jti)
-        note.judged(event, judgement)
-      } else if (stuck.has(subject)) continue
-      else {
-        try {
-          note.acted(event, await act(event))
-        } catch (error) {
-          note.failed(event, error)
-          stuck.add(subject)
-          continue
-        }
-        poller.acknowledge(event.jti)
-      }
-      settled++
+    let left = 0
+    let fresh = 0
+    // In the order of the answer.
+    for (const [jti, jwt] of sets) {
+      const event = verified.get(jti)
+      const result = event ? await take(poller, event, stuck) : report(poller, unverified.get(jti) as Refused) ? 'settled' : 'left'
+      if (result === 'fresh') fresh++
+      if (result !== 'left') continue
+      left++
+      stuck.add(JSON.stringify(event ? event.subject : subjectOf(jwt)))
     }
-    for (const one of refused) if (report(poller, one)) settled++
-    return settled
+    return { left, fresh }
+  }
+
+  async function take(poller: Poller, event: SecurityEvent, stuck: ReadonlySet<string>): Promise<'fresh' | 'settled' | 'left'> {
+    waitingForKey.delete(event.jti)
+    const judgement = judge(event)
+    if (judgement.outcome !== 'act') {
+      if (judgement.outcome === 'refuse') poller.refuse(event.jti, judgement.error)
+      else poller.acknowledge(event.jti)
+      note.judged(event, judgement)
+      return 'settled'
+    }
+    if (stuck.has(JSON.stringify(event.subject))) return 'left'
+    let result: Acted
+    try {
+      result = await act(event)
+    } catch (error) {
+      note.failed(event, error)
+      return 'left'
+    }
+    note.acted(event, result)
+    poller.acknowledge(event.jti)
+    return result === 'duplicate' ? 'settled' : 'fresh'
   }
 
   function report(poller: Poller, { jti, detail }: Refused): boolean {
@@ -80,6 +94,15 @@ export function createPollTurn({ verify, judge, act, note, keyPatience }: PollTu
     poller.refuse(jti, detail === 'jti' ? setError('invalid_request') : setErrorOf(detail))
     note.refused(detail)
     return true
+  }
+}
+
+/** What an unverified SET says that it is about; for waiting only. */
+function subjectOf(jwt: string): unknown {
+  try {
+    return parseSubject(decodeJwt(jwt).sub_id)
+  } catch {
+    return undefined
   }
 }
 

@@ -1,15 +1,5 @@
 import { createHash } from 'node:crypto'
-import {
-  CaegisError,
-  CUTOFF_KINDS,
-  type Cutoff,
-  type CutoffKind,
-  type Head,
-  isIdentifier,
-  isNumericDate,
-  isObject,
-  parseHead,
-} from '@caegis/protocol'
+import { CaegisError, type Cutoff, type Head, isNumericDate, isObject, parseCutoffs, parseHead } from '@caegis/protocol'
 import { type Position, SEAL_TYPE } from '../wire.ts'
 import { failure } from './errors.ts'
 import type { JwsVerifier } from './verify-jws.ts'
@@ -34,7 +24,6 @@ export interface Snapshot {
 export const SNAPSHOT_TOO_OLD = 'older than the stream'
 
 const MAX_LINE = 1_048_576
-const MAX_LINE_CUTOFFS = 1000
 /** All lines together: some ten million cutoffs. */
 const MAX_BYTES = 2 ** 31
 const MAX_AHEAD = 60
@@ -144,22 +133,11 @@ function readHead(value: unknown): Head {
 }
 
 function readCutoffs(value: unknown, issuer: string): Cutoff[] {
-  if (!Array.isArray(value) || value.length > MAX_LINE_CUTOFFS) throw refused('cutoffs')
-  return value.map((row): Cutoff => {
-    if (!Array.isArray(row) || row.length !== 5) throw refused('a cutoff')
-    const [kind, id, t, depth, until] = row as unknown[]
-    if (!CUTOFF_KINDS.includes(kind as CutoffKind) || !isId(kind as CutoffKind, id)) throw refused('a cutoff')
-    if (!Number.isSafeInteger(t) || (t as number) < 0 || !isNumericDate(until)) throw refused('a cutoff')
-    if (depth !== 'access' && depth !== 'sign-in') throw refused('a cutoff')
-    return { issuer, kind: kind as CutoffKind, id, t: t as number, depth, until }
-  })
-}
-
-function isId(kind: CutoffKind, id: unknown): id is string {
-  if (kind !== 'grant' && kind !== 'user-device') return isIdentifier(id)
-  if (typeof id !== 'string') return false
-  const pair = id.split('\n')
-  return pair.length === 2 && pair.every((one) => isIdentifier(one))
+  try {
+    return parseCutoffs(value, issuer)
+  } catch {
+    throw refused('cutoffs')
+  }
 }
 
 function refused(why: string): CaegisError {

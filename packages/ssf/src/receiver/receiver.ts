@@ -12,7 +12,7 @@ import { type ReceiverOptions, settleReceiver } from './receiver-options.ts'
 import { pollUrlOf } from './session.ts'
 import type { StreamStatusValue } from './stream-api.ts'
 import type { StreamConfiguration } from './stream-configuration.ts'
-import { subscribe, undelivered } from './subscribe.ts'
+import { reconcile, subscribe, undelivered } from './subscribe.ts'
 import { createTrust } from './trust.ts'
 import { createVerifications } from './verifications.ts'
 import { verifySet } from './verify-set.ts'
@@ -60,6 +60,8 @@ export interface Receiver {
   status(): ReceiverStatus
   /** Asks for a verification and resolves when its event has come back; rejects with `verification_failed`. */
   verify(): Promise<void>
+  /** Reads the stream again, and brings it up to date if somebody changed it at the transmitter. */
+  reconcile(): Promise<void>
   /** For push delivery; in poll mode it answers 404. */
   handler: PushHandler
   /** The stream as the transmitter described it, without secrets. */
@@ -162,6 +164,11 @@ export function createReceiver(options: ReceiverOptions): Receiver {
       }
     },
     verify,
+    async reconcile() {
+      const subscription = own()
+      const { connection } = subscription
+      subscription.stream = await reconcile(settings, connection, await connection.api.read(subscription.stream.id))
+    },
     async handler(request) {
       return push ? takePush(request) : { status: 404, headers: {} }
     },
@@ -264,12 +271,14 @@ export function createReceiver(options: ReceiverOptions): Receiver {
     const answer = await poller.poll()
     heardAt = now()
     if (answer.head) subscription.status = answer.head.status
-    const settled = await turn(poller, answer)
+    const { left, fresh } = await turn(poller, answer)
     if (subscription.status !== 'enabled') await look(subscription)
-    // Nothing but what cannot be settled now: the transmitter may send it again at once, for ever.
-    if (answer.sets.length > 0 && settled === 0) await sleep(backoff.next(), signal)
+    // A long poll would not bring again at once what was left, but what was committed since: the later of two events about a subject first.
+    if (left > 0) poller.hurry()
+    // Nothing new in it: the transmitter may send the same again at once, for ever.
+    if (answer.sets.length > 0 && fresh === 0) await sleep(backoff.next(), signal)
     else backoff.reset()
-    await poller.rest({ fresh: settled, enabled: subscription.status === 'enabled' })
+    await poller.rest({ fresh, enabled: subscription.status === 'enabled' })
   }
 
   /** A push stream says nothing when it ends: it is asked, which also keeps it from timing out (SSF 1.0 section 8.1.1: pushes do not count). */

@@ -13,8 +13,12 @@ export interface StreamApi {
   create(body: Record<string, unknown>): Promise<StreamConfiguration>
   /** Every stream of ours; those that cannot be read are left out. */
   list(): Promise<StreamConfiguration[]>
+  /** One stream of ours. */
+  read(streamId: string): Promise<StreamConfiguration>
   /** Replaces the members given; undefined when the transmitter has accepted it but not done it yet. */
   update(body: Record<string, unknown>): Promise<StreamConfiguration | undefined>
+  /** Replaces everything that a receiver may say; what is not given goes (SSF 1.0 section 8.1.1.4). */
+  replace(body: Record<string, unknown>): Promise<StreamConfiguration | undefined>
   /** Undefined when the transmitter has no status endpoint; then it is only made sure that the stream exists. */
   status(streamId: string): Promise<StreamStatusValue | undefined>
   enable(streamId: string): Promise<StreamStatusValue | undefined>
@@ -76,6 +80,13 @@ export function createStreamApi(metadata: TransmitterMetadata, options: StreamAp
 
   const manage = (url: string, init: Partial<ExchangeOptions>) => call(url, { timeout, signal, maxBytes: MAX_CONFIGURATION, ...init })
 
+  const write = async (method: 'PATCH' | 'PUT', body: Record<string, unknown>) => {
+    const { status, body: made } = await manage(configurationEndpoint, { method, body })
+    if (status === 202) return undefined
+    if (status !== 200) throw unexpected(status)
+    return readConfiguration(made)
+  }
+
   return {
     async create(body) {
       const { status, body: made } = await manage(configurationEndpoint, { method: 'POST', body })
@@ -96,12 +107,15 @@ export function createStreamApi(metadata: TransmitterMetadata, options: StreamAp
       })
     },
 
-    async update(body) {
-      const { status, body: made } = await manage(configurationEndpoint, { method: 'PATCH', body })
-      if (status === 202) return undefined
+    async read(streamId) {
+      const { status, body } = await manage(withStream(configurationEndpoint, streamId), {})
+      if (status === 404 || status === 410) throw failure('stream_gone')
       if (status !== 200) throw unexpected(status)
-      return readConfiguration(made)
+      return readConfiguration(body)
     },
+
+    update: (body) => write('PATCH', body),
+    replace: (body) => write('PUT', body),
 
     async status(streamId) {
       const { status, body } = await manage(withStream(statusEndpoint ?? configurationEndpoint, streamId), {})

@@ -68,13 +68,17 @@ export function createJwsVerifier(options: JwsVerifierOptions): JwsVerifier {
     try {
       return await compactVerify(jws, set, { algorithms: ALGORITHMS })
     } catch (error) {
-      return error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWSSignatureVerificationFailed ? 'no key' : 'bad'
+      // What is wrong with a key (there is none, it is too short, of the wrong kind) may be right at the next look; what is wrong with the JWS stays so.
+      return error instanceof errors.JWSInvalid || error instanceof errors.JOSENotSupported || error instanceof errors.JOSEAlgNotAllowed
+        ? 'bad'
+        : 'no key'
     }
   }
 
   return {
     async verify(jws, typ, signal) {
       if (typeof jws !== 'string' || jws.length > MAX_JWS) throw failure('set_refused', 'not a JWS of reasonable size')
+      if (!isCompact(jws)) throw failure('set_refused', 'not a JWS')
       let header: ReturnType<typeof decodeProtectedHeader>
       try {
         header = decodeProtectedHeader(jws)
@@ -108,4 +112,13 @@ export function createJwsVerifier(options: JwsVerifierOptions): JwsVerifier {
       }
     },
   }
+}
+
+/**
+ * Three parts of base64url without padding, each in its only spelling (RFC 7515 sections 2 and 3.1). A lenient decoder would take a signature with blanks, other
+ * characters or other bits behind its last byte for the same: one SET would have many texts.
+ */
+function isCompact(jws: string): boolean {
+  const parts = jws.split('.', 4)
+  return parts.length === 3 && parts.every((part) => Buffer.from(part, 'base64url').toString('base64url') === part)
 }

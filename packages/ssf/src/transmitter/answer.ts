@@ -26,6 +26,7 @@ export const PROBLEMS = {
   insufficient_scope: [403, 'The access token lacks the scope for this.'],
   // 403 is the code of SSF 1.0 section 8.1.1.1 for "may not create a stream"; 409 there means that one stream exists and only one is allowed.
   too_many_streams: [403, 'The receiver has as many streams as it may have; delete one first.'],
+  status_fixed: [403, 'The transmitter has stopped this stream; only it can start it again.'],
   not_a_guard_stream: [403, 'Only a guard stream may read the snapshot.'],
   subject_fixed: [403, 'This subject cannot be removed from this stream.'],
   unknown_stream: [404, 'The receiver has no such stream.'],

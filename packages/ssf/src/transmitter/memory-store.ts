@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { type Cutoff, cutoffOf, mergeCutoffs, type SecurityEvent, type StreamStatus, trustOwn } from '@caegis/protocol'
+import { type Cutoff, cutoffsOf, mergeCutoffs, type SecurityEvent, type StreamStatus, trustOwn } from '@caegis/protocol'
 import type { ControlRow, DeadLetter, DeliveryRecord, EventRow, StreamRecord, TransmitterStore } from './store.ts'
 
 /** An event to commit; what is left out is filled in. */
@@ -168,11 +168,14 @@ export function createMemoryStore({ issuer, now = Date.now, horizon = 100_800 }:
     async *cutoffs() {
       const live = new Map<string, Cutoff>()
       for (const row of [...log]) {
-        const result = cutoffOf(asSet(issuer, row), trustOwn(issuer), horizon)
-        if (result.outcome !== 'cutoff' || result.cutoff.until < now() / 1000) continue
-        const key = `${result.cutoff.kind}\n${result.cutoff.id}`
-        const known = live.get(key)
-        live.set(key, known ? mergeCutoffs(known, result.cutoff) : result.cutoff)
+        const meaning = cutoffsOf(asSet(issuer, row), trustOwn(issuer), horizon)
+        if (meaning.outcome !== 'cutoffs') continue
+        for (const cutoff of meaning.cutoffs) {
+          if (cutoff.until < now() / 1000) continue
+          const key = `${cutoff.kind}\n${cutoff.id}`
+          const known = live.get(key)
+          live.set(key, known ? mergeCutoffs(known, cutoff) : cutoff)
+        }
       }
       if (live.size > 0) yield [...live.values()]
     },

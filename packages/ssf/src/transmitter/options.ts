@@ -1,5 +1,6 @@
 import { EVENT, type Subject } from '@caegis/protocol'
 import { type Log, SILENT } from '../log.ts'
+import type { Position } from '../wire.ts'
 import type { SetAlgorithm, TransmitterStore } from './store.ts'
 
 export interface TransmitterLimits {
@@ -54,12 +55,17 @@ export interface TransmitterOptions {
   inactivityTimeout?: number
   /** The same for guard streams, when it differs. */
   guardInactivityTimeout?: number
+  /**
+   * A guard says that it has applied more than the log holds: the log was restored from an older copy, and positions mean other events than before. The host
+   * renews the epoch, so that every guard loads a snapshot. Awaited before the guard is answered.
+   */
+  onAhead?(report: { stream: string; receiver: string; claimed: Position; head: Position }): Promise<void>
   /** For receivers of the implementer's draft: `subject` also inside the event, and the draft's version in the metadata. Default false. */
   legacyDraft?: boolean
 }
 
 /** The settings of a transmitter with every default filled in: what its parts share. */
-type Optional = 'subjectOf' | 'inactivityTimeout' | 'guardInactivityTimeout'
+type Optional = 'subjectOf' | 'onAhead' | 'inactivityTimeout' | 'guardInactivityTimeout'
 export interface Settings extends Required<Omit<TransmitterOptions, 'limits' | Optional>>, Pick<TransmitterOptions, Optional> {
   limits: TransmitterLimits
 }

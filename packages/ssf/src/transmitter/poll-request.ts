@@ -1,5 +1,5 @@
-import { isIdentifier, isObject } from '@caegis/protocol'
-import type { Position } from '../wire.ts'
+import { isIdentifier, isNumericDate, isObject } from '@caegis/protocol'
+import { MAX_REFUSED, type Position } from '../wire.ts'
 
 /** A poll (RFC 8936 section 2.2) with our extension members, checked. */
 export interface PollRequest {
@@ -10,6 +10,8 @@ export interface PollRequest {
   errors: [jti: string, err: string][]
   /** What a guard has applied: everything after it is what it needs. */
   applied?: Position
+  /** Requests that a guard has refused first because of an event: its position, and when (seconds). */
+  refused: [seq: number, at: number][]
   /** Longest hold that the receiver wants, seconds. */
   wait?: number
 }
@@ -19,7 +21,7 @@ const MAX_JTI = 256
 
 /** @returns the name of the member that is malformed, when one is; unknown members are ignored */
 export function parsePollRequest(body: Record<string, unknown>, limits: { events: number; maxEvents: number }): PollRequest | string {
-  const { maxEvents, returnImmediately, ack, setErrs, caegis_applied: applied, caegis_wait: wait } = body
+  const { maxEvents, returnImmediately, ack, setErrs, caegis_applied: applied, caegis_refused: refused, caegis_wait: wait } = body
   if (maxEvents !== undefined && !(Number.isSafeInteger(maxEvents) && (maxEvents as number) >= 0)) return 'maxEvents'
   if (returnImmediately !== undefined && typeof returnImmediately !== 'boolean') return 'returnImmediately'
   if (ack !== undefined && !(Array.isArray(ack) && ack.length <= MAX_JTIS && ack.every(isJti))) return 'ack'
@@ -30,6 +32,7 @@ export function parsePollRequest(body: Record<string, unknown>, limits: { events
     returnImmediately: returnImmediately ?? false,
     ack: (ack as string[] | undefined) ?? [],
     errors: [],
+    refused: [],
   }
   if (wait !== undefined) request.wait = wait
   if (setErrs !== undefined) {
@@ -47,7 +50,15 @@ export function parsePollRequest(body: Record<string, unknown>, limits: { events
     if (!Number.isSafeInteger(applied.seq) || (applied.seq as number) < 0) return 'caegis_applied'
     request.applied = { epoch: applied.epoch, seq: applied.seq as number }
   }
+  if (refused !== undefined) {
+    if (!Array.isArray(refused) || refused.length > MAX_REFUSED || !refused.every(isRefusal)) return 'caegis_refused'
+    request.refused = refused
+  }
   return request
+}
+
+function isRefusal(value: unknown): value is [number, number] {
+  return Array.isArray(value) && value.length === 2 && Number.isSafeInteger(value[0]) && value[0] > 0 && isNumericDate(value[1])
 }
 
 function isJti(value: unknown): value is string {

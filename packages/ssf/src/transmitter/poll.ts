@@ -38,6 +38,8 @@ const REMEMBERED = 10_000
 /** Milliseconds between two writes that only say "still here". */
 const SAVE_EVERY = 1000
 const LOOKUP = 500
+/** Why a hold ends; without a reason, an exception with a stack would be made each time. */
+const OVER = 'over'
 
 /**
  * The poll endpoint (RFC 8936), one URL per stream.
@@ -77,7 +79,7 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
     if (held >= limits.polls) return refuse('too_many_polls', { headers: { 'retry-after': '1' } })
     open.set(streamId, held + 1)
     const ending = new AbortController()
-    const end = () => ending.abort()
+    const end = () => ending.abort(OVER)
     const timer = setTimeout(end, 1000 * Math.min(limits.hold, request.wait ?? limits.hold, maxStaleness / 3))
     signal.addEventListener('abort', end, { once: true })
     if (signal.aborted) end()
@@ -124,6 +126,10 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
       if (claim && (claim.epoch !== epoch || claim.seq > seq)) {
         // It stands in another log than ours: it learns that from the head, at once.
         found.ready = true
+        if (claim.epoch === epoch && settings.onAhead) {
+          await settings.onAhead({ stream: id, receiver: stream.receiver, claimed: claim, head })
+          found.head = { ...(await store.head()), status: stream.status }
+        }
       } else if (claim) {
         due = await store.events(claim.seq, want + 1)
         if (first) {
@@ -131,6 +137,7 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
           progress.applied = { ...claim, asOf: Math.min(due[0]?.at ?? asOf, asOf) }
           cursor.moveTo(claim.seq)
           await recordApplied(stream, claim.seq, first)
+          await recordRefused(stream, request, head, first)
         }
         due = due.filter((row) => row.seq <= seq)
         found.ready = !enabled
@@ -218,6 +225,14 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
       if (row.seq > seq) break
       recorder.add(stream, row, 'applied', out?.get(row.id)?.attempt ?? 0)
       out?.delete(row.id)
+    }
+  }
+
+  /** When a guard first refused a request because of an event, by its own clock: never before the event, nor later than now. */
+  async function recordRefused(stream: StreamRecord, { refused }: PollRequest, head: Head, recorder: Recorder): Promise<void> {
+    for (const [seq, at] of refused) {
+      const [row] = seq <= head.seq ? await store.events(seq - 1, 1) : []
+      if (row?.seq === seq) recorder.add(stream, row, 'refused', 0, undefined, Math.min(Math.max(at, row.at), now() / 1000))
     }
   }
 

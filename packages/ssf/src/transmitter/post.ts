@@ -3,12 +3,14 @@ import type { PushSettings } from './push-options.ts'
 import type { Delivery } from './store.ts'
 
 const MAX_BODY = 65_536
+/** Why an exchange ends; without a reason, an exception with a stack would be made each time. */
+const OVER = 'over'
 
 /** Sends one SET (RFC 8935 section 2.1). Whatever happens is an outcome; one that was called off is none. */
 export async function post(settings: PushSettings, delivery: Delivery, jwt: string, stop: AbortSignal): Promise<DeliveryOutcome | undefined> {
   const { send, sleep, now, pushLimits } = settings
   const ending = new AbortController()
-  const end = () => ending.abort()
+  const end = () => ending.abort(OVER)
   stop.addEventListener('abort', end, { once: true })
   if (stop.aborted) end()
   const headers = {

@@ -31,6 +31,7 @@ export function createPusher(options: PusherOptions): Pusher {
   const records = createRecorder(settings)
   let recorded = Promise.resolve()
   let turn = 0
+  let pumping = false
   const parts = {
     mint: createMinter(settings),
     setStatus: createSetStatus(settings),
@@ -42,7 +43,7 @@ export function createPusher(options: PusherOptions): Pusher {
         recorded = recorded.then(records.flush)
       },
     },
-    changed: pump,
+    changed,
   }
   const watching = watch()
 
@@ -73,7 +74,15 @@ export function createPusher(options: PusherOptions): Pusher {
     leaving.add(left)
   }
 
+  /** However many lanes change in one turn of the event loop (after a commit, all of them), the ring is walked once. */
+  function changed(): void {
+    if (pumping) return
+    pumping = true
+    queueMicrotask(pump)
+  }
+
   function pump(): void {
+    pumping = false
     if (closing.signal.aborted) return
     const ring = [...lanes.values()]
     let flying = 0

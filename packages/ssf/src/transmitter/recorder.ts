@@ -4,7 +4,8 @@ import type { DeliveryRecord, DeliveryState, StreamRecord } from './store.ts'
 
 /** Collects what becomes of SETs, so that it is stored in one go. */
 export interface Recorder {
-  add(stream: StreamRecord, row: { id: string; seq: number; txn?: string }, state: DeliveryState, attempt: number, reason?: string): void
+  /** @param at seconds, when it was not now */
+  add(stream: StreamRecord, row: { id: string; seq: number; txn?: string }, state: DeliveryState, attempt: number, reason?: string, at?: number): void
   /** Stores what was added since the last time. Proof is not worth a lost delivery: what cannot be stored is said in the log. */
   flush(): Promise<void>
 }
@@ -12,14 +13,14 @@ export interface Recorder {
 export function createRecorder({ store, now, log }: Pick<Settings, 'store' | 'now' | 'log'>): Recorder {
   let records: DeliveryRecord[] = []
   return {
-    add(stream, { id, seq, txn }, state, attempt, reason) {
+    add(stream, { id, seq, txn }, state, attempt, reason, at = now() / 1000) {
       records.push({
         stream: stream.id,
         seq,
         jti: jtiOf(stream, id),
         ...(txn !== undefined && { txn }),
         state,
-        at: now() / 1000,
+        at,
         attempt,
         ...(reason !== undefined && { reason }),
       })

@@ -29,10 +29,10 @@ const MAX_REASON = 256
 
 export function createStatus(settings: Settings): Status {
   const { store, now, log } = settings
-  const setStatus = createSetStatus(settings)
 
   return {
-    setStatus,
+    // SSF 1.0 section 8.1.2 leaves it to the transmitter which changes it takes: what its host has stopped stays stopped.
+    setStatus: createSetStatus(settings, 'host'),
 
     async status(caller, streamId) {
       if (streamId === undefined) return refuse('invalid_request', { detail: 'stream_id' })
@@ -53,8 +53,14 @@ export function createStatus(settings: Settings): Status {
       const { status, reason } = body
       if (!isStatus(status)) return refuse('invalid_request', { detail: 'status' })
       if (reason !== undefined && typeof reason !== 'string') return refuse('invalid_request', { detail: 'reason' })
-      const changed = await transition(settings, own.id, { status, reason, by: 'receiver' })
+      let fixed = false
+      const still = (stream: StreamRecord) => {
+        fixed = stream.statusFixed === true
+        return !fixed
+      }
+      const changed = await transition(settings, own.id, { status, reason, by: 'receiver', still })
       if (!changed) return refuse('unknown_stream')
+      if (fixed) return refuse('status_fixed')
       if (changed.guard && status !== 'enabled')
         log.warn('a guard stream was stopped by its receiver', { stream: own.id, receiver: own.receiver, status })
       return json(200, statusOf(changed))
@@ -62,14 +68,14 @@ export function createStatus(settings: Settings): Status {
   }
 }
 
-export function createSetStatus(settings: Settings): SetStatus {
+export function createSetStatus(settings: Settings, by: 'host' | 'transmitter' = 'transmitter'): SetStatus {
   return async (streamId, status, reason, still) => {
     if (!isStatus(status)) throw new TypeError('status must be enabled, paused or disabled')
     let agreed = true
     const changed = await transition(settings, streamId, {
       status,
       reason,
-      by: 'transmitter',
+      by,
       still: (stream) => {
         agreed = still?.(stream) ?? true
         return agreed
@@ -84,7 +90,8 @@ export function createSetStatus(settings: Settings): SetStatus {
 interface Transition {
   status: StreamStatus
   reason: string | undefined
-  by: 'receiver' | 'transmitter'
+  /** `host`: an administrator's word, which a receiver cannot take back. */
+  by: 'receiver' | 'transmitter' | 'host'
   still?: (stream: StreamRecord) => boolean
 }
 
@@ -108,11 +115,11 @@ async function transition({ store, now }: Settings, id: string, { status, reason
       ...(other && stream.status === 'disabled' && { acked: head.seq, ackedAhead: [] }),
     }
     return {
-      config: { status, statusReason: said },
+      config: { status, statusReason: said, ...(by === 'host' && { statusFixed: status === 'enabled' ? undefined : true }) },
       progress,
       // The receiver knows what it did itself; what it was told of an earlier status is moot by now (section 8.1.5).
       ...(other && { replaces: EVENT.streamUpdated }),
-      ...(other && by === 'transmitter' && { control }),
+      ...(other && by !== 'receiver' && { control }),
     }
   })
 }

@@ -61,7 +61,8 @@ export interface DeadLetter {
   reason: string
 }
 
-export type DeliveryState = 'sent' | 'acked' | 'applied' | 'failed' | 'dead'
+/** `refused`: a guard has refused its first request because of the event. */
+export type DeliveryState = 'sent' | 'acked' | 'applied' | 'refused' | 'failed' | 'dead'
 
 /** What became of one event of the log on one stream: what the proof of a revocation is made of. */
 export interface DeliveryRecord {
@@ -100,6 +101,8 @@ export interface StreamRecord {
   subjectRules?: SubjectRule[]
   status: StreamStatus
   statusReason?: string
+  /** The host has stopped the stream: its receiver may not start it. */
+  statusFixed?: true
   createdAt: number
   /** Where the log stood when the stream was made. */
   start: Position
@@ -122,7 +125,7 @@ export type StreamProgress = Partial<Pick<StreamRecord, 'acked' | 'ackedAhead' |
 /** The members that change after a stream was made; one that is `undefined` is removed. */
 export type StreamConfig = Pick<
   StreamRecord,
-  'delivery' | 'eventsRequested' | 'eventsDelivered' | 'description' | 'subjectRules' | 'status' | 'statusReason'
+  'delivery' | 'eventsRequested' | 'eventsDelivered' | 'description' | 'subjectRules' | 'status' | 'statusReason' | 'statusFixed'
 >
 
 export interface StreamChange {
@@ -161,7 +164,10 @@ export interface TransmitterStore {
   updateStream(id: string, decide: (stream: StreamRecord) => StreamChange | undefined): Promise<StreamRecord | undefined>
   /** With its control events and dead letters. */
   deleteStream(id: string): Promise<void>
-  /** Sets the members given; a lower `acked` than the stored one is ignored. Saving for a deleted stream does nothing. */
+  /**
+   * Sets the members given; a lower `acked` than the stored one is ignored. Saving for a deleted stream does nothing. It is read back at once, and may be written a
+   * moment later, but for `hydrated`: what a crash takes with it is delivered once more.
+   */
   saveProgress(id: string, progress: StreamProgress): Promise<void>
 
   /** One with a known id replaces it. */

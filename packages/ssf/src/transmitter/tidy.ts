@@ -1,7 +1,7 @@
 import { timeoutOf } from './configuration.ts'
 import { createCursor } from './cursor.ts'
 import type { Settings } from './options.ts'
-import type { SetStatus } from './status.ts'
+import { createSetStatus } from './status.ts'
 import type { StreamRecord } from './store.ts'
 
 /** What the host calls from time to time. */
@@ -14,8 +14,9 @@ export interface Tidy {
   cut(belowSeq: number): Promise<string[]>
 }
 
-export function createTidy(settings: Settings, setStatus: SetStatus): Tidy {
+export function createTidy(settings: Settings): Tidy {
   const { store, now, limits, log } = settings
+  const setStatus = createSetStatus(settings)
 
   async function remove(stream: StreamRecord, reason: string): Promise<void> {
     await store.deleteStream(stream.id)

@@ -1,5 +1,5 @@
 import type { StreamStatus } from '@caegis/protocol'
-import type { Answer, Caller } from './answer.ts'
+import type { Answer, Caller, Problem } from './answer.ts'
 import { metadata } from './metadata.ts'
 import { createMinter } from './mint.ts'
 import { settle, type TransmitterOptions } from './options.ts'
@@ -46,8 +46,10 @@ export interface Transmitter extends Letters, Tidy {
   poll(caller: Caller, streamId: string, body: unknown, signal: AbortSignal): Promise<Answer>
   /** `GET {base}/snapshot?stream_id=` */
   snapshot(caller: Caller, streamId: string | undefined): Promise<Answer>
-  /** For the host and its administrators, in the transmitter's own name. */
+  /** For the host and its administrators, in the transmitter's own name: what they stop, the receiver cannot start. */
   setStatus(streamId: string, status: StreamStatus, reason?: string): Promise<StreamRecord | undefined>
+  /** Queues a verification event of the transmitter's own; says why, when it does not. */
+  sendVerification(streamId: string): Promise<Problem | undefined>
 }
 
 /** @throws TypeError for settings with which it could not work */
@@ -61,10 +63,10 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
     ...createUpdate(settings),
     ...status,
     ...createSubjects(settings),
-    ...createTidy(settings, setStatus),
+    ...createTidy(settings),
     ...createLetters(settings),
     setStatus: (streamId, to, reason) => setStatus(streamId, to, reason),
-    verify: createVerify(settings, queue),
+    ...createVerify(settings, queue),
     poll: createPoll(settings, createMinter(settings), queue),
     snapshot: createSnapshot(settings),
   }

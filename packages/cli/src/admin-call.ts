@@ -1,0 +1,33 @@
+import { CaegisError } from '@caegis/protocol'
+import { adminFetch, CLI_ERRORS, readProfile } from './session.ts'
+
+/** A call of the admin API under its `/v1.0`. @throws CaegisError `refused` with the server's words */
+export type AdminCall = (method: string, path: string, options?: { body?: object; headers?: Record<string, string> }) => Promise<Response>
+
+export function createAdminCall(): AdminCall {
+  const { origin, ...rest } = readProfile()
+  const send = adminFetch({ origin, ...rest })
+  return async (method, path, { body, headers = {} } = {}) => {
+    const response = await send(`${origin}/v1.0${path}`, {
+      method,
+      headers: { ...headers, ...(body ? { 'content-type': 'application/json' } : {}) },
+      ...(body ? { body: JSON.stringify(body) } : {}),
+    })
+    if (response.ok) return response
+    const answer = (await response.json().catch(() => ({}))) as { error?: { code?: string; message?: string } }
+    const message = `${answer.error?.message ?? CLI_ERRORS.refused} (${response.status} ${answer.error?.code ?? ''})`
+    throw new CaegisError('refused', message, { detail: { status: response.status } })
+  }
+}
+
+/** Every entry of a list, page after page. */
+export async function listAll<T>(call: AdminCall, path: string): Promise<T[]> {
+  const all: T[] = []
+  for (let next: string | undefined = path; next !== undefined; ) {
+    const page = (await (await call('GET', next)).json()) as { value: T[]; '@odata.nextLink'?: string }
+    all.push(...page.value)
+    const link: string | undefined = page['@odata.nextLink']
+    next = link === undefined ? undefined : link.slice(link.indexOf('/v1.0') + '/v1.0'.length)
+  }
+  return all
+}

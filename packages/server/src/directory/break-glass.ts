@@ -1,0 +1,27 @@
+import { type Kysely, sql, type Transaction } from 'kysely'
+import type { Schema } from '../store/schema.ts'
+
+type Db = Kysely<Schema> | Transaction<Schema>
+
+/**
+ * Whether a user is the emergency account. The one question by which anything that could lock every administrator out lets somebody through: the stop, and
+ * policies, risk and other transmitters' facts. Its own state (disabled, revoked, its password) counts as anybody's.
+ * @param user id or user name
+ */
+export async function isBreakGlass(db: Db, tenant: string, user: string): Promise<boolean> {
+  const found = await breakGlass(db, tenant)
+    .where((eb) => eb.or([eb('id', '=', user), eb('upn_key', '=', user.toLowerCase())]))
+    .executeTakeFirst()
+  return found !== undefined
+}
+
+/** Whether a tenant has an emergency account that could sign in. */
+export async function hasBreakGlass(db: Db, tenant: string): Promise<boolean> {
+  return (await breakGlass(db, tenant).where('enabled', '=', 1).executeTakeFirst()) !== undefined
+}
+
+export function breakGlass(db: Db, tenant: string) {
+  // The number stands in the text, so that the partial index answers: every request to a stopped tenant asks this.
+  const marked = sql.lit(1)
+  return db.selectFrom('users').select(['id', 'upn']).where('tenant', '=', tenant).where('break_glass', '=', marked).where('deleted_at', 'is', null)
+}

@@ -1,0 +1,91 @@
+import type { EventRow, Position } from '@caegis/ssf/transmitter'
+import type { FastifyRequest } from 'fastify'
+import { type Api, pageOf, searchOf } from './api.ts'
+import { authorize } from './caller.ts'
+import { badRequest } from './errors.ts'
+import { parsePage, refuseOthers } from './query.ts'
+import type { Signals } from './signals.ts'
+import type { Message, Source, Sse } from './sse.ts'
+
+/** Rows of one batch. */
+const BATCH = 100
+
+/** The committed log: newest first as a list, or as an event stream from where the client stands. */
+export function registerEvents({ origin, route }: Api, sse: Sse): void {
+  route('GET', '/caegis/events', async (caller, request, reply) => {
+    const { signals } = caller
+    if (sse.wanted(request)) {
+      refuseOthers(searchOf(request), [])
+      await authorize(caller, 'SecurityEvents.Read.All')
+      return sse.send(caller, reply, ['SecurityEvents.Read.All'], follow(signals, readPosition(request) ?? (await signals.streams.head())))
+    }
+    const { limit, last } = parsePage(searchOf(request), ['$top', '$skiptoken', '$filter'])
+    const txn = parseFilter(searchOf(request).get('$filter'))
+    await authorize(caller, 'SecurityEvents.Read.All')
+    const { epoch } = await signals.streams.head()
+    const found = await signals.inspection.events({
+      limit: limit + 1,
+      ...(last !== undefined && { before: last }),
+      ...(txn !== undefined && { txn }),
+    })
+    const { value, next } = pageOf(origin, request, found, limit, ({ seq }) => seq)
+    return { '@odata.context': `${origin}/v1.0/$metadata#caegis/events`, ...next, value: value.map((row) => shape(row, epoch)) }
+  })
+}
+
+/** Everything after a position, then what is committed from now on. What cannot follow it (the log was replaced, or cut) is said as a gap, never passed over. */
+function follow({ streams, inspection }: Signals, from: Position): Source {
+  return async function* (signal, beat) {
+    let at = { epoch: from.epoch, seq: from.seq }
+    // From the first byte on, who is cut off can go on from here.
+    yield [{ id: idOf(at) }]
+    while (!signal.aborted) {
+      const ending = beat()
+      const { epoch, seq } = await streams.head()
+      if (epoch !== at.epoch || at.seq > seq) {
+        yield [gap(at, { epoch, seq })]
+        at = { epoch, seq }
+      }
+      if (at.seq < seq) {
+        const rows = await inspection.eventsAfter(at.seq, BATCH)
+        // All of them may have been cut meanwhile.
+        const next = { epoch, seq: (rows[0]?.seq ?? seq + 1) - 1 }
+        if (next.seq > at.seq) yield [gap(at, next)]
+        yield rows.map((row) => ({ id: idOf({ epoch, seq: row.seq }), event: 'event', data: shape(row, epoch) }))
+        at = { epoch, seq: rows.at(-1)?.seq ?? seq }
+        continue
+      }
+      await streams.wait(at.seq, ending)
+      // Whatever else woke us is nothing to be said.
+      if (ending.aborted && !signal.aborted) yield []
+    }
+  }
+}
+
+/** Events between two positions cannot be told; those after the second follow. */
+function gap(from: Position, to: Position): Message {
+  return { id: idOf(to), event: 'gap', data: { from, to } }
+}
+
+function shape({ seq, id, txn, type, at, subject, payload }: EventRow, epoch: string): object {
+  return { id, epoch, seq, txn, type, committedDateTime: new Date(at * 1000).toISOString(), subject: subject.complex, payload }
+}
+
+function idOf({ epoch, seq }: Position): string {
+  return `${epoch}:${seq}`
+}
+
+function readPosition({ headers }: FastifyRequest): Position | undefined {
+  const text = headers['last-event-id']
+  if (text === undefined || text === '') return undefined
+  const [, epoch, seq] = String(text).match(/^([\w-]{1,64}):(\d{1,15})$/) ?? []
+  if (epoch === undefined || seq === undefined) throw badRequest('Last-Event-ID is not one of ours.')
+  return { epoch, seq: Number(seq) }
+}
+
+function parseFilter(text: string | null): string | undefined {
+  if (text === null) return undefined
+  const [, txn] = text.match(/^\s*txn\s+eq\s+'([\w-]{1,64})'\s*$/) ?? []
+  if (txn === undefined) throw badRequest("$filter understands: txn eq 'value'.")
+  return txn
+}

@@ -1,0 +1,79 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { z } from 'zod'
+import type { Committed } from '../directory/directory.ts'
+import { type Api, readBody, searchOf, written } from './api.ts'
+import { authorize, type Caller } from './caller.ts'
+import { GraphError } from './errors.ts'
+import { parseQuery } from './query.ts'
+import type { ChangeProof, Signals } from './signals.ts'
+
+const stopBody = z.strictObject({ confirmation: z.string().max(64).optional() }).optional()
+
+/** Seconds: the longest time for which an answer is held back. */
+const MAX_WAIT = 10
+/** Milliseconds after which is looked again although nothing was reported: whom an event does not concern passes it without a word. */
+const LOOK_AGAIN = 250
+
+/** The tenant itself: whether it is stopped, to stop it, and to resume it. */
+export function registerOrganization({ origin, route }: Api): void {
+  route('GET', '/caegis/organization', async (caller, request) => {
+    parseQuery(searchOf(request), [])
+    await authorize(caller, 'Organization.Read.All')
+    return shape(caller)
+  })
+
+  route('POST', '/caegis/organization/stop', async (caller, request, reply) => {
+    parseQuery(searchOf(request), [])
+    const actor = await authorize(caller, 'Organization.ReadWrite.All')
+    const body = readBody(stopBody, request.body)
+    const { organization } = caller.tenant.directory
+    const { name } = await organization.read()
+    // A second key: a stop hits everybody, so nobody turns it by a slip.
+    if (body?.confirmation !== name)
+      throw new GraphError(400, 'confirmationRequired', `To stop the whole tenant, repeat this with its name: {"confirmation": "${name}"}.`)
+    const done = await organization.stop(actor)
+    // The caller's own token is dead by now and could not ask how far the stop has come.
+    const proof = await settled(caller.signals, done.txn, waitOf(request, reply))
+    return answer(caller, reply, done, proof && { proof })
+  })
+
+  route('POST', '/caegis/organization/resume', async (caller, request, reply) => {
+    parseQuery(searchOf(request), [])
+    const actor = await authorize(caller, 'Organization.ReadWrite.All')
+    return answer(caller, reply, await caller.tenant.directory.organization.resume(actor))
+  })
+
+  async function answer(caller: Caller, reply: FastifyReply, done: Committed<boolean>, more: object = {}) {
+    return written(reply, done).send({ ...(await shape(caller)), changed: done.result, txn: done.txn, ...more })
+  }
+
+  async function shape({ tenant }: Caller): Promise<object> {
+    const { id, name, displayName, stoppedAt } = await tenant.directory.organization.read()
+    return {
+      '@odata.context': `${origin}/v1.0/$metadata#caegis/organization/$entity`,
+      ...{ id, name, displayName },
+      state: stoppedAt === null ? 'running' : 'stopped',
+      stoppedDateTime: stoppedAt === null ? null : `${new Date(stoppedAt * 1000).toISOString().slice(0, 19)}Z`,
+    }
+  }
+}
+
+/** The seconds of `Prefer: wait=N` (RFC 7240 section 4.3), as far as they are granted; what cannot be read is no preference. */
+function waitOf(request: FastifyRequest, reply: FastifyReply): number {
+  const asked = /(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?:[,;]|$)/i.exec(String(request.headers.prefer ?? ''))?.[1]
+  if (asked === undefined) return 0
+  const seconds = Math.min(Number(asked), MAX_WAIT)
+  reply.header('preference-applied', `wait=${seconds}`)
+  return seconds
+}
+
+/** How far a change has come when every receiver that is listening has it, or when the time is over. */
+async function settled({ deliveries }: Signals, txn: string, seconds: number): Promise<ChangeProof | undefined> {
+  const over = AbortSignal.timeout(seconds * 1000)
+  for (;;) {
+    const proof = await deliveries.proof(txn)
+    const seq = proof?.events.at(-1)?.seq
+    if (seq === undefined || over.aborted || proof?.receivers.every(({ status, complete }) => complete || status !== 'enabled')) return proof
+    await deliveries.changed(seq, AbortSignal.any([over, AbortSignal.timeout(LOOK_AGAIN)]))
+  }
+}

@@ -1,0 +1,56 @@
+import type { DeadLetter, EventRow } from '@caegis/ssf/transmitter'
+import type { Store } from '../store/store.ts'
+import { toEvent } from './stream-store.ts'
+
+/** What an administrator looks up in the log and in what was not delivered, a page at a time. */
+export interface Inspection {
+  /** The log, newest first; all of it, or what one change has published. */
+  events(page: { limit: number; before?: number; txn?: string }): Promise<EventRow[]>
+  /** What follows a position, oldest first. */
+  eventsAfter(seq: number, limit: number): Promise<EventRow[]>
+  /** The commit seconds of rows. */
+  committedAt(seqs: number[]): Promise<Map<number, number>>
+  /** Dead letters of one stream, in log order. */
+  deadLetters(stream: string, page: { limit: number; after?: number }): Promise<DeadLetter[]>
+  /** How many there are, by stream. */
+  countDeadLetters(): Promise<Map<string, number>>
+}
+
+export function createInspection({ db }: Store, tenant: string): Inspection {
+  const rows = () => db.selectFrom('events').selectAll().where('tenant', '=', tenant)
+  return {
+    async events({ limit, before, txn }) {
+      let query = rows()
+      if (before !== undefined) query = query.where('seq', '<', before)
+      if (txn !== undefined) query = query.where('txn', '=', txn)
+      return (await query.orderBy('seq', 'desc').limit(limit).execute()).map(toEvent)
+    },
+    eventsAfter: async (seq, limit) => (await rows().where('seq', '>', seq).orderBy('seq').limit(limit).execute()).map(toEvent),
+    async committedAt(seqs) {
+      if (seqs.length === 0) return new Map()
+      const found = await db.selectFrom('events').select(['seq', 'at']).where('tenant', '=', tenant).where('seq', 'in', seqs).execute()
+      return new Map(found.map(({ seq, at }) => [seq, at]))
+    },
+    async deadLetters(stream, { limit, after = 0 }) {
+      const found = await db
+        .selectFrom('dead_letters')
+        .select('letter')
+        .where('tenant', '=', tenant)
+        .where('stream', '=', stream)
+        .where('seq', '>', after)
+        .orderBy('seq')
+        .limit(limit)
+        .execute()
+      return found.map(({ letter }) => JSON.parse(letter) as DeadLetter)
+    },
+    async countDeadLetters() {
+      const found = await db
+        .selectFrom('dead_letters')
+        .select(['stream', (eb) => eb.fn.countAll<number>().as('count')])
+        .where('tenant', '=', tenant)
+        .groupBy('stream')
+        .execute()
+      return new Map(found.map(({ stream, count }) => [stream, count]))
+    },
+  }
+}

@@ -1,0 +1,31 @@
+/** Keys that one query names at most. */
+const MOST = 512
+
+/**
+ * One query for all who ask in the same turn: a commit wakes a thousand polls at once. Whoever asks when it has begun is served by the next one, so that nobody is
+ * given what was read before the question.
+ */
+export function createLoader<T>(load: (keys: string[]) => Promise<ReadonlyMap<string, T>>): (key: string) => Promise<T | undefined> {
+  let open: { keys: Set<string>; found: Promise<ReadonlyMap<string, T>> } | undefined
+
+  const begin = () => {
+    const keys = new Set<string>()
+    const found = Promise.resolve().then(() => {
+      if (open?.keys === keys) open = undefined
+      return load(padded([...keys]))
+    })
+    return { keys, found }
+  }
+
+  return async (key) => {
+    if (!open || open.keys.size >= MOST) open = begin()
+    open.keys.add(key)
+    return (await open.found).get(key)
+  }
+}
+
+/** To a power of two, by naming one key again: statements are prepared by their text, and there should be few. */
+function padded(keys: string[]): string[] {
+  const size = 2 ** Math.ceil(Math.log2(keys.length))
+  return [...keys, ...new Array<string>(size - keys.length).fill(keys[0] as string)]
+}

@@ -1,0 +1,87 @@
+import type { Sink } from '@caegis/guard'
+import { type Cutoff, EVENT, type EventType, event, packCutoffs } from '@caegis/protocol'
+import { describe, expect, it, vi } from 'vitest'
+import { createLog } from '../src/log.ts'
+import { createOwnSource } from '../src/signals/own-source.ts'
+import { createStore } from '../src/store/store.ts'
+
+const TENANT = 't'
+const ISSUER = 'https://host.test/t/v2.0'
+const SECOND = 1_700_000_000
+const log = createLog('silent')
+
+async function setUp() {
+  const store = await createStore({ file: ':memory:', now: () => SECOND * 1000, log })
+  await store.db.insertInto('tenants').values({ id: TENANT, name: 'tenant', display_name: 'T', epoch: 'e', created_at: 0 }).execute()
+  const told: string[] = []
+  const merged = new Map<string, Cutoff>()
+  const sink: Sink = {
+    merge(cutoffs) {
+      for (const one of cutoffs) merged.set(`${one.kind} ${one.id}`, one)
+    },
+    synced: ({ seq }) => void (told.at(-1) !== `synced ${seq}` && told.push(`synced ${seq}`)),
+    outOfSync: (reason) => void told.push(reason),
+    keysChanged() {},
+    count: (outcome, detail) => void told.push(detail === undefined ? outcome : `${outcome}: ${detail}`),
+  }
+  const source = createOwnSource(store, TENANT, ISSUER, 100_800, log)
+  /** Writes an event as if a change had, whatever it holds. */
+  const append = async (type: EventType, payload: object, cutoffs: Cutoff[] = [], skip = 0) => {
+    await store.transaction(async (tx) => {
+      const { seq } = await tx.selectFrom('tenants').select('seq').where('id', '=', TENANT).executeTakeFirstOrThrow()
+      const at = seq + 1 + skip
+      const subject = JSON.stringify({ complex: { format: 'complex', tenant: { format: 'opaque', id: TENANT } } })
+      const row = { tenant: TENANT, seq: at, id: `e${at}`, txn: 'x', type, at: SECOND, subject, payload: JSON.stringify(payload) }
+      await tx.insertInto('events').values(row).execute()
+      for (const { issuer: _, ...one } of cutoffs)
+        await tx
+          .insertInto('cutoffs')
+          .values({ tenant: TENANT, ...one })
+          .execute()
+      await tx.updateTable('tenants').set({ seq: at }).where('id', '=', TENANT).execute()
+    })
+    store.wake(TENANT)
+  }
+  return { store, told, merged, sink, source, append }
+}
+
+const session = (id: string): Cutoff => ({ issuer: ISSUER, kind: 'session', id, t: SECOND, depth: 'access', until: SECOND + 60 })
+
+describe('the server’s own log', () => {
+  it('a list of cutoffs is merged whole', async () => {
+    const { store, told, merged, sink, source, append } = await setUp()
+    source.start(sink)
+    await vi.waitFor(() => expect(told).toEqual(['synced 0']))
+    const cutoffs = ['s1', 's2'].map(session)
+    await append(EVENT.cutoffs, event(EVENT.cutoffs, { cutoffs: packCutoffs(cutoffs)[0] ?? [] }).payload)
+    await vi.waitFor(() => expect(told).toEqual(['synced 0', 'applied', 'synced 1']), { timeout: 5000 })
+    expect([...merged.values()]).toEqual(cutoffs)
+    await source.close()
+    await store.close()
+  })
+
+  it('a log that ends before its head: out of sync, until the live cutoffs are read', async () => {
+    const { store, told, sink, source } = await setUp()
+    source.start(sink)
+    await vi.waitFor(() => expect(told).toEqual(['synced 0']))
+    await store.db.updateTable('tenants').set({ seq: 1 }).where('id', '=', TENANT).execute()
+    store.wake(TENANT)
+    await vi.waitFor(() => expect(told).toEqual(['synced 0', 'the log has a hole', 'synced 1']), { timeout: 5000 })
+    await source.close()
+    await store.close()
+  })
+
+  it.each([
+    ['a list of cutoffs that cannot be read', { cutoffs: [['session']] }, 0, ['unmappable: malformed cutoffs', 'malformed cutoffs']],
+    ['a hole in the log', {}, 1, ['the log has a hole']],
+  ])('%s: out of sync, until the live cutoffs are read', async (_, payload, skip, reasons) => {
+    const { store, told, merged, sink, source, append } = await setUp()
+    source.start(sink)
+    await vi.waitFor(() => expect(told).toEqual(['synced 0']))
+    await append(EVENT.cutoffs, payload, [session('s1')], skip)
+    await vi.waitFor(() => expect(told).toEqual(['synced 0', ...reasons, `synced ${1 + skip}`]), { timeout: 5000 })
+    expect([...merged.values()]).toEqual([session('s1')])
+    await source.close()
+    await store.close()
+  })
+})
