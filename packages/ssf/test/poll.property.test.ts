@@ -63,7 +63,8 @@ it.each(['plain', 'complex', 'guard'] as const)(
         const finished = (jti: string) => kind !== 'guard' || rows.some((row) => `${row.id}.${id}` === jti && row.seq <= applied)
 
         for (const one of steps) {
-          if (one.do === 'commit') rows.push(...loop.store.commit(...one.whole.map((whole, i) => revoke(`u${i}`, whole ? {} : { session: 's' }))))
+          if (one.do === 'commit')
+            rows.push(...loop.store.commit(...one.whole.map((whole, i) => revoke(`u${rows.length + i}`, whole ? {} : { session: 's' }))))
           else if (one.do === 'later') clock += 10_000
           else if (one.do === 'poll') await poll({ maxEvents: one.max, returnImmediately: !one.long }, one.lost)
           else {

@@ -3,7 +3,7 @@ import { decodeJwt } from 'jose'
 import { afterEach, describe, expect, it } from 'vitest'
 import { createReceiver } from '../src/receiver/index.ts'
 import { createForeign, QUICK, receive } from './foreign.ts'
-import { AUDIENCE, callerOf, createLoop, es256, ISSUER, type Loop, makeKey, revoke, startGuard, until } from './loop.ts'
+import { AUDIENCE, callerOf, createLoop, ISSUER, type Loop, makeKey, revoke, startGuard, until } from './loop.ts'
 import { type Arrival, accepted, createPushing, failing, PUSH, type Pushing, quiet, refusing } from './pushing.ts'
 
 const caller = callerOf()
@@ -177,12 +177,10 @@ describe('B5: the log goes backwards', () => {
   it.each(['poll', 'push'])('B5: a receiver by %s that has seen the lost SETs acts on those that take their places', async (delivery) => {
     const pushing = pushingOf()
     const { loop } = pushing
-    const at = Date.now()
     const users: string[] = []
     const jtis = new Set<string>()
-    loop.jwks = [es256.jwk]
-    const real = createLoop()
-    loop.sign = real.sign
+    // Signed after all: this receiver is a real one.
+    loop.sign = createLoop().sign
     const receiver = createReceiver({
       transmitter: ISSUER,
       credentials: { token: async () => 'good' },
@@ -198,7 +196,6 @@ describe('B5: the log goes backwards', () => {
       now: () => 1e12,
       timing: QUICK,
     })
-    loop.jwks = real.jwks
     running.push(receiver)
     pushing.respond = async (_, request) => {
       const { status, headers, body = '' } = await receiver.handler({ method: 'POST', headers: request.headers, body: request.body })
@@ -211,9 +208,8 @@ describe('B5: the log goes backwards', () => {
     await pushing.crash()
     loop.store.commit(revoke('b'), revoke('c'))
     await until(() => users.length === 5)
-    expect(users).toEqual(['a', 'b', 'c', 'b', 'c'])
+    expect([...users].sort()).toEqual(['a', 'b', 'b', 'c', 'c'])
     expect(jtis.size).toBe(5)
-    expect(Date.now()).toBeGreaterThanOrEqual(at)
   })
 })
 
@@ -351,9 +347,8 @@ describe('B9: nobody holds the log for ever', () => {
   })
 })
 
-/** Not so yet: each of these is to become a plain test. */
-describe('what the transmitter does not do yet', () => {
-  it.fails('B7: a long poll does not hand out what follows a SET that is out about the same subject', async () => {
+describe('what is out while something else happens', () => {
+  it('B7: a long poll does not hand out what follows a SET that is out about the same subject', async () => {
     const loop = createLoop({ limits: { hold: 0.02 } })
     const id = idOf(await loop.transmitter.create(caller, {}))
     loop.store.commit(revoke('alice', { type: EVENT.accountDisabled }))
@@ -364,7 +359,7 @@ describe('what the transmitter does not do yet', () => {
     expect(usersOf((answer.body as { sets: Record<string, string> }).sets)).toEqual(['bob'])
   })
 
-  it.fails.each(['invalid_key', 'authentication_failed'])('B6: what a poll receiver reports as %s comes again', async (err) => {
+  it.each(['invalid_key', 'authentication_failed'])('B6: what a poll receiver reports as %s comes again', async (err) => {
     const loop = createLoop()
     const id = idOf(await loop.transmitter.create(caller, {}))
     loop.store.commit(revoke('alice'))
@@ -372,7 +367,7 @@ describe('what the transmitter does not do yet', () => {
     expect(Object.keys((await polled(loop, id, { setErrs: { [jti]: { err, description: '' } } })).sets)).toEqual([jti])
   })
 
-  it.fails('B5: an answer to a push of before a failover does not settle what stands at its position now', async () => {
+  it('B5: an answer to a push of before a failover does not settle what stands at its position now', async () => {
     const pushing = pushingOf()
     const id = await pushing.open('https://a.test/in')
     const { store } = pushing.loop
@@ -400,7 +395,7 @@ describe('what the transmitter does not do yet', () => {
     expect(store.streams().find((stream) => stream.id === id)).toMatchObject({ acked: 1 })
   })
 
-  it.fails('B5: an acknowledgement of before a failover does not settle what stands at its position now', async () => {
+  it('B5: an acknowledgement of before a failover does not settle what stands at its position now', async () => {
     const loop = createLoop()
     const id = idOf(await loop.transmitter.create(caller, {}))
     loop.store.commit(revoke('old'))
@@ -410,7 +405,7 @@ describe('what the transmitter does not do yet', () => {
     expect(usersOf((await polled(loop, id, { ack: [jti] })).sets)).toEqual(['new'])
   })
 
-  it.fails('B5: a restored log does not take the letters of the lost rows for its own', async () => {
+  it('B5: a restored log does not take the letters of the lost rows for its own', async () => {
     const pushing = pushingOf()
     await pushing.open('https://a.test/in')
     pushing.respond = () => refusing('invalid_request')

@@ -330,11 +330,11 @@ describe('poll', () => {
     loop.store.commit(revoke('alice'))
     for (const id of [plain, guard]) {
       const [jti] = Object.keys((await poll(loop, id)).sets) as [string]
-      const left = await poll(loop, id, { setErrs: { [jti]: { err: 'invalid_key', description: 'no such kid' } } })
+      const left = await poll(loop, id, { setErrs: { [jti]: { err: 'invalid_issuer', description: 'who is that' } } })
       expect(Object.keys(left.sets)).toEqual(id === guard ? [jti] : [])
     }
     expect(loop.logged).toContainEqual(expect.objectContaining({ message: expect.stringContaining('dead letter') }))
-    expect(JSON.stringify(loop.logged)).toContain('invalid_key')
+    expect(JSON.stringify(loop.logged)).toContain('invalid_issuer')
   })
 
   it('does not write for a quiet stream more than once a second', async () => {

@@ -1,6 +1,5 @@
 import { isObject } from '@caegis/protocol'
 import { POLL_METHOD, PUSH_METHOD } from '../wire.ts'
-import { canonical } from './canonical.ts'
 import type { Settings } from './options.ts'
 import type { StreamRecord } from './store.ts'
 
@@ -58,9 +57,11 @@ function pollUrl({ base }: Settings, stream: StreamRecord): string {
   return `${base}/poll/${stream.id}`
 }
 
-/** A list of event types has no order. */
-function same(one: unknown, other: unknown): boolean {
-  return Array.isArray(one) && Array.isArray(other)
-    ? canonical([...one].sort()) === canonical([...other].sort())
-    : canonical(one) === canonical(other)
+/** Looks no deeper into what a receiver says than the transmitter's own value goes. A list of event types has no order. */
+function same(theirs: unknown, ours: unknown): boolean {
+  if (Array.isArray(ours))
+    return Array.isArray(theirs) && theirs.length === ours.length && ours.every((one) => theirs.some((other) => same(other, one)))
+  if (!isObject(ours)) return theirs === ours
+  const names = Object.keys(ours)
+  return isObject(theirs) && Object.keys(theirs).length === names.length && names.every((name) => same(theirs[name], ours[name]))
 }

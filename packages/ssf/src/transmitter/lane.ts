@@ -42,6 +42,8 @@ interface Job {
   /** Two jobs of the same are never in flight at once (opposite events must not overtake each other). */
   key: string
   row?: EventRow
+  /** Which log the row stands in. */
+  epoch?: string
   control?: ControlRow
 }
 
@@ -77,8 +79,8 @@ export function createLane(id: string, settings: PushSettings, { mint, recorder,
   const closing = new AbortController()
   const flights = new Map<string, { job: Job; over: Promise<void> }>()
   const troubles = createBoundedMap<Trouble>(REMEMBERED)
-  /** Positions that are done and not yet stored as such. */
-  const done = new Set<number>()
+  /** Positions that are done and not yet stored as such, each with the epoch that it is a position of. */
+  const done = new Map<number, string>()
   /** Control events that were done while the list of them was read. */
   const finished = new Set<string>()
   let stream: StreamRecord | undefined
@@ -122,14 +124,15 @@ export function createLane(id: string, settings: PushSettings, { mint, recorder,
     notice(found)
     if (!begun) {
       // What ended as a letter before a crash is done, though that was not stored any more.
-      for (const { seq } of await store.listDeadLetters(id)) done.add(seq)
+      const letters = await store.listDeadLetters(id)
+      for (const seq of (await store.positions(letters.map((letter) => letter.id))).values()) done.set(seq, head.epoch)
       begun = true
     }
     const controls = await store.listControls(id)
     // From here to the scan without a pause: what is done and what is in flight are of one instant.
     const cursor = createCursor(found, head, store, limits.window)
     const settled = [...done]
-    for (const seq of settled) cursor.settle(seq)
+    for (const [seq, epoch] of settled) if (epoch === head.epoch) cursor.settle(seq)
     const busy = new Set([...flights.values()].map(({ job }) => job.key))
     const due: Job[] = []
     let next = Number.POSITIVE_INFINITY
@@ -146,11 +149,11 @@ export function createLane(id: string, settings: PushSettings, { mint, recorder,
     }
     if (found.status === 'enabled') {
       const rows = await cursor.scan(READY, (row) => !consider({ id: row.id, key: orderOf(row), row }))
-      for (const row of rows) due.push({ id: row.id, key: orderOf(row), row })
+      for (const row of rows) due.push({ id: row.id, key: orderOf(row), row, epoch: head.epoch })
     }
     const progress = cursor.progress()
     if (Object.keys(progress).length > 0) await store.saveProgress(id, progress)
-    for (const seq of settled) done.delete(seq)
+    for (const [seq, epoch] of settled) if (done.get(seq) === epoch) done.delete(seq)
     if (again) return
     // What failed goes behind what did not: one SET that a receiver cannot take must not be all that it is tried with.
     const attempts = (job: Job) => troubles.get(job.id)?.attempts ?? 0
@@ -248,11 +251,11 @@ export function createLane(id: string, settings: PushSettings, { mint, recorder,
     await settle(job)
   }
 
-  async function settle({ row, control }: Job): Promise<void> {
+  async function settle({ row, epoch, control }: Job): Promise<void> {
     if (control) {
       await store.removeControls(id, [control.id])
       finished.add(control.id)
-    } else done.add((row as EventRow).seq)
+    } else done.set((row as EventRow).seq, epoch as string)
   }
 
   function pause(times: number): number {
@@ -302,7 +305,7 @@ export function createLane(id: string, settings: PushSettings, { mint, recorder,
         const [head, found] = [await store.head(), await store.getStream(id)]
         if (!found) return
         const cursor = createCursor(found, head, store, limits.window)
-        for (const seq of done) cursor.settle(seq)
+        for (const [seq, epoch] of done) if (epoch === head.epoch) cursor.settle(seq)
         await store.saveProgress(id, cursor.progress())
       } catch {
         // What is not stored is sent again: the same SET.

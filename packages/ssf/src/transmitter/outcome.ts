@@ -21,6 +21,11 @@ const LONGEST_WISH = 600
 /** A rotated key is fetched again, a credential is renewed: an event must not be lost over that (RFC 8935 section 2.4). */
 const REPAIRABLE: ReadonlySet<string> = new Set(['invalid_key', 'authentication_failed'])
 
+/** Whether what a receiver reports of a SET (RFC 8935 section 2.4) may be mended by itself. */
+export function isRepairable(err: string): boolean {
+  return REPAIRABLE.has(err)
+}
+
 /** Judges an answer to a push (RFC 8935 sections 2.2 to 2.4). @param now milliseconds */
 export function outcomeOf({ status, headers, body }: PushResponse, now: number): DeliveryOutcome {
   // 202 is the word; receivers that say 200 or 204 mean it.
@@ -32,7 +37,7 @@ export function outcomeOf({ status, headers, body }: PushResponse, now: number):
   if (status === 401) return { is: 'retry', reason: 'http 401' }
   if (status === 400) {
     const err = readCode(body)
-    return { is: REPAIRABLE.has(err) ? 'retry' : 'dead', reason: err }
+    return { is: isRepairable(err) ? 'retry' : 'dead', reason: err }
   }
   if (status > 400) return { is: 'dead', reason: `http ${status}` }
   // A redirect is not followed; where it leads is for the receiver to configure.

@@ -3,8 +3,10 @@ import { POLL_METHOD } from '../wire.ts'
 import { type Answer, type Caller, json, refuse, refuseScope } from './answer.ts'
 import { type BoundedMap, createBoundedMap } from './bounded-map.ts'
 import { type Cursor, createCursor } from './cursor.ts'
+import { orderOf } from './filter.ts'
 import { idOfJti, jtiOf, type Minter } from './mint.ts'
 import type { Settings } from './options.ts'
+import { isRepairable } from './outcome.ts'
 import { type PollRequest, parsePollRequest } from './poll-request.ts'
 import type { Queue } from './queue.ts'
 import { createRecorder, type Recorder } from './recorder.ts'
@@ -29,8 +31,8 @@ interface Out {
   at: number
   /** How often. */
   attempt: number
-  /** Of an event of the log. */
-  row?: Pick<EventRow, 'seq' | 'txn'>
+  /** Of an event of the log; in another epoch something else stands at its position. */
+  row?: Pick<EventRow, 'seq' | 'txn'> & { epoch: string }
 }
 
 /** Streams that a node remembers; forgetting one costs a repeated SET or a write. */
@@ -38,6 +40,8 @@ const REMEMBERED = 10_000
 /** Milliseconds between two writes that only say "still here". */
 const SAVE_EVERY = 1000
 const LOOKUP = 500
+/** How often a SET goes out again that the receiver says it cannot verify: by then its keys have been fetched anew. */
+const REPAIRS = 50
 /** Why a hold ends; without a reason, an exception with a stack would be made each time. */
 const OVER = 'over'
 
@@ -115,7 +119,7 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
       if (!stream) return undefined
       const head: Head = { epoch, seq, asOf, status: stream.status }
       const cursor = createCursor(stream, head, store, limits.window)
-      const controls = await acknowledge(stream, cursor, request, first)
+      const controls = await acknowledge(stream, epoch, cursor, request, first)
 
       const found: Turn = { stream, head, controls: [], rows: [], more: false, ready: false, ...(woken && { woken }) }
       const want = Math.max(request.maxEvents, 1)
@@ -142,7 +146,7 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
         due = due.filter((row) => row.seq <= seq)
         found.ready = !enabled
       } else {
-        due = await cursor.scan(want + 1, hold ? (row) => isOut(stream, row.id) : () => false)
+        due = await cursor.scan(want + 1, hold ? createGate(stream, controls) : () => false)
       }
       const progressed = cursor.settled || (progress.applied !== undefined && progress.applied.epoch !== stream.applied?.epoch)
       await save(stream, { ...progress, ...cursor.progress() }, progressed)
@@ -161,7 +165,13 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
   }
 
   /** Settles what the receiver has accepted or finally refused, and returns the control events that still wait. */
-  async function acknowledge(stream: StreamRecord, cursor: Cursor, request: PollRequest, recorder: Recorder | undefined): Promise<ControlRow[]> {
+  async function acknowledge(
+    stream: StreamRecord,
+    epoch: string,
+    cursor: Cursor,
+    request: PollRequest,
+    recorder: Recorder | undefined,
+  ): Promise<ControlRow[]> {
     const controls = await store.listControls(stream.id)
     if (!recorder) return controls
     const errors = readErrors(stream, request)
@@ -184,9 +194,9 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
     }
     const unknown: string[] = []
     for (const id of ids) {
-      const seq = out?.get(id)?.row?.seq
-      if (seq === undefined) unknown.push(id)
-      else if (cursor.settle(seq)) settle(id, seq)
+      const row = out?.get(id)?.row
+      if (row?.epoch !== epoch) unknown.push(id)
+      else if (cursor.settle(row.seq)) settle(id, row.seq)
     }
     // A guard that says what it has applied has said it all.
     const lookUp = stream.guard && request.applied ? [] : unknown
@@ -208,7 +218,9 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
       const id = idOfJti(stream, jti)
       // A guard that could not verify a SET must not lose it: it stays unacknowledged, and the guard resyncs.
       if (stream.guard) log.warn('a guard reported a SET that it cannot use', { stream: stream.id, err, ...(id !== undefined && { jti }) })
-      else if (id !== undefined) {
+      else if (id !== undefined && isRepairable(err) && (handedOut.get(stream.id)?.get(id)?.attempt ?? 1) < REPAIRS) {
+        log.warn('a receiver cannot verify a SET yet', { stream: stream.id, receiver: stream.receiver, err, jti })
+      } else if (id !== undefined) {
         log.error('dead letter: the receiver refused a SET', { stream: stream.id, receiver: stream.receiver, err, jti })
         errors.set(id, err)
       }
@@ -233,6 +245,17 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
     for (const [seq, at] of refused) {
       const [row] = seq <= head.seq ? await store.events(seq - 1, 1) : []
       if (row?.seq === seq) recorder.add(stream, row, 'refused', 0, undefined, Math.min(Math.max(at, row.at), now() / 1000))
+    }
+  }
+
+  /** Holds back what is out, and what follows it about the same subject: answers may overtake each other. */
+  function createGate(stream: StreamRecord, controls: ControlRow[]): (row: EventRow) => boolean {
+    const busy = new Set<string>()
+    for (const { id, event } of controls) if (event && isOut(stream, id)) busy.add(orderOf(event))
+    return (row) => {
+      const order = orderOf(row)
+      if (isOut(stream, row.id)) busy.add(order)
+      return busy.has(order)
     }
   }
 
@@ -265,7 +288,7 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
       const at = now()
       const note = (id: string, row: EventRow | undefined) => {
         const attempt = (out.get(id)?.attempt ?? 0) + 1
-        out.set(id, { at, attempt, ...(row && { row: { seq: row.seq, txn: row.txn } }) })
+        out.set(id, { at, attempt, ...(row && { row: { seq: row.seq, txn: row.txn, epoch: head.epoch } }) })
         if (row) recorder.add(stream, row, 'sent', attempt)
       }
       for (const control of controls) note(control.id, control.event)
