@@ -47,6 +47,7 @@ export function startHousekeeping({ store, tenants, log, retention }: Housekeepi
       .deleteFrom('cutoffs')
       .where('until', '<=', now - EXPIRY_LEEWAY)
       .execute()
+    await db.deleteFrom('revoked_tokens').where('until', '<=', now).execute()
     for (const rooms of await tenants.openAll()) {
       if (closed) return
       await rooms.transmitter.tidy()

@@ -6,6 +6,7 @@ import type { Dialer } from './dialer.ts'
 import { findApplication, listApis } from './directory/application.ts'
 import { createDirectory } from './directory/directory.ts'
 import type { Signals } from './graph/signals.ts'
+import { endByRequest } from './issuer/ending.ts'
 import { createIssuer, type Issuer } from './issuer/issuer.ts'
 import { loadKeys } from './issuer/keys.ts'
 import { apiResources, graphResource, signalsResource } from './issuer/resources.ts'
@@ -110,10 +111,7 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
           const { epoch, asOf } = await store.position(id)
           return allLive(await streams.listStreams(appId), asOf, settings.maxStaleness, epoch)
         },
-        async onReuse(_tenant, sid) {
-          const actor = { kind: 'system', reason: 'refresh token reuse' } as const
-          await tenant.directory.revokeSession(actor, sid, 'A refresh token that had been replaced was used again')
-        },
+        onEnding: (ending) => endByRequest(tenant.directory, ending),
       }),
       transmitter,
       pusher,

@@ -6,6 +6,7 @@ import type { UserRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import { createOrganization } from './organization.ts'
 import { hashPassword } from './password.ts'
+import { createSessions } from './sessions.ts'
 
 export type { Actor, Committed }
 
@@ -87,6 +88,7 @@ export function createDirectory(store: Store, tenant: string, issuer: string) {
 
   return {
     organization: createOrganization(store, tenant),
+    ...createSessions(store, tenant, issuer),
 
     async user(idOrName: string): Promise<User | undefined> {
       const row = await find(store.db, idOrName)
@@ -191,30 +193,6 @@ export function createDirectory(store: Store, tenant: string, issuer: string) {
           reason: 'All sessions were revoked',
           cut: { kind: 'user', id: user.id, depth: 'sign-in' },
         })
-      }),
-
-    /** One browser session and everything that came of it; the user's other sessions notice nothing. */
-    revokeSession: (actor: Actor, sid: string, reason: string) =>
-      store.commit({
-        tenant,
-        actor,
-        async edit(context) {
-          const session = await context.db
-            .selectFrom('sessions')
-            .select('user_id')
-            .where('tenant', '=', tenant)
-            .where('id', '=', sid)
-            .executeTakeFirst()
-          if (!session) return
-          context.publish({
-            type: EVENT.sessionRevoked,
-            subject: {
-              complex: { format: 'complex', user: { format: 'iss_sub', iss: issuer, sub: session.user_id }, session: { format: 'opaque', id: sid } },
-            },
-            reason,
-            cut: { kind: 'session', id: sid, depth: 'sign-in' },
-          })
-        },
       }),
   }
 }

@@ -35,6 +35,8 @@ export function createAdapter(store: Store, tenant: string, artifacts: Artifacts
         if (written) return (written.artifact?.payload as AdapterPayload | undefined) ?? undefined
         const found = await artifacts.find(store.db, model, id, now())
         note(attempt, { table: 'artifact', model, id }, found?.version ?? 0)
+        if (found && model === 'AuthorizationCode' && found.payload.consumed !== undefined && typeof found.payload.sessionUid === 'string')
+          attempt.replayed = { sid: found.payload.sessionUid }
         if (found && model === 'RefreshToken' && found.payload.consumed !== undefined) return spent(found)
         return found?.payload as AdapterPayload | undefined
       },

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { ClaimsRequest } from '@caegis/protocol'
 import type { Denial } from '../access/account.ts'
+import type { RevokedToken } from '../directory/sessions.ts'
 import type { Artifact } from '../store/artifacts.ts'
 
 /** A row that a decision read, and the version it had. */
@@ -19,6 +20,15 @@ export interface Mint {
   /** For the stream endpoints: it stands outside the emergency stop, which it is there to carry. */
   stream?: true
 }
+
+/**
+ * What a request brings to an end besides what the provider itself removes; `by` is the person whose own doing it is.
+ * `session`: the browser session and all that came of it. `lineage`: the refresh tokens of one sign-in at one client are gone already; the access tokens of its
+ * session ask again, and get an answer wherever a refresh token is left. `token`: one access token.
+ */
+export type Ending =
+  | { kind: 'session' | 'lineage'; sid: string; by?: string; reason: string }
+  | { kind: 'token'; token: RevokedToken; reason: string }
 
 /**
  * One try at answering a request that may mint something. It writes nothing: what the OpenID provider stores is kept here, together with the version of every
@@ -43,6 +53,12 @@ export interface Attempt {
   restartWith?: string
   /** Set when a spent refresh token was presented too late: the session it came from. */
   reused?: { sid: string }
+  /** Set when a spent code was presented: the session it came from. */
+  replayed?: { sid: string }
+  /** The token that a request to revoke or to introspect names: it is ours to read, and the provider never sees it. */
+  presented?: string
+  /** What comes to an end because of this request: said once the fence has let the attempt through. */
+  endings: Ending[]
   denial?: Denial
   /** The user whom the answer is about, for `client_info`. */
   account?: { id: string; breakGlass: boolean }
@@ -53,7 +69,7 @@ export interface Attempt {
 }
 
 export function createAttempt(iat: number, claims: ClaimsRequest, address: string): Attempt {
-  return { iat, claims, address, readings: new Map(), writes: new Map(), removedGrants: new Set(), mints: [] }
+  return { iat, claims, address, readings: new Map(), writes: new Map(), removedGrants: new Set(), mints: [], endings: [] }
 }
 
 /** Keeps the first version seen: a row that moves between two looks of one attempt must not pass as unmoved. */

@@ -5,7 +5,7 @@ import inject from 'light-my-request'
 import type Provider from 'oidc-provider'
 import type { Denial } from '../access/account.ts'
 import { SERVER_ERRORS } from '../errors.ts'
-import { type Attempt, createAttempt, runAttempt } from './attempt.ts'
+import { type Attempt, createAttempt, type Ending, runAttempt } from './attempt.ts'
 import { MAX_WAIT, nextInstant, passFence } from './fence.ts'
 import { createProvider, type IssuerOptions, ROUTES } from './provider.ts'
 import { isStop, passGate } from './stop.ts'
@@ -70,7 +70,7 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
       const verdict = await passFence(store, tenant, attempt)
       if (verdict.outcome === 'stopped') throw new CaegisError('tenant_stopped', SERVER_ERRORS.tenant_stopped)
       if (verdict.outcome === 'passed') {
-        if (attempt.reused) await options.onReuse?.(tenant, attempt.reused.sid)
+        for (const ending of endingsOf(attempt)) await options.onEnding?.(ending)
         alarm(attempt)
         return { result, attempt }
       }
@@ -142,8 +142,9 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
           if (isToken) await passGate(store, tenant, { form })
           else if (STOPPABLE.some((path) => request.path.startsWith(path))) await passGate(store, tenant, 'somebody')
           if (userCode !== undefined) attempt.userCode = userCode
-          const answer = await dispatch({ ...request, query }, request.path, adjustForm(request, attempt.successor))
+          const answer = await dispatch({ ...request, query }, request.path, adjustForm(request, attempt))
           // A refusal hands out no successor, so it must not spend the refresh token either: its honest holder would look like a thief.
+          if (answer.status >= 500) attempt.endings.length = 0
           if (answer.status >= 500 || (isToken && answer.status >= 400 && form.get('grant_type') === 'refresh_token' && !attempt.reused)) {
             attempt.writes.clear()
             attempt.mints.length = 0
@@ -172,6 +173,15 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
       if (waitMs > 0) await sleep(waitMs)
     },
   }
+}
+
+/** What ends by what the provider found, and by what was asked for. */
+function endingsOf({ endings, reused, replayed, removedGrants }: Attempt): Ending[] {
+  const found: Ending[] = []
+  if (reused) found.push({ kind: 'session', sid: reused.sid, reason: 'A refresh token that had been replaced was used again' })
+  // The provider has looked at client, verifier and address of return before it takes the grant back: only then somebody really had the code.
+  if (replayed && removedGrants.size > 0) found.push({ kind: 'lineage', sid: replayed.sid, reason: 'An authorization code was used again' })
+  return [...found, ...endings]
 }
 
 /** What begins or goes on with a sign-in; below them lie the pages of one that is half done. */
@@ -207,13 +217,19 @@ function withoutOfflineAccess(form: URLSearchParams): void {
     )
 }
 
-function adjustForm({ headers, body }: IssuerRequest, successor: string | undefined): string {
+function adjustForm({ path, headers, body }: IssuerRequest, attempt: Attempt): string {
   if (body === '' || !/^\s*application\/x-www-form-urlencoded\b/i.test(String(headers['content-type']))) return body
   const form = new URLSearchParams(body)
   withoutOfflineAccess(form)
   // MSAL names the device grant by a bare word.
   if (form.get('grant_type') === 'device_code') form.set('grant_type', 'urn:ietf:params:oauth:grant-type:device_code')
-  if (successor !== undefined) form.set('refresh_token', successor)
+  if (attempt.successor !== undefined) form.set('refresh_token', attempt.successor)
+  const token = path === ROUTES.revocation || path === ROUTES.introspection ? form.get('token') : null
+  if (token) {
+    // The provider checks who asks; it knows opaque tokens only, and a spent refresh token that it looked up would count as used again.
+    attempt.presented = token
+    form.set('token', 'presented')
+  }
   return form.toString()
 }
 

@@ -5,10 +5,11 @@ import type { Log } from '../log.ts'
 import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
 import { createAdapter } from './adapter.ts'
-import { currentAttempt } from './attempt.ts'
+import { currentAttempt, type Ending } from './attempt.ts'
 import { accessTokenClaims } from './claims.ts'
 import { readInstants, readUser } from './facts.ts'
 import { cspFor, renderDeviceConfirm, renderDeviceInput, renderMessage, renderSignOut } from './pages.ts'
+import { answerPresented } from './presented.ts'
 import { fullScope, OIDC_SCOPES, permittedScopes, type Resource, resourceOf } from './resources.ts'
 import type { Tenant } from './tenant.ts'
 
@@ -19,8 +20,8 @@ export interface IssuerOptions {
   lifetimes: Lifetimes
   /** Are all guards of this API connected and up to date (rule I5)? */
   isGuarded(tenant: string, appId: string): Promise<boolean>
-  /** A spent refresh token came back after its grace: the session that it belongs to has been copied. */
-  onReuse?(tenant: Tenant, sid: string): Promise<void>
+  /** Something came to an end by a request: a copied session, a token that was handed back, a sign-out. */
+  onEnding?(ending: Ending): Promise<void>
 }
 
 /** Paths under `https://host/{t}`; MSAL derives the device endpoint from the token endpoint by name. */
@@ -32,6 +33,8 @@ export const ROUTES = {
   end_session: '/oauth2/v2.0/logout',
   jwks: '/discovery/v2.0/keys',
   userinfo: '/openid/userinfo',
+  revocation: '/oauth2/v2.0/revoke',
+  introspection: '/oauth2/v2.0/introspect',
 } as const
 
 const DAY = 24 * 3600
@@ -91,6 +94,9 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
       pushedAuthorizationRequests: { enabled: false },
       dPoP: { enabled: false },
       clientCredentials: { enabled: true },
+      // Who asks is the provider's to check; what is asked about is ours, see presented.ts.
+      revocation: { enabled: true, allowedPolicy: async () => false },
+      introspection: { enabled: true, allowedPolicy: async () => false },
       deviceFlow: {
         enabled: true,
         userCodeInputSource: async (ctx, _form, _out, error) => renderDeviceInput(ctx, tenant, currentAttempt().userCode, error !== undefined),
@@ -249,6 +255,7 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
   provider.use(async (ctx, next) => {
     ctx.set('content-security-policy', cspFor([]))
     await next()
+    await answerPresented(store, tenant, ctx as KoaContextWithOIDC)
   })
   provider.on('server_error', (_ctx, error) =>
     log.error('the OpenID provider failed', { tenant: tenant.name, name: error.name, message: error.message, stack: error.stack }),

@@ -4,9 +4,10 @@ import {
   type ComplexSubject,
   type CutoffDepth,
   type CutoffKind,
-  type EVENT,
+  EVENT,
   type EventPayload,
   type InitiatingEntity,
+  type SimpleSubject,
   type Subject,
 } from '@caegis/protocol'
 import type { Transaction } from 'kysely'
@@ -17,19 +18,20 @@ import type { Schema } from './schema.ts'
 export type Actor =
   | { kind: 'system'; reason: string }
   | { kind: 'policy'; reason: string }
+  /** Somebody who shows what is to end: the right to end it needs no other proof. */
+  | { kind: 'holder'; user: string }
   | { kind: 'user'; id: string; iat: number; sid?: string; appId: string; role: string }
   | { kind: 'app'; appId: string; iat: number }
 
-/** A row whose tokens a change cuts off. */
-export interface Target {
-  kind: Extract<CutoffKind, 'tenant' | 'user' | 'session' | 'app'>
-  id: string
-}
+/** What a change cuts off: all tokens of a row, or one token, which has no row and brings its own instants. */
+export type Target =
+  | { kind: Extract<CutoffKind, 'tenant' | 'user' | 'session' | 'app'>; id: string }
+  | { kind: Extract<CutoffKind, 'token'>; id: string; iat: number; exp: number }
 
 export interface Draft {
   type: (typeof EVENT)[keyof typeof EVENT]
-  /** Both forms as they are now: a subject rendered at delivery would follow later edits. `simple` only when the event is about a whole user. */
-  subject: { simple?: Subject; complex: ComplexSubject }
+  /** Both forms as they are now: a subject rendered at delivery would follow later edits. `simple` only when the event is about a whole user, or one token. */
+  subject: { simple?: Subject; complex: ComplexSubject | SimpleSubject }
   payload?: EventPayload
   /** Why, for an administrator's log. */
   reason: string
@@ -90,6 +92,8 @@ export async function runChange<T>(db: Transaction<Schema>, change: Change<T>, n
       event_timestamp: cutoff?.t ?? now,
       initiating_entity: initiator(change.actor, draft),
       reason_admin: { en: draft.reason },
+      // The type alone says sign-in; receivers of ours read here that a silent refresh may decide.
+      ...(draft.type === EVENT.sessionRevoked && draft.cut?.depth === 'access' ? { caegis_depth: 'access' } : {}),
       ...(cutoff ? { caegis_until: cutoff.until } : {}),
     }
     seq++
@@ -115,12 +119,13 @@ export async function runChange<T>(db: Transaction<Schema>, change: Change<T>, n
 /** CAEP 1.0 section 2: whoever acts on their own account is a user, whatever else they may do. */
 function initiator(actor: Actor, { subject }: Draft): InitiatingEntity {
   if (actor.kind === 'system' || actor.kind === 'policy') return actor.kind
-  const { user } = subject.complex
+  if (actor.kind === 'holder') return 'user'
+  const user = subject.complex.format === 'complex' ? (subject.complex as ComplexSubject).user : undefined
   return actor.kind === 'user' && user?.format === 'iss_sub' && user.sub === actor.id ? 'user' : 'admin'
 }
 
 async function checkActor(db: Transaction<Schema>, tenant: string, actor: Actor): Promise<void> {
-  if (actor.kind === 'system' || actor.kind === 'policy') return
+  if (actor.kind === 'system' || actor.kind === 'policy' || actor.kind === 'holder') return
   const refuse = (detail: string) => new CaegisError('actor_revoked', SERVER_ERRORS.actor_revoked, { detail })
   const dead = (row: { valid_from: number; access_from: number }) => actor.iat <= Math.max(row.valid_from, row.access_from)
   const home = await db.selectFrom('tenants').select(['valid_from', 'access_from']).where('id', '=', tenant).executeTakeFirst()
@@ -166,6 +171,8 @@ async function moveInstants(
   const place = (row: { valid_from: number; access_from: number; last_iat: number }) => Math.max(now, row.valid_from, row.access_from, row.last_iat)
   const set = (row: { version: number }, t: number) => ({ [column]: t, version: row.version + 1 })
   switch (cut.kind) {
+    case 'token':
+      return { t: Math.max(now, cut.iat), until: cut.exp }
     case 'user': {
       const row = await db.selectFrom('users').select(read).where('tenant', '=', tenant).where('id', '=', cut.id).executeTakeFirstOrThrow()
       const t = place(row)

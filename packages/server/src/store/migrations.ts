@@ -96,6 +96,21 @@ MIGRATIONS['0004-cutoffs-by-key'] = {
   },
 }
 
+MIGRATIONS['0011-grants'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    for (const statement of [
+      `create table revoked_tokens (tenant text not null, jti text not null, owner text not null, sid text, until integer not null,
+         primary key (tenant, jti))`,
+      'create index revoked_tokens_owner on revoked_tokens (tenant, owner)',
+      'create index revoked_tokens_until on revoked_tokens (until)',
+      `create table grants (tenant text not null, user_id text not null, app_id text not null, scopes text not null, created_at integer not null,
+         ${DECISIVE}, primary key (tenant, user_id, app_id))`,
+    ]) {
+      await sql.raw(statement).execute(db)
+    }
+  },
+}
+
 const provider: MigrationProvider = { getMigrations: async () => MIGRATIONS }
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {

@@ -86,6 +86,16 @@ export interface SessionTable extends Decisive {
   created_at: number
 }
 
+/** An access token that was revoked alone: counted against its owner until it would have expired. */
+export interface RevokedTokenRow {
+  tenant: string
+  jti: string
+  /** `user …`, `app …`: who is made to ask again for all tokens when too many are revoked one by one. */
+  owner: string
+  sid: string | null
+  until: number
+}
+
 export interface KeyRow {
   tenant: string
   kid: string
@@ -182,6 +192,7 @@ export interface Schema {
   members: MemberRow
   applications: ApplicationTable
   sessions: SessionTable
+  revoked_tokens: RevokedTokenRow
   keys: KeyRow
   artifacts: ArtifactRow
   events: EventRecord
