@@ -100,6 +100,14 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
         keys: createStaticKeys({ [issuer]: { keys: keys.public } }),
         authorizationUri: `${base}/oauth2/v2.0/authorize`,
       })
+    /** Back-channel logout: once, without anybody waiting for it. The token is worth nothing to who should not have it, and is in no log all the same. */
+    const tell = (uri: string, body: string) => {
+      const headers = { 'content-type': 'application/x-www-form-urlencoded' }
+      dialer.send({ url: uri, headers, body, maxBody: 1024, signal: AbortSignal.timeout(10_000) }).then(
+        ({ status }) => status !== 200 && status !== 204 && log.warn('a client did not take a logout token', { tenant: name, status }),
+        (error: Error & { code?: string }) => log.warn('a client could not be told of a sign-out', { tenant: name, code: error.code ?? error.name }),
+      )
+    }
     const transmitter = createTransmitter(transmission)
     const pusher = createPusher({ ...transmission, send: (request) => dialer.send(request) })
     return {
@@ -111,7 +119,7 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
           const { epoch, asOf } = await store.position(id)
           return allLive(await streams.listStreams(appId), asOf, settings.maxStaleness, epoch)
         },
-        onEnding: (ending) => endByRequest(tenant.directory, ending),
+        onEnding: (ending) => endByRequest(tenant.directory, tell, ending),
       }),
       transmitter,
       pusher,

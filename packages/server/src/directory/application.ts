@@ -19,6 +19,10 @@ export interface Application {
   scopes: string[]
   /** What it may ask for as a client: `api://files/Files.Read`, `graph/User.Read.All`. */
   permissions: string[]
+  /** Where a client hears of sign-outs, and whether it wants them to name the session. */
+  backchannelLogout: { uri: string; sessionRequired: boolean } | null
+  /** Users are asked before it gets anything. */
+  consentRequired: boolean
   version: number
   validFrom: number
   accessFrom: number
@@ -50,6 +54,8 @@ function toApplication(row: ApplicationRow): Application {
     identifierUris: JSON.parse(row.identifier_uris),
     scopes: JSON.parse(row.scopes),
     permissions: JSON.parse(row.permissions),
+    backchannelLogout: row.logout_uri === null ? null : { uri: row.logout_uri, sessionRequired: row.logout_session === 1 },
+    consentRequired: row.consent === 1,
     version: row.version,
     validFrom: row.valid_from,
     accessFrom: row.access_from,

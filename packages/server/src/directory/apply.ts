@@ -120,6 +120,8 @@ async function saveApplication(db: Transaction<Schema>, tenant: string, secrets:
     identifier_uris: JSON.stringify(entry.identifierUris ?? []),
     scopes: JSON.stringify(entry.scopes ?? []),
     permissions: JSON.stringify(entry.permissions ?? []),
+    logout_uri: entry.backchannelLogoutUri ?? null,
+    logout_session: entry.backchannelLogoutSessionRequired ? 1 : 0,
   }
   const known = await db.selectFrom('applications').selectAll().where('tenant', '=', tenant).where('app_id', '=', entry.appId).executeTakeFirst()
   if (!known) {

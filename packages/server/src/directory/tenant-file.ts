@@ -63,6 +63,12 @@ const application = z
     redirectUris: z.array(redirect).max(64).optional(),
     permissions: z.array(z.string().max(640)).max(256).optional(),
     cae: z.boolean().optional(),
+    backchannelLogoutUri: z
+      .url({ protocol: /^https$/ })
+      .max(2048)
+      .refine((given) => !given.includes('#'), 'must have no fragment')
+      .optional(),
+    backchannelLogoutSessionRequired: z.boolean().optional(),
     clientSecret: z.string().min(16).max(512).optional(),
   })
   .refine((app) => app.type !== 'daemon' || app.clientSecret !== undefined, { message: 'a daemon needs a clientSecret', path: ['clientSecret'] })

@@ -29,6 +29,8 @@ export interface Mint {
 export type Ending =
   | { kind: 'session' | 'lineage'; sid: string; by?: string; reason: string }
   | { kind: 'token'; token: RevokedToken; reason: string }
+  /** A signed logout token for a client that wants to hear of sign-outs. */
+  | { kind: 'logout'; uri: string; body: string }
 
 /**
  * One try at answering a request that may mint something. It writes nothing: what the OpenID provider stores is kept here, together with the version of every

@@ -28,6 +28,9 @@ export function toClient(app: Application): AdapterPayload {
     token_endpoint_auth_method: secret ? 'client_secret_post' : 'none',
     // Never compared: the provider's comparison is replaced by one with the stored digest. It only has to be there.
     ...(secret ? { client_secret: app.secret as string } : {}),
+    ...(app.backchannelLogout
+      ? { backchannel_logout_uri: app.backchannelLogout.uri, backchannel_logout_session_required: app.backchannelLogout.sessionRequired }
+      : {}),
     id_token_signed_response_alg: 'ES256',
   } as AdapterPayload
 }

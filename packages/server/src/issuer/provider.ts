@@ -104,6 +104,7 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
           renderDeviceConfirm(ctx, tenant, client.clientName ?? client.clientId, code),
         successSource: async (ctx) => renderMessage(ctx, tenant, 'You are signed in', 'Go back to your device; you can close this window.'),
       },
+      backchannelLogout: { enabled: true },
       rpInitiatedLogout: {
         enabled: true,
         logoutSource: async (ctx) => renderSignOut(ctx, tenant),
@@ -238,6 +239,13 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
       Session: 90 * DAY,
       RefreshToken: 90 * DAY,
     },
+    // The provider itself connects to nobody. What it would send is a logout token, which must not leave before the sign-out has happened.
+    async fetch(url, request) {
+      if (!(request?.body instanceof URLSearchParams) || !request.body.has('logout_token'))
+        throw new Error('the OpenID provider wants to fetch something')
+      currentAttempt().endings.push({ kind: 'logout', uri: String(url), body: request.body.toString() })
+      return new Response(null, { status: 204 })
+    },
     renderError: async (ctx, out) => renderMessage(ctx, tenant, 'Sign-in could not go on', out.error_description ?? out.error),
     extraParams: {
       // Never fails on members that it does not know; read by the mount before the provider runs.
@@ -256,11 +264,25 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
     ctx.set('content-security-policy', cspFor([]))
     await next()
     await answerPresented(store, tenant, ctx as KoaContextWithOIDC)
+    noteSignOut(ctx as KoaContextWithOIDC)
   })
   provider.on('server_error', (_ctx, error) =>
     log.error('the OpenID provider failed', { tenant: tenant.name, name: error.name, message: error.message, stack: error.stack }),
   )
   return provider
+}
+
+/** Somebody signed out: of everything, or of the application that asked for it. */
+function noteSignOut(ctx: KoaContextWithOIDC): void {
+  const { route, session, params } = ctx.oidc ?? {}
+  if (route !== 'end_session_confirm' || ctx.status !== 303 || !session?.accountId) return
+  const everything = params?.logout !== undefined
+  currentAttempt().endings.push({
+    kind: everything ? 'session' : 'lineage',
+    sid: session.uid,
+    by: session.accountId,
+    reason: everything ? 'The user signed out' : 'The user signed out of one application',
+  })
 }
 
 /** Seconds: guards renew theirs well before; the interoperability profile asks for at most an hour. */

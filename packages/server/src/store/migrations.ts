@@ -105,6 +105,9 @@ MIGRATIONS['0011-grants'] = {
       'create index revoked_tokens_until on revoked_tokens (until)',
       `create table grants (tenant text not null, user_id text not null, app_id text not null, scopes text not null, created_at integer not null,
          ${DECISIVE}, primary key (tenant, user_id, app_id))`,
+      'alter table applications add column logout_uri text',
+      'alter table applications add column logout_session integer not null default 0',
+      'alter table applications add column consent integer not null default 0',
     ]) {
       await sql.raw(statement).execute(db)
     }

@@ -75,6 +75,12 @@ export interface ApplicationTable extends Decisive {
   identifier_uris: string
   scopes: string
   permissions: string
+  /** Where logout tokens go (OpenID Connect Back-Channel Logout 1.0). */
+  logout_uri: Generated<string | null>
+  /** 1 = they name the session, and so do its ID tokens. */
+  logout_session: Generated<number>
+  /** 1 = a user is asked before the application gets anything. */
+  consent: Generated<number>
 }
 
 export interface SessionTable extends Decisive {

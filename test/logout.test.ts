@@ -1,0 +1,138 @@
+import { createServer, type Server } from 'node:https'
+import { localTls } from '@caegis/server'
+import { createLocalJWKSet, decodeJwt, jwtVerify } from 'jose'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { createFlow } from './flow.ts'
+import { claimsOf, eventually, freePort, type Loop, PASSWORD, SCOPE, SECRET, startLoop, verdictOf } from './loop.ts'
+
+let loop: Loop
+let receiver: Server
+let answer = 200
+const received: { contentType: string | undefined; token: string }[] = []
+
+beforeAll(async () => {
+  const port = await freePort()
+  loop = await startLoop({
+    environment: { CAEGIS_DIAL_ALLOW: 'localhost' },
+    tenant: JSON.stringify({
+      tenant: { name: 'contoso' },
+      users: [{ userPrincipalName: 'alice@contoso.test', password: PASSWORD }],
+      applications: [
+        { appId: 'files-api', identifierUris: ['api://files'], scopes: ['Files.Read'], cae: true, clientSecret: SECRET },
+        { appId: 'files-native', type: 'native', redirectUris: ['http://localhost'], permissions: [SCOPE] },
+        {
+          ...{ appId: 'portal', type: 'web', redirectUris: ['https://portal.test/in'], permissions: [SCOPE], clientSecret: SECRET },
+          ...{ backchannelLogoutUri: `https://localhost:${port}/signed-out`, backchannelLogoutSessionRequired: true },
+        },
+      ],
+    }),
+  })
+  const { cert, key } = await localTls(loop.data, Date.now())
+  receiver = createServer({ cert, key }, (request, response) => {
+    let body = ''
+    request.on('data', (part) => {
+      body += part
+    })
+    request.on('end', () => {
+      received.push({ contentType: request.headers['content-type'], token: String(new URLSearchParams(body).get('logout_token')) })
+      response.writeHead(answer).end()
+    })
+  })
+  await new Promise<void>((resolve) => receiver.listen(port, 'localhost', resolve))
+})
+afterAll(async () => {
+  receiver.closeAllConnections()
+  receiver.close()
+  await loop.close()
+})
+
+/** Signed in at two applications in one browser. */
+async function signedIn() {
+  const files = createFlow(loop)
+  const first = await files.tokens()
+  const portal = createFlow(loop, { clientId: 'portal', redirectUri: 'https://portal.test/in', browser: files.browser })
+  const second = await portal.tokens({ client_secret: SECRET })
+  return { files, portal, first, second }
+}
+
+const xsrfOf = (text: string) => text.match(/name="xsrf" value="([^"]*)"/)?.[1] as string
+const signOut = async ({ browser }: ReturnType<typeof createFlow>, form: Record<string, string> = { logout: 'yes' }, query = '') => {
+  const page = await browser.open(`${loop.authority}/oauth2/v2.0/logout${query}`)
+  return browser.open(`${loop.authority}/oauth2/v2.0/logout/confirm`, { xsrf: xsrfOf(page.text), ...form })
+}
+const events = () => loop.server.store.db.selectFrom('events').selectAll().where('tenant', '=', loop.tenant).orderBy('seq').execute()
+
+it('cuts the session at every API, for every application that it signed in', async () => {
+  const guard = await loop.guard()
+  const { files, portal, first, second } = await signedIn()
+  const other = await createFlow(loop).tokens()
+  for (const { accessToken } of [first, second, other]) expect((await verdictOf(guard, accessToken)).allowed).toBe(true)
+  expect((await signOut(files)).text).toContain('You are signed out')
+  for (const { accessToken } of [first, second]) {
+    await eventually(
+      async () => (await verdictOf(guard, accessToken)).allowed,
+      (allowed) => !allowed,
+    )
+  }
+  expect((await files.refresh(first.refreshToken)).status).toBe(400)
+  expect((await portal.refresh(second.refreshToken, { client_secret: SECRET })).status).toBe(400)
+  const event = (await events()).at(-1)
+  const { sid, sub } = claimsOf(first.accessToken)
+  const complex = { format: 'complex', user: { format: 'iss_sub', iss: loop.issuer, sub }, session: { format: 'opaque', id: sid } }
+  expect(event?.type).toBe('https://schemas.openid.net/secevent/caep/event-type/session-revoked')
+  expect(JSON.parse(String(event?.subject))).toEqual({ complex })
+  expect(JSON.parse(String(event?.payload))).toMatchObject({ initiating_entity: 'user' })
+  // Another browser of the same user is none of it.
+  expect((await verdictOf(guard, other.accessToken)).allowed).toBe(true)
+})
+
+it('tells a client that asked for it, with a logout token that it can check', async () => {
+  received.length = 0
+  const { files, second } = await signedIn()
+  await signOut(files)
+  const [one] = await eventually(
+    () => received,
+    (all) => all.length > 0,
+    'the logout token',
+  )
+  expect(one?.contentType).toBe('application/x-www-form-urlencoded')
+  const keys = createLocalJWKSet((await (await fetch(`${loop.authority}/discovery/v2.0/keys`)).json()) as never)
+  const { payload, protectedHeader } = await jwtVerify(String(one?.token), keys, { issuer: loop.issuer, audience: 'portal' })
+  expect(protectedHeader.typ).toBe('logout+jwt')
+  expect(payload).toMatchObject({ sub: claimsOf(second.accessToken).sub, sid: decodeJwt(second.idToken).sid, jti: expect.any(String) })
+  expect(payload.events).toEqual({ 'http://schemas.openid.net/event/backchannel-logout': {} })
+  expect(payload.sid).toBeTruthy()
+  expect(payload).not.toHaveProperty('nonce')
+  expect(received).toHaveLength(1)
+})
+
+it('happens also when the client cannot be told', async () => {
+  received.length = 0
+  answer = 500
+  const guard = await loop.guard()
+  const { files, second } = await signedIn()
+  expect((await signOut(files)).status).toBe(200)
+  await eventually(
+    () => received.length,
+    (count) => count === 1,
+  )
+  await eventually(
+    async () => (await verdictOf(guard, second.accessToken)).allowed,
+    (allowed) => !allowed,
+  )
+  answer = 200
+})
+
+it('does not happen by a form of somebody else, and not by opening the page', async () => {
+  received.length = 0
+  const guard = await loop.guard()
+  const { files, first } = await signedIn()
+  const before = (await events()).length
+  await files.browser.open(`${loop.authority}/oauth2/v2.0/logout`)
+  const forged = await files.browser.open(`${loop.authority}/oauth2/v2.0/logout/confirm`, { logout: 'yes', xsrf: 'a-guess' })
+  expect(forged.status).toBe(400)
+  expect((await events()).length).toBe(before)
+  expect((await verdictOf(guard, first.accessToken)).allowed).toBe(true)
+  expect((await files.refresh(first.refreshToken)).status).toBe(200)
+  expect(received).toHaveLength(0)
+})
