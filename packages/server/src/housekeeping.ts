@@ -21,6 +21,8 @@ export interface HousekeepingOptions {
 const PERIOD = 30_000
 /** Rows that are looked at before streams that need them are ended. */
 const LOOK = 10_000
+/** Seconds after which wrong guesses have no effect any more; see signin/throttle.ts. */
+const THROTTLE_MEMORY = 2 * 24 * 3600
 /** Rows that one transaction removes: nobody else can write meanwhile. */
 const BATCH = 500
 
@@ -48,6 +50,11 @@ export function startHousekeeping({ store, tenants, log, retention }: Housekeepi
       .where('until', '<=', now - EXPIRY_LEEWAY)
       .execute()
     await db.deleteFrom('revoked_tokens').where('until', '<=', now).execute()
+    await db
+      .deleteFrom('throttles')
+      .where('until', '<=', now)
+      .where('at', '<', now - THROTTLE_MEMORY)
+      .execute()
     for (const rooms of await tenants.openAll()) {
       if (closed) return
       await rooms.transmitter.tidy()

@@ -13,6 +13,7 @@ import { registerIssuer } from './issuer/routes.ts'
 import { createLog, type Log } from './log.ts'
 import type { Settings } from './settings.ts'
 import { registerSignals } from './signals/routes.ts'
+import { registerSignIn } from './signin/routes.ts'
 import { trackSockets } from './sockets.ts'
 import { createSecrets } from './store/secrets.ts'
 import { createStore, type Store } from './store/store.ts'
@@ -103,7 +104,11 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
       .executeTakeFirstOrThrow()),
   }))
 
-  await app.register(async (scope) => registerIssuer(scope, { store, addressOf, findIssuer: async (name) => (await find(name))?.issuer }))
+  await app.register(async (scope) => {
+    const findIssuer = async (name: string) => (await find(name))?.issuer
+    registerIssuer(scope, { addressOf, findIssuer })
+    registerSignIn(scope, { store, secrets, addressOf, findIssuer })
+  })
   await app.register(async (scope) =>
     registerSignals(scope, {
       findTransmitter: async (name) => (await find(name))?.transmitter,

@@ -18,12 +18,20 @@ export function createBrowser(fetch: typeof globalThis.fetch = globalThis.fetch)
   /** Cookies by origin, path and name. */
   const jar = new Map<string, { origin: string; path: string; name: string; value: string }>()
 
+  /** Hidden fields of the last page, which a form sends along when it is posted to where it stands. */
+  let last: { url: string; hidden: Record<string, string> } = { url: '', hidden: {} }
+  const remember = (url: URL, text: string) => {
+    const found = [...text.matchAll(/<input type="hidden" name="([\w-]+)" value="([^"]*)"/g)]
+    last = { url: url.href, hidden: Object.fromEntries(found.map((match) => [match[1], match[2]])) }
+    return text
+  }
+
   async function send(url: URL, form?: Record<string, string>): Promise<Response> {
     const cookies = [...jar.values()].filter((one) => one.origin === url.origin && url.pathname.startsWith(one.path))
     const response = await fetch(url, {
       redirect: 'manual',
       headers: { accept: 'text/html', ...(cookies.length > 0 ? { cookie: cookies.map((one) => `${one.name}=${one.value}`).join('; ') } : {}) },
-      ...(form ? { method: 'POST', body: new URLSearchParams(form) } : {}),
+      ...(form ? { method: 'POST', body: new URLSearchParams({ ...(last.url === url.href ? last.hidden : {}), ...form }) } : {}),
     })
     for (const line of response.headers.getSetCookie()) {
       const [pair = '', ...attributes] = line.split(';').map((part) => part.trim())
@@ -57,11 +65,11 @@ export function createBrowser(fetch: typeof globalThis.fetch = globalThis.fetch)
     async signIn(url, redirectUri, { username, password }) {
       const first = await follow(new URL(url), undefined, redirectUri)
       if (!first.response) return first.url
-      const page = await first.response.text()
+      const page = remember(first.url, await first.response.text())
       if (!page.includes('name="password"')) throw new Error(`no sign-in page: ${words(page)}`)
       const second = await follow(first.url, { username, password }, redirectUri)
       if (!second.response) return second.url
-      throw new Error(words(await second.response.text()))
+      throw new Error(words(remember(second.url, await second.response.text())))
     },
     async submit(url, form) {
       const response = await send(new URL(url), form)
@@ -70,7 +78,7 @@ export function createBrowser(fetch: typeof globalThis.fetch = globalThis.fetch)
     },
     async open(url, form) {
       const { url: final, response } = await follow(new URL(url), form)
-      return { url: final, status: response?.status ?? 0, text: (await response?.text()) ?? '' }
+      return { url: final, status: response?.status ?? 0, text: remember(final, (await response?.text()) ?? '') }
     },
   }
 }

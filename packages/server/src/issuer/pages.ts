@@ -19,7 +19,8 @@ export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (unit) => `&#${unit.charCodeAt(0)};`)
 }
 
-function page(title: string, { displayName }: { displayName: string }, content: string): string {
+/** The frame of every page; `content` is markup, made of escaped parts. */
+export function page(title: string, { displayName }: { displayName: string }, content: string): string {
   return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>${escapeHtml(title)} · ${escapeHtml(displayName)}</title><style>${STYLE}</style></head><body><main>${content}</main></body></html>`
 }
 
@@ -29,27 +30,6 @@ export function welcomePage(origin: string): string {
     'CAEgis',
     { displayName: origin },
     '<h1>CAEgis is running</h1><p>Your browser reached the server. You can close this page and go on to your application.</p>',
-  )
-}
-
-export interface SignInPage {
-  application: string
-  username: string
-  /** What went wrong with the last try. */
-  wrong?: string
-}
-
-export function signInPage(tenant: Tenant, { application, username, wrong }: SignInPage): string {
-  return page(
-    'Sign in',
-    tenant,
-    `<h1>Sign in to ${escapeHtml(tenant.displayName)}</h1><p>to go on to ${escapeHtml(application)}</p>${
-      wrong ? `<div class="wrong" role="alert">${escapeHtml(wrong)}</div>` : ''
-    }<form method="post"><label for="username">User name</label><input id="username" name="username" autocomplete="username" autocapitalize="none" spellcheck="false" required maxlength="320" value="${escapeHtml(username)}"${
-      username ? '' : ' autofocus'
-    }><label for="password">Password</label><input id="password" name="password" type="password" autocomplete="current-password" required maxlength="256"${
-      username ? ' autofocus' : ''
-    }><button>Sign in</button></form>`,
   )
 }
 

@@ -96,6 +96,20 @@ MIGRATIONS['0004-cutoffs-by-key'] = {
   },
 }
 
+MIGRATIONS['0010-signin'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    for (const statement of [
+      `create table throttles (tenant text not null, key text not null, failures integer not null, at integer not null, until integer not null,
+         primary key (tenant, key)) without rowid`,
+      `create table factors (tenant text not null, user_id text not null, id text not null, kind text not null, sealed blob not null, name text not null,
+         created_at integer not null, last_used_at integer, primary key (tenant, user_id, id))`,
+      'alter table users add column password_expired integer not null default 0',
+    ]) {
+      await sql.raw(statement).execute(db)
+    }
+  },
+}
+
 MIGRATIONS['0011-grants'] = {
   async up(db: Kysely<unknown>): Promise<void> {
     for (const statement of [

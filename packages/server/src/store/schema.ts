@@ -188,6 +188,16 @@ export interface DeliveryRow {
   reason: string | null
 }
 
+/** How often somebody guessed wrong, and until when the next guess waits; the key is a keyed digest of an account, a browser or an address. */
+export interface ThrottleRow {
+  tenant: string
+  key: string
+  failures: number
+  /** Seconds: the last failure. */
+  at: number
+  until: number
+}
+
 export type UserRow = Selectable<UserTable>
 export type ApplicationRow = Selectable<ApplicationTable>
 
@@ -207,4 +217,5 @@ export interface Schema {
   controls: ControlRow
   dead_letters: DeadLetterRow
   deliveries: DeliveryRow
+  throttles: ThrottleRow
 }

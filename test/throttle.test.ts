@@ -1,0 +1,78 @@
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { type Browser, createBrowser } from '../packages/cli/src/demo/browser.ts'
+import { createFlow } from './flow.ts'
+import { type Loop, PASSWORD, startLoop } from './loop.ts'
+
+// The clock stands still: a slow machine gets no further guess by waiting.
+const started = Date.now()
+let ahead = 0
+let loop: Loop
+beforeAll(async () => {
+  loop = await startLoop({ now: () => started + ahead * 1000 })
+})
+afterAll(() => loop.close())
+
+/** One try on a page of its own. */
+async function guess(username: string, password: string, browser: Browser = createBrowser()) {
+  const page = await browser.open(createFlow(loop, { browser }).url)
+  const response = await browser.open(page.url.href, { username, password })
+  return { status: response.status, text: response.text.replaceAll(username, 'NAME').replace(/name="csrf" value="[^"]*"/, '') }
+}
+
+it('an account is throttled after five wrong passwords, whoever it is; a right one waits too, and a browser that its holder used before does not', async () => {
+  const own = createBrowser()
+  expect((await createFlow(loop, { browser: own }).signIn()).searchParams.get('code')).toEqual(expect.any(String))
+
+  const known: unknown[] = []
+  const unknown: unknown[] = []
+  for (let tries = 0; tries < 7; tries++) {
+    known.push(await guess('alice@contoso.test', 'wrong'))
+    unknown.push(await guess('nobody@contoso.test', 'wrong'))
+  }
+  expect(known).toMatchObject([...Array(6).fill({ status: 401 }), { status: 429 }])
+  // Status and text are the same for a user who does not exist.
+  expect(unknown).toEqual(known)
+  expect(await guess('alice@contoso.test', PASSWORD)).toMatchObject({ status: 429, text: expect.stringContaining('Too many tries') })
+
+  expect(await guess('bob@contoso.test', 'wrong')).toMatchObject({ status: 401 })
+  const again = await createFlow(loop, { browser: own, more: { prompt: 'login' } }).signIn()
+  expect(again.searchParams.get('code')).toEqual(expect.any(String))
+
+  // Nobody is locked out for good: the wait is bounded, and a right password ends it.
+  ahead += 901
+  const fresh = await createFlow(loop).signIn()
+  expect(fresh.searchParams.get('code')).toEqual(expect.any(String))
+  for (let tries = 0; tries < 5; tries++) expect((await guess('alice@contoso.test', 'wrong')).status).toBe(401)
+})
+
+it('many guesses at once are no way around it, and the count outlives the guess', async () => {
+  const all = await Promise.all(Array.from({ length: 12 }, () => guess('bob@contoso.test', 'wrong')))
+  // Five are free, and the sixth starts the wait.
+  expect(all.filter(({ status }) => status === 401)).toHaveLength(6)
+  expect(all.filter(({ status }) => status === 429)).toHaveLength(6)
+  const rows = await loop.server.store.db.selectFrom('throttles').selectAll().execute()
+  expect(rows.length).toBeGreaterThan(0)
+  expect(JSON.stringify(rows)).not.toMatch(/bob|127\.0\.0\.1|::1/)
+})
+
+it('an address that guesses at many accounts waits at all of them', async () => {
+  for (let round = 0; round < 10; round++) {
+    await Promise.all(Array.from({ length: 10 }, (_, index) => guess(`user-${round}-${index}@contoso.test`, 'wrong')))
+  }
+  expect((await guess('another@contoso.test', 'wrong')).status).toBe(429)
+  ahead += 3600
+  expect((await guess('another@contoso.test', 'wrong')).status).toBe(401)
+})
+
+it('a form that this server did not make proves nothing, with the right cookie and the right password', async () => {
+  const browser = createBrowser()
+  const page = await browser.open(createFlow(loop, { browser }).url)
+  for (const csrf of ['', 'guess']) {
+    const refused = await browser.open(page.url.href, { username: 'admin@contoso.test', password: PASSWORD, csrf })
+    expect(refused).toMatchObject({ status: 400, text: expect.stringContaining('has expired') })
+  }
+  // That of another sign-in neither.
+  const other = createBrowser()
+  const theirs = (await other.open(createFlow(loop, { browser: other }).url)).text.match(/name="csrf" value="([^"]*)"/)?.[1] as string
+  expect((await browser.open(page.url.href, { username: 'admin@contoso.test', password: PASSWORD, csrf: theirs })).status).toBe(400)
+})
