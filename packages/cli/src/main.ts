@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { addDemo } from './commands/demo.ts'
 import { addEvents } from './commands/events.ts'
+import { addKeys } from './commands/keys.ts'
 import { addLogin } from './commands/login.ts'
 import { addOrganization } from './commands/organization.ts'
 import { addRecover } from './commands/recover.ts'
@@ -21,6 +22,7 @@ addUser(program)
 addStream(program)
 addEvents(program)
 addOrganization(program)
+addKeys(program)
 addRecover(program)
 
 try {

@@ -26,6 +26,8 @@ export function createFollowSource(options: FollowSourceOptions): Source {
   const token = createClientToken(options)
   const trust = trustOwn(issuer)
   let following: ReturnType<typeof follow> | undefined
+  // A snapshot tells cutoffs only: that keys were removed may stand in what it took the place of (threat E2).
+  let resynced = true
   return {
     start(sink) {
       following ??= follow({
@@ -43,8 +45,15 @@ export function createFollowSource(options: FollowSourceOptions): Source {
         on: {
           snapshot: (cutoffs) => sink.merge(cutoffs),
           event: (set) => apply(set, sink),
-          synced: (head) => sink.synced(head),
-          outOfSync: (reason) => sink.outOfSync(reason),
+          synced(head) {
+            sink.synced(head)
+            if (resynced) sink.keysChanged()
+            resynced = false
+          },
+          outOfSync(reason) {
+            resynced = true
+            sink.outOfSync(reason)
+          },
         },
       })
     },

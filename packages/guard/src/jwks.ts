@@ -76,7 +76,7 @@ export function createJwksKeys({ issuer, discovery, fetch, monotonic, log, refre
   function load(fresh: boolean): Promise<void> {
     loading ??= (async () => {
       const { jwksUri } = await discovery.read({ fresh })
-      const jwks = await fetchJson(fetch, jwksUri)
+      const jwks = await fetchJson(fetch, jwksUri, { headers: { 'cache-control': 'no-cache' } })
       if (closing.signal.aborted) return
       // An answer without keys is taken for a fault: it would refuse everybody.
       if (!Array.isArray(jwks.keys) || jwks.keys.length === 0) throw new CaegisError('keys_failed', GUARD_ERRORS.keys_failed, { detail: 'no keys' })

@@ -118,13 +118,22 @@ describe('the source over the issuer’s stream', () => {
     follow.on.snapshot(cutoffs)
     follow.on.synced(one)
     follow.on.outOfSync('a gap')
-    expect(log).toEqual([
-      ['merge', ...cutoffs],
-      ['synced', one],
-      ['outOfSync', 'a gap'],
-    ])
+    expect(log).toEqual([['merge', ...cutoffs], ['synced', one], ['keysChanged'], ['outOfSync', 'a gap']])
     await source.close()
     expect(followed.closed).toBe(1)
+  })
+
+  it('E2: after each snapshot the keys are fetched too, because it may stand in the place of the event that says so', () => {
+    const { follow, log } = start()
+    const rounds = () => log.filter((entry) => (entry as unknown[])[0] === 'keysChanged').length
+    follow.on.synced(head(3, START))
+    follow.on.synced(head(4, START))
+    expect(rounds()).toBe(1)
+    follow.on.outOfSync('a SET cannot be verified')
+    expect(rounds()).toBe(1)
+    follow.on.synced(head(5, START))
+    follow.on.synced(head(6, START))
+    expect(rounds()).toBe(2)
   })
 
   it('A7: what no token names, or a transmitter may not name, is counted with its reason and never as applied', () => {

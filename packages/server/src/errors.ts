@@ -10,5 +10,6 @@ export const SERVER_ERRORS = {
   tenant_stopped: 'The tenant was stopped by an administrator: nothing is issued until it is resumed.',
   no_data: 'There is no data of a server in that folder.',
   dial_refused: 'The URL leads to where the server does not connect.',
+  key_not_found: 'There is no such signing key.',
   busy: 'The server has too much to do at once, or what the request reads keeps changing; try again.',
 } as const

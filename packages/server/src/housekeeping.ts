@@ -57,6 +57,7 @@ export function startHousekeeping({ store, tenants, log, retention }: Housekeepi
       .execute()
     for (const rooms of await tenants.openAll()) {
       if (closed) return
+      await rooms.tenant.keys.tend()
       await rooms.transmitter.tidy()
       await cutLog(rooms, now - retention)
     }

@@ -25,6 +25,8 @@ export interface Settings {
   maxStaleness: number
   /** Seconds for which the log keeps an event. */
   retention: number
+  /** Seconds after which a signing key is replaced. */
+  keyRotation: number
   /** SETs and metadata also in the form of the implementer's draft of SSF 1.0, for receivers that know no other. */
   legacyDraft: boolean
 }
@@ -44,6 +46,7 @@ export type SettingName =
   | 'CAEGIS_KEY_SECRET_FILE'
   | 'CAEGIS_LOG'
   | 'CAEGIS_RETENTION'
+  | 'CAEGIS_KEY_ROTATION'
   | 'CAEGIS_SSF_LEGACY_DRAFT'
   | 'DATABASE_URL'
   | 'NATS_URL'
@@ -85,6 +88,7 @@ export function readSettings(input: SettingsInput): Settings {
     lifetimes: LIFETIMES,
     maxStaleness: 30,
     retention: readRetention(input.CAEGIS_RETENTION),
+    keyRotation: readKeyRotation(input.CAEGIS_KEY_ROTATION),
     legacyDraft: readLegacyDraft(input.CAEGIS_SSF_LEGACY_DRAFT),
   })
 }
@@ -100,6 +104,13 @@ function readRetention(text: string | undefined): number {
   if (hours < SHORTEST || hours > LONGEST)
     throw invalid('CAEGIS_RETENTION', `must be whole hours, ${SHORTEST} (how long a token may live) to ${LONGEST}; ${RETENTION} is the default`)
   return hours * 3600
+}
+
+/** Days: a key that signs for long is worth more to a thief. */
+function readKeyRotation(text = '90'): number {
+  const days = /^\d{1,4}$/.test(text) ? Number(text) : 0
+  if (days < 1 || days > 3660) throw invalid('CAEGIS_KEY_ROTATION', 'must be whole days, 1 to 3660; 90 is the default')
+  return days * 24 * 3600
 }
 
 function readLegacyDraft(word = 'off'): boolean {

@@ -1,4 +1,4 @@
-import { createGuard, createStaticKeys, type Guard, type Source } from '@caegis/guard'
+import { createGuard, type Guard, type Source } from '@caegis/guard'
 import type { Subject } from '@caegis/protocol'
 import { createPusher, createTransmitter, type Pusher, type Transmitter } from '@caegis/ssf/transmitter'
 import { HORIZON } from './access/lifetime.ts'
@@ -8,7 +8,7 @@ import { createDirectory } from './directory/directory.ts'
 import type { Signals } from './graph/signals.ts'
 import { endByRequest } from './issuer/ending.ts'
 import { createIssuer, type Issuer } from './issuer/issuer.ts'
-import { loadKeys } from './issuer/keys.ts'
+import { keySourceOf, loadKeys } from './issuer/keys.ts'
 import { apiResources, graphResource, signalsResource } from './issuer/resources.ts'
 import type { Tenant } from './issuer/tenant.ts'
 import type { Log } from './log.ts'
@@ -67,7 +67,7 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
   async function open(id: string, name: string, displayName: string): Promise<TenantRooms> {
     const issuer = issuerOf(origin, name)
     const base = `${origin}/${name}`
-    const keys = await loadKeys(store, secrets, id)
+    const keys = await loadKeys(store, secrets, id, settings.keyRotation)
     await store.db.updateTable('tenants').set({ issuer }).where('id', '=', id).execute()
     const deliveries: Deliveries = createDeliveries(store, id, () => streams.allStreams())
     const streams = createStreamStore(store, secrets, id, issuer, deliveries.record)
@@ -97,7 +97,7 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
     const guardOf = (audience: string, source: Source) =>
       createGuard({
         ...{ issuer, now, log, audience, source, horizon: HORIZON, clientId: 'caegis' },
-        keys: createStaticKeys({ [issuer]: { keys: keys.public } }),
+        keys: keySourceOf(issuer, keys),
         authorizationUri: `${base}/oauth2/v2.0/authorize`,
       })
     /** Back-channel logout: once, without anybody waiting for it. The token is worth nothing to who should not have it, and is in no log all the same. */

@@ -72,6 +72,8 @@ describe('readSettings', () => {
     ['a retention in another unit', { CAEGIS_RETENTION: '7d' }, 'CAEGIS_RETENTION'],
     ['a fraction of a retention', { CAEGIS_RETENTION: '29.5' }, 'CAEGIS_RETENTION'],
     ['an empty retention', { CAEGIS_RETENTION: '' }, 'CAEGIS_RETENTION'],
+    ['a key rotation without a number', { CAEGIS_KEY_ROTATION: VALUE }, 'CAEGIS_KEY_ROTATION'],
+    ['no key rotation', { CAEGIS_KEY_ROTATION: '0' }, 'CAEGIS_KEY_ROTATION'],
     ['an endless retention', { CAEGIS_RETENTION: '999999' }, 'CAEGIS_RETENTION'],
     ['an unknown word for the draft', { CAEGIS_SSF_LEGACY_DRAFT: VALUE }, 'CAEGIS_SSF_LEGACY_DRAFT'],
     ['a short key secret', { CAEGIS_KEY_SECRET: VALUE }, 'CAEGIS_KEY_SECRET'],

@@ -13,6 +13,7 @@ const FLAGS = [
   ['--tls-key <file>', 'CAEGIS_TLS_KEY', 'private key (PEM)'],
   ['--trusted-proxies <ranges>', 'CAEGIS_TRUSTED_PROXIES', 'peers whose X-Forwarded-For is believed'],
   ['--dial-allow <hosts>', 'CAEGIS_DIAL_ALLOW', 'private hosts that push deliveries may go to'],
+  ['--key-rotation <days>', 'CAEGIS_KEY_ROTATION', 'after how long signing keys are replaced (90)'],
   ['--retention <hours>', 'CAEGIS_RETENTION', 'how long the log keeps an event (168)'],
   [
     '--ssf-legacy-draft <on|off>',

@@ -113,7 +113,7 @@ function describe(error: z.ZodError): string {
 function toGraphError(error: Error & { statusCode?: number }): GraphError {
   if (error instanceof GraphError) return error
   if (error instanceof CaegisError) {
-    if (error.code === 'user_not_found') return notFound()
+    if (error.code === 'user_not_found' || error.code === 'key_not_found') return notFound()
     if (error.code === 'actor_revoked') return new GraphError(403, 'Authorization_RequestDenied', error.message)
     if (error.code === 'invalid_password') return badRequest(error.message)
   }

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { type ApiOptions, createApi } from './api.ts'
 import { registerEvents } from './events.ts'
+import { registerKeys } from './keys.ts'
 import { registerOrganization } from './organization.ts'
 import { registerRevocations } from './revocations.ts'
 import { createSse } from './sse.ts'
@@ -12,6 +13,7 @@ export function registerGraph(app: FastifyInstance, options: ApiOptions): void {
   const api = createApi(app, options)
   registerUsers(api)
   registerOrganization(api)
+  registerKeys(api)
   const sse = createSse()
   registerStreams(api)
   registerEvents(api, sse)

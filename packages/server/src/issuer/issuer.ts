@@ -4,6 +4,7 @@ import { CaegisError, type ClaimsRequest, parseClaimsRequest } from '@caegis/pro
 import inject from 'light-my-request'
 import type Provider from 'oidc-provider'
 import type { Denial } from '../access/account.ts'
+import { JWKS_MAX_AGE } from '../directory/keys.ts'
 import { SERVER_ERRORS } from '../errors.ts'
 import { type Attempt, createAttempt, type Ending, runAttempt } from './attempt.ts'
 import { MAX_WAIT, nextInstant, passFence } from './fence.ts'
@@ -32,7 +33,8 @@ export interface IssuerAnswer {
 
 export interface Issuer {
   tenant: Tenant
-  provider: Provider
+  /** Built anew when the tenant's keys change, because it takes them at its making; what it keeps lies in the store. */
+  readonly provider: Provider
   /** Answers anything under the provider's paths. What it mints has passed the fence. */
   answer(request: IssuerRequest): Promise<IssuerAnswer>
   /** Runs work of a page (sign-in) inside an attempt, and lets its writes through the same fence. */
@@ -46,8 +48,14 @@ const NO_CLAIMS: ClaimsRequest = { capable: false, acrs: [] }
 
 export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
   const { store, log } = options
-  const provider = createProvider(tenant, options)
-  const callback = provider.callback()
+  let built: { version: string; provider: Provider; callback: ReturnType<Provider['callback']> } | undefined
+  const current = () => {
+    const { version } = tenant.keys
+    if (built?.version === version) return built
+    const provider = createProvider(tenant, options)
+    built = { version, provider, callback: provider.callback() }
+    return built
+  }
   const origin = new URL(tenant.issuer)
 
   /** Tries until an attempt passes; every try decides anew from what is true then. */
@@ -74,6 +82,7 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
         alarm(attempt)
         return { result, attempt }
       }
+      if (verdict.outcome === 'moved') await tenant.keys.reload()
       log.debug('an attempt was discarded', { tenant: tenant.name, outcome: verdict.outcome })
       if (verdict.outcome === 'covered') {
         const next = nextInstant(store.clock(), verdict.until, log)
@@ -98,12 +107,15 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
       const value = request.headers[name]
       if (value !== undefined) headers[name] = value
     }
+    const isKeys = path === ROUTES.jwks
+    // A guard that was just told of a removal asks here, and maybe another process than the one that did it.
+    if (isKeys) await tenant.keys.reload()
     const answer = await inject(
       (req: unknown, res: unknown) => {
         // The difference of both is the mount path in every URL that the provider makes.
         const raw = req as IncomingMessage & { originalUrl?: string }
         raw.originalUrl = `/${tenant.name}${url}`
-        void callback(raw, res as ServerResponse)
+        void current().callback(raw, res as ServerResponse)
       },
       { method: request.method as 'GET', url, headers, ...(body === '' ? {} : { payload: body }) },
     )
@@ -111,12 +123,15 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
     for (const [name, value] of Object.entries(answer.headers)) {
       if (value !== undefined && !DROPPED.has(name)) out[name] = Array.isArray(value) ? value.map(String) : String(value)
     }
+    if (isKeys && answer.statusCode === 200) out['cache-control'] = `public, max-age=${JWKS_MAX_AGE}`
     return { status: answer.statusCode, headers: out, body: answer.payload }
   }
 
   return {
     tenant,
-    provider,
+    get provider() {
+      return current().provider
+    },
     async answer(request) {
       const isToken = request.path === ROUTES.token && request.method === 'POST'
       const isDevice = request.path === ROUTES.device_authorization

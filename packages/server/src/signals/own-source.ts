@@ -28,6 +28,8 @@ export function createOwnSource(store: Store, tenant: string, issuer: string, ho
           // Position before content: what is committed in between is in both.
           for await (const cutoffs of liveCutoffs(store, tenant, issuer)) sink.merge(cutoffs)
           applied = { epoch: head.epoch, seq: head.seq }
+          // What was removed from the keys meanwhile stands in rows that are not read any more.
+          sink.keysChanged()
         }
         while (applied && applied.seq < head.seq) applied = await apply(sink, applied)
         if (!applied) continue
@@ -56,6 +58,8 @@ export function createOwnSource(store: Store, tenant: string, issuer: string, ho
     for (const row of rows) {
       const { subject, ...event } = toEvent(row)
       if (event.seq !== seq + 1) return lost(sink, 'the log has a hole')
+      // It cuts nothing off by itself: what the removed key vouched for goes with it.
+      if (event.type === EVENT.keysChanged) sink.keysChanged()
       const set: SecurityEvent = {
         iss: issuer,
         jti: event.id,

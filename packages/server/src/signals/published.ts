@@ -8,4 +8,5 @@ export const PUBLISHED: readonly string[] = [
   EVENT.accountDisabled,
   EVENT.accountEnabled,
   EVENT.accountPurged,
+  EVENT.keysChanged,
 ]

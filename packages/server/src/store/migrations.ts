@@ -128,6 +128,13 @@ MIGRATIONS['0011-grants'] = {
   },
 }
 
+MIGRATIONS['0013-keys'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    await sql.raw('alter table keys add column active_from integer not null default 0').execute(db)
+    await sql.raw('update keys set active_from = created_at').execute(db)
+  },
+}
+
 const provider: MigrationProvider = { getMigrations: async () => MIGRATIONS }
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {

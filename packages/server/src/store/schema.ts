@@ -111,6 +111,8 @@ export interface KeyRow {
   /** Public JWK as JSON. */
   public: string
   created_at: number
+  /** Second from which it signs; until then it is only published. */
+  active_from: number
 }
 
 /** What the OpenID provider keeps between requests, sealed: the row id is a keyed digest, so the table holds nothing that can be presented. */

@@ -1,0 +1,54 @@
+import type { Command } from 'commander'
+import { createAdminCall } from '../admin-call.ts'
+
+interface Key {
+  id: string
+  alg: string
+  state: string
+  createdDateTime: string
+  activeFromDateTime: string
+  retiredDateTime: string | null
+}
+
+/** `keys`: the tenant's signing keys. */
+export function addKeys(program: Command): void {
+  const keys = program.command('keys').description("Look at the tenant's signing keys, rotate them, or take one away.")
+
+  keys
+    .command('ls')
+    .description('List the keys that are published, and which of them sign.')
+    .option('--json', 'print them as JSON')
+    .action(async ({ json }: { json?: boolean }) => {
+      const { value } = (await (await createAdminCall()('GET', '/caegis/keys')).json()) as { value: Key[] }
+      process.stdout.write(json ? `${JSON.stringify(value)}\n` : table(value))
+    })
+
+  keys
+    .command('rotate')
+    .description('Publish a successor for each key; it takes over once everybody had time to fetch it, and nobody notices.')
+    .option('--json', 'print the result as JSON')
+    .action(async ({ json }: { json?: boolean }) => {
+      const response = await createAdminCall()('POST', '/caegis/keys/rotate')
+      const { value, created, txn } = (await response.json()) as { value: Key[]; created: string[]; txn: string }
+      if (json) process.stdout.write(`${JSON.stringify({ command: 'rotate', created, txn, keys: value })}\n`)
+      else
+        process.stdout.write(
+          `${created.length === 0 ? 'Every key has a successor already; nothing was made.' : `Made ${created.length} keys.`}\n${table(value)}`,
+        )
+    })
+
+  keys
+    .command('remove <kid>')
+    .description('Take away a key that got into wrong hands: everything that it signed is refused at once, and clients fetch new tokens.')
+    .option('--json', 'print the result as JSON')
+    .action(async (kid: string, { json }: { json?: boolean }) => {
+      const response = await createAdminCall()('DELETE', `/caegis/keys/${encodeURIComponent(kid)}`)
+      const txn = response.headers.get('caegis-txn')
+      if (json) process.stdout.write(`${JSON.stringify({ command: 'remove', kid, txn })}\n`)
+      else process.stdout.write(`${kid} is removed (txn ${txn}): guards refuse everything that it signed.\n`)
+    })
+}
+
+function table(keys: readonly Key[]): string {
+  return keys.map(({ id, alg, state, activeFromDateTime }) => `${id}  ${alg}  ${state.padEnd(7)}  signs from ${activeFromDateTime}\n`).join('')
+}
