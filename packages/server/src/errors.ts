@@ -2,6 +2,9 @@
 export const SERVER_ERRORS = {
   actor_revoked: 'The caller lost the right to do this while the request was under way.',
   user_not_found: 'No such user.',
+  application_not_found: 'No such application.',
+  public_client: 'A public client cannot keep a secret.',
+  invalid_certificate: 'That is no certificate in PEM form with an RSA key of 2048 bits or more, or one on P-256.',
   invalid_password: 'The password is too short or too long: 8 to 256 characters.',
   invalid_settings: 'A setting is missing or malformed.',
   invalid_tenant_file: 'The tenant file is not valid.',

@@ -4,6 +4,7 @@ import { createPusher, createTransmitter, type Pusher, type Transmitter } from '
 import { HORIZON } from './access/lifetime.ts'
 import type { Dialer } from './dialer.ts'
 import { findApplication, listApis } from './directory/application.ts'
+import { createApplications } from './directory/applications.ts'
 import { createDirectory } from './directory/directory.ts'
 import type { Signals } from './graph/signals.ts'
 import { endByRequest } from './issuer/ending.ts'
@@ -75,6 +76,7 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
       ...{ id, name, displayName, issuer, base, keys },
       artifacts: createArtifacts(id, secrets),
       directory: createDirectory(store, id, issuer),
+      applications: createApplications(store, id, secrets),
       application: (appId) => findApplication(store.db, id, appId),
       resources: async () => [graphResource(origin), signalsResource(`${base}/ssf`), ...apiResources(await listApis(store.db, id))],
     }

@@ -1,5 +1,6 @@
 import type { Kysely, Transaction } from 'kysely'
-import type { ApplicationRow, Schema } from '../store/schema.ts'
+import type { ApplicationRow, CredentialRow, Schema } from '../store/schema.ts'
+import { credentialsOf } from './credentials.ts'
 
 /** A client, an API, or both. */
 export interface Application {
@@ -11,8 +12,10 @@ export interface Application {
   enabled: boolean
   /** The API is registered for continuous access evaluation. */
   cae: boolean
-  /** Keyed digest of the secret; `null` for public clients. */
-  secret: string | null
+  /** It proves itself with a credential; without a good one it is refused. */
+  confidential: boolean
+  /** Secrets and certificates, expired ones among them. */
+  credentials: CredentialRow[]
   redirectUris: string[]
   identifierUris: string[]
   /** Names of the scopes that it offers as an API. */
@@ -23,6 +26,8 @@ export interface Application {
   backchannelLogout: { uri: string; sessionRequired: boolean } | null
   /** Users are asked before it gets anything. */
   consentRequired: boolean
+  /** What its tokens hold beyond the usual, as an API. */
+  optionalClaims: string[]
   version: number
   validFrom: number
   accessFrom: number
@@ -32,16 +37,16 @@ type Db = Kysely<Schema> | Transaction<Schema>
 
 export async function findApplication(db: Db, tenant: string, appId: string): Promise<Application | undefined> {
   const row = await db.selectFrom('applications').selectAll().where('tenant', '=', tenant).where('app_id', '=', appId).executeTakeFirst()
-  return row && toApplication(row)
+  return row && toApplication(row, await credentialsOf(db, tenant, appId))
 }
 
 /** All applications of a tenant that offer something as an API. */
 export async function listApis(db: Db, tenant: string): Promise<Application[]> {
   const rows = await db.selectFrom('applications').selectAll().where('tenant', '=', tenant).where('identifier_uris', '!=', '[]').execute()
-  return rows.map(toApplication)
+  return rows.map((row) => toApplication(row, []))
 }
 
-function toApplication(row: ApplicationRow): Application {
+function toApplication(row: ApplicationRow, credentials: CredentialRow[]): Application {
   return {
     id: row.id,
     appId: row.app_id,
@@ -49,13 +54,15 @@ function toApplication(row: ApplicationRow): Application {
     type: row.type,
     enabled: row.enabled === 1,
     cae: row.cae === 1,
-    secret: row.secret,
+    confidential: row.confidential === 1,
+    credentials,
     redirectUris: JSON.parse(row.redirect_uris),
     identifierUris: JSON.parse(row.identifier_uris),
     scopes: JSON.parse(row.scopes),
     permissions: JSON.parse(row.permissions),
     backchannelLogout: row.logout_uri === null ? null : { uri: row.logout_uri, sessionRequired: row.logout_session === 1 },
     consentRequired: row.consent === 1,
+    optionalClaims: JSON.parse(row.optional_claims),
     version: row.version,
     validFrom: row.valid_from,
     accessFrom: row.access_from,

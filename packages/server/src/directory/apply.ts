@@ -1,11 +1,10 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import type { Transaction } from 'kysely'
 import type { Actor } from '../store/change.ts'
-import type { Schema } from '../store/schema.ts'
 import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
+import { saveApplication } from './applications.ts'
 import { createDirectory } from './directory.ts'
-import type { ApplicationEntry, TenantFile } from './tenant-file.ts'
+import type { TenantFile } from './tenant-file.ts'
 
 /** The public client of the `caegis` command, in every tenant: device code, or a code on a loopback address. */
 export const CLI_APP_ID = 'caegis-cli'
@@ -23,7 +22,8 @@ export async function applyTenantFile(store: Store, secrets: Secrets, file: Tena
   await store.commit({
     tenant,
     actor: IMPORT,
-    async edit({ db }) {
+    async edit(context) {
+      const { db } = context
       for (const { displayName } of file.groups ?? []) {
         await db
           .insertInto('groups')
@@ -31,7 +31,7 @@ export async function applyTenantFile(store: Store, secrets: Secrets, file: Tena
           .onConflict((conflict) => conflict.columns(['tenant', 'display_name']).doNothing())
           .execute()
       }
-      for (const entry of file.applications ?? []) await saveApplication(db, tenant, secrets, entry)
+      for (const entry of file.applications ?? []) await saveApplication(context, secrets, entry)
     },
   })
 
@@ -99,7 +99,6 @@ async function ensureTenant(store: Store, { tenant }: TenantFile): Promise<strin
         type: 'native',
         enabled: 1,
         cae: 0,
-        secret: null,
         redirect_uris: JSON.stringify(['http://localhost']),
         identifier_uris: '[]',
         scopes: '[]',
@@ -108,37 +107,6 @@ async function ensureTenant(store: Store, { tenant }: TenantFile): Promise<strin
       .execute()
     return id
   })
-}
-
-async function saveApplication(db: Transaction<Schema>, tenant: string, secrets: Secrets, entry: ApplicationEntry): Promise<void> {
-  const columns = {
-    display_name: entry.displayName ?? entry.appId,
-    type: entry.type ?? ('api' as const),
-    cae: entry.cae ? 1 : 0,
-    secret: entry.clientSecret === undefined ? null : secrets.digest(`client:${tenant}:${entry.appId}`, entry.clientSecret),
-    redirect_uris: JSON.stringify(entry.redirectUris ?? []),
-    identifier_uris: JSON.stringify(entry.identifierUris ?? []),
-    scopes: JSON.stringify(entry.scopes ?? []),
-    permissions: JSON.stringify(entry.permissions ?? []),
-    logout_uri: entry.backchannelLogoutUri ?? null,
-    logout_session: entry.backchannelLogoutSessionRequired ? 1 : 0,
-  }
-  const known = await db.selectFrom('applications').selectAll().where('tenant', '=', tenant).where('app_id', '=', entry.appId).executeTakeFirst()
-  if (!known) {
-    await db
-      .insertInto('applications')
-      .values({ tenant, id: randomUUID(), app_id: entry.appId, enabled: 1, ...columns })
-      .execute()
-    return
-  }
-  const same = (Object.keys(columns) as (keyof typeof columns)[]).every((name) => known[name] === columns[name])
-  if (same) return
-  await db
-    .updateTable('applications')
-    .set({ ...columns, version: known.version + 1 })
-    .where('tenant', '=', tenant)
-    .where('app_id', '=', entry.appId)
-    .execute()
 }
 
 async function saveMemberships(store: Store, tenant: string, user: string, names: string[]): Promise<void> {

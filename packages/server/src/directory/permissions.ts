@@ -10,6 +10,9 @@ const INCLUDES = {
   /** The event log, the streams and what became of each event on them. */
   'SecurityEvents.Read.All': [],
   'SecurityEvents.ReadWrite.All': ['SecurityEvents.Read.All'],
+  /** Applications, their secrets and certificates. */
+  'Application.Read.All': [],
+  'Application.ReadWrite.All': ['Application.Read.All'],
   'User.ReadWrite.All': ['User.Read.All', 'User.Read', 'User.RevokeSessions.All', 'User.EnableDisableAccount.All'],
 } as const satisfies Record<string, readonly string[]>
 

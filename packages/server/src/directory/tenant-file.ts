@@ -42,6 +42,9 @@ const redirect = z
     return url.protocol === 'https:' || (url.protocol === 'http:' && ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname))
   }, 'must be an https URL (http only on loopback) without fragment or wildcard')
 
+const hasCredential = (app: { clientSecret?: unknown; secrets?: unknown[] | undefined; certificates?: unknown[] | undefined }) =>
+  app.clientSecret !== undefined || (app.secrets?.length ?? 0) + (app.certificates?.length ?? 0) > 0
+
 const application = z
   .strictObject({
     appId: z.string().regex(/^[A-Za-z0-9._-]{1,128}$/, 'must be 1 to 128 of letters, digits and . _ -'),
@@ -69,10 +72,22 @@ const application = z
       .refine((given) => !given.includes('#'), 'must have no fragment')
       .optional(),
     backchannelLogoutSessionRequired: z.boolean().optional(),
+    enabled: z.boolean().optional(),
     clientSecret: z.string().min(16).max(512).optional(),
+    secrets: z
+      .array(z.strictObject({ name, value: z.string().min(16).max(512), expires: z.iso.datetime().optional() }))
+      .max(16)
+      .optional(),
+    certificates: z
+      .array(z.strictObject({ name, pem: z.string().max(16_384) }))
+      .max(16)
+      .optional(),
   })
-  .refine((app) => app.type !== 'daemon' || app.clientSecret !== undefined, { message: 'a daemon needs a clientSecret', path: ['clientSecret'] })
-  .refine((app) => !(app.clientSecret && (app.type === 'spa' || app.type === 'native')), {
+  .refine((app) => app.type !== 'daemon' || hasCredential(app), {
+    message: 'a daemon needs a clientSecret, secrets or certificates',
+    path: ['clientSecret'],
+  })
+  .refine((app) => !(hasCredential(app) && (app.type === 'spa' || app.type === 'native')), {
     message: 'a public client cannot keep a secret',
     path: ['clientSecret'],
   })

@@ -113,9 +113,9 @@ function describe(error: z.ZodError): string {
 function toGraphError(error: Error & { statusCode?: number }): GraphError {
   if (error instanceof GraphError) return error
   if (error instanceof CaegisError) {
-    if (error.code === 'user_not_found' || error.code === 'key_not_found') return notFound()
+    if (['user_not_found', 'application_not_found', 'key_not_found'].includes(error.code)) return notFound()
     if (error.code === 'actor_revoked') return new GraphError(403, 'Authorization_RequestDenied', error.message)
-    if (error.code === 'invalid_password') return badRequest(error.message)
+    if (error.code === 'invalid_password' || error.code === 'invalid_certificate' || error.code === 'public_client') return badRequest(error.message)
   }
   const status = error.statusCode ?? 500
   if (status >= 400 && status < 500)

@@ -1,4 +1,5 @@
 import type { Application } from '../directory/application.ts'
+import type { Applications } from '../directory/applications.ts'
 import type { Actor, Directory } from '../directory/directory.ts'
 import type { KeyRegistry } from '../directory/keys.ts'
 import { includesPermission, type Permission } from '../directory/permissions.ts'
@@ -7,7 +8,13 @@ import type { Signals } from './signals.ts'
 
 /** Who calls the admin API: what its token says, after the server's own guard has let it through. */
 export interface Caller {
-  tenant: { id: string; directory: Directory; keys: KeyRegistry; application(appId: string): Promise<Application | undefined> }
+  tenant: {
+    id: string
+    directory: Directory
+    applications: Applications
+    keys: KeyRegistry
+    application(appId: string): Promise<Application | undefined>
+  }
   signals: Signals
   /** Aborts when the access of the token ends; to be read by what lasts longer than an answer. */
   signal(): AbortSignal

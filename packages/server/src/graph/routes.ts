@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { type ApiOptions, createApi } from './api.ts'
+import { registerApplications } from './applications.ts'
 import { registerEvents } from './events.ts'
 import { registerKeys } from './keys.ts'
 import { registerOrganization } from './organization.ts'
@@ -12,6 +13,7 @@ import { registerUsers } from './users.ts'
 export function registerGraph(app: FastifyInstance, options: ApiOptions): void {
   const api = createApi(app, options)
   registerUsers(api)
+  registerApplications(api)
   registerOrganization(api)
   registerKeys(api)
   const sse = createSse()

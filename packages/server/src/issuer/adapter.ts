@@ -31,6 +31,7 @@ export function createAdapter(store: Store, tenant: string, artifacts: Artifacts
     return {
       async find(id) {
         const attempt = currentAttempt()
+        if (model === 'ReplayDetection' && attempt.repeatable) return undefined
         const written = attempt.writes.get(key(id))
         if (written) return (written.artifact?.payload as AdapterPayload | undefined) ?? undefined
         const found = await artifacts.find(store.db, model, id, now())
@@ -105,7 +106,7 @@ function clientAdapter(store: Store, tenant: string): Adapter {
     async find(appId) {
       const app = await findApplication(store.db, tenant, appId)
       note(currentAttempt(), { table: 'app', id: appId }, app?.version ?? 0)
-      return app?.enabled ? toClient(app) : undefined
+      return app?.enabled ? toClient(app, currentAttempt().assertion === true, Math.floor(store.clock())) : undefined
     },
     findByUid: async () => undefined,
     findByUserCode: async () => undefined,

@@ -62,6 +62,10 @@ export interface Attempt {
   /** What comes to an end because of this request: said once the fence has let the attempt through. */
   endings: Ending[]
   denial?: Denial
+  /** The client proves itself by an assertion (RFC 7523), not by a secret. */
+  assertion?: true
+  /** The assertion may be shown again until it expires. */
+  repeatable?: true
   /** The user whom the answer is about, for `client_info`. */
   account?: { id: string; breakGlass: boolean }
   /** The first factor of `account` was proved here. */

@@ -1,14 +1,19 @@
 import type { AdapterPayload } from 'oidc-provider'
 import type { Application } from '../directory/application.ts'
+import { type CertificateKey, isGood } from '../directory/credentials.ts'
 
 const CODE = 'authorization_code'
 const REFRESH = 'refresh_token'
 const DEVICE = 'urn:ietf:params:oauth:grant-type:device_code'
 const DAEMON = 'client_credentials'
 
-/** What oidc-provider needs to know of an application. */
-export function toClient(app: Application): AdapterPayload {
-  const secret = app.secret !== null
+/**
+ * What oidc-provider needs to know of an application.
+ * @param assertion the request proves the client by a signed assertion: an application may have certificates beside secrets
+ */
+export function toClient(app: Application, assertion: boolean, now: number): AdapterPayload {
+  const { confidential } = app
+  const keys = app.credentials.flatMap((one): CertificateKey[] => (one.kind === 'certificate' && isGood(one, now) ? [JSON.parse(one.value)] : []))
   const interactive = app.redirectUris.length > 0
   const device = app.type === 'native'
   return {
@@ -23,11 +28,12 @@ export function toClient(app: Application): AdapterPayload {
       ...(interactive ? [CODE] : []),
       ...(interactive || device ? [REFRESH] : []),
       ...(device ? [DEVICE] : []),
-      ...(secret ? [DAEMON] : []),
+      ...(confidential ? [DAEMON] : []),
     ],
-    token_endpoint_auth_method: secret ? 'client_secret_post' : 'none',
-    // Never compared: the provider's comparison is replaced by one with the stored digest. It only has to be there.
-    ...(secret ? { client_secret: app.secret as string } : {}),
+    token_endpoint_auth_method: !confidential ? 'none' : assertion ? 'private_key_jwt' : 'client_secret_post',
+    // Never compared: the provider's comparison is replaced by one with the stored digests. It only has to be there.
+    ...(confidential && !assertion ? { client_secret: app.id } : {}),
+    ...(confidential && assertion ? { jwks: { keys: keys.map(({ jwk, thumbprint }) => ({ ...jwk, kid: thumbprint, use: 'sig' })) } } : {}),
     ...(app.backchannelLogout
       ? { backchannel_logout_uri: app.backchannelLogout.uri, backchannel_logout_session_required: app.backchannelLogout.sessionRequired }
       : {}),

@@ -156,6 +156,7 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
         async (attempt) => {
           if (isToken) await passGate(store, tenant, { form })
           else if (STOPPABLE.some((path) => request.path.startsWith(path))) await passGate(store, tenant, 'somebody')
+          if (form.has('client_assertion') || new URLSearchParams(request.body).has('client_assertion')) attempt.assertion = true
           if (userCode !== undefined) attempt.userCode = userCode
           const answer = await dispatch({ ...request, query }, request.path, adjustForm(request, attempt))
           // A refusal hands out no successor, so it must not spend the refresh token either: its honest holder would look like a thief.

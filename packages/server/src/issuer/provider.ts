@@ -1,10 +1,12 @@
 import Provider, { type Configuration, errors, interactionPolicy, type KoaContextWithOIDC } from 'oidc-provider'
 import { judge } from '../access/account.ts'
 import { chooseLifetime, type Lifetimes } from '../access/lifetime.ts'
+import { isGood } from '../directory/credentials.ts'
 import type { Log } from '../log.ts'
 import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
 import { createAdapter } from './adapter.ts'
+import { checkAssertion } from './assertion.ts'
 import { currentAttempt, type Ending } from './attempt.ts'
 import { accessTokenClaims } from './claims.ts'
 import { readInstants, readUser } from './facts.ts'
@@ -82,9 +84,10 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
     scopes: OIDC_SCOPES,
     claims: { openid: ['sub', 'oid', 'tid'], profile: ['name', 'preferred_username', 'login_hint'] },
     conformIdTokenClaims: false,
-    clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post'],
+    clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'],
+    assertJwtClientAuthClaimsAndHeader: async (_ctx, claims, header, client) => checkAssertion(claims, header, client, store.clock()),
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
-    enabledJWA: { idTokenSigningAlgValues: ['ES256', 'RS256'] },
+    enabledJWA: { idTokenSigningAlgValues: ['ES256', 'RS256'], clientAuthSigningAlgValues: ['ES256', 'PS256', 'RS256'] },
     responseTypes: ['code'],
     pkce: { required: () => true },
     // The claims parameter is ours to read, in the forms that Microsoft's clients send; the built-in feature knows another dialect.
@@ -258,7 +261,12 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
   provider.proxy = true
   provider.Client.prototype.compareClientSecret = async function (given: string) {
     const app = await tenant.application(this.clientId)
-    return app?.secret !== null && app !== undefined && secrets.matches(`client:${tenant.id}:${app.appId}`, given, app.secret as string)
+    const now = store.clock()
+    // All are compared, so that the time tells nothing of how many there are before the right one.
+    const right = app?.credentials.filter(
+      (one) => one.kind === 'secret' && secrets.matches(`client:${tenant.id}:${app.appId}`, given, one.value) && isGood(one, now),
+    )
+    return right !== undefined && right.length > 0
   }
   provider.use(async (ctx, next) => {
     ctx.set('content-security-policy', cspFor([]))

@@ -40,7 +40,7 @@ export function apiResources(apis: Application[]): Resource[] {
 export function permittedScopes(client: Application, resource: Resource): string[] {
   if (resource.kind === 'signals') {
     // Only an API that is registered for continuous access evaluation may read who was revoked.
-    return client.cae && client.secret !== null ? STREAM_SCOPES : []
+    return client.cae && client.confidential ? STREAM_SCOPES : []
   }
   const prefix = resource.kind === 'graph' ? 'graph/' : `${resource.uri}/`
   const held = client.permissions.filter((one) => one.startsWith(prefix)).map((one) => one.slice(prefix.length))

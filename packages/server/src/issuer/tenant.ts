@@ -1,4 +1,5 @@
 import type { Application } from '../directory/application.ts'
+import type { Applications } from '../directory/applications.ts'
 import type { Directory } from '../directory/directory.ts'
 import type { Artifacts } from '../store/artifacts.ts'
 import type { SigningKeys } from './keys.ts'
@@ -17,6 +18,7 @@ export interface Tenant {
   keys: SigningKeys
   artifacts: Artifacts
   directory: Directory
+  applications: Applications
   /** What tokens can be asked for here. */
   resources(): Promise<Resource[]>
   application(appId: string): Promise<Application | undefined>

@@ -128,6 +128,27 @@ MIGRATIONS['0011-grants'] = {
   },
 }
 
+MIGRATIONS['0012-directory'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    for (const statement of [
+      `create table credentials (tenant text not null, app_id text not null, id text not null, kind text not null, value text not null,
+         display_name text not null, not_before integer not null, expires_at integer, primary key (tenant, app_id, id))`,
+      `insert into credentials select tenant, app_id, 'file', 'secret', secret, 'tenant file', 0, null from applications where secret is not null`,
+      'alter table applications add column confidential integer not null default 0',
+      'update applications set confidential = 1 where secret is not null',
+      'alter table applications drop column secret',
+      `alter table applications add column optional_claims text not null default '[]'`,
+      'create table nested (tenant text not null, group_id text not null, member_id text not null, primary key (tenant, group_id, member_id))',
+      'create index nested_member on nested (tenant, member_id)',
+      `create table assignments (tenant text not null, app_id text not null, role text not null, principal_id text not null,
+         primary key (tenant, app_id, role, principal_id))`,
+      'create index assignments_principal on assignments (tenant, principal_id)',
+    ]) {
+      await sql.raw(statement).execute(db)
+    }
+  },
+}
+
 MIGRATIONS['0013-keys'] = {
   async up(db: Kysely<unknown>): Promise<void> {
     await sql.raw('alter table keys add column active_from integer not null default 0').execute(db)

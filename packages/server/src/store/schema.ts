@@ -68,8 +68,8 @@ export interface ApplicationTable extends Decisive {
   type: 'spa' | 'web' | 'native' | 'daemon' | 'api'
   enabled: number
   cae: number
-  /** Keyed digest of the client secret. */
-  secret: string | null
+  /** It has, or once had, a credential: without a good one it is nobody, and never again a public client. */
+  confidential: Generated<number>
   /** JSON arrays. */
   redirect_uris: string
   identifier_uris: string
@@ -81,6 +81,35 @@ export interface ApplicationTable extends Decisive {
   logout_session: Generated<number>
   /** 1 = a user is asked before the application gets anything. */
   consent: Generated<number>
+  optional_claims: Generated<string>
+}
+
+/** What an application proves itself with. */
+export interface CredentialRow {
+  tenant: string
+  app_id: string
+  id: string
+  kind: 'secret' | 'certificate'
+  /** Keyed digest of a secret; JSON of a certificate's public JWK and SHA-256 thumbprint. */
+  value: string
+  display_name: string
+  not_before: number
+  expires_at: number | null
+}
+
+/** A group that is a member of another. */
+export interface NestedRow {
+  tenant: string
+  group_id: string
+  member_id: string
+}
+
+/** A role of an application, held by a user or a group. */
+export interface AssignmentRow {
+  tenant: string
+  app_id: string
+  role: string
+  principal_id: string
 }
 
 export interface SessionTable extends Decisive {
@@ -209,6 +238,9 @@ export interface Schema {
   groups: GroupRow
   members: MemberRow
   applications: ApplicationTable
+  credentials: CredentialRow
+  nested: NestedRow
+  assignments: AssignmentRow
   sessions: SessionTable
   revoked_tokens: RevokedTokenRow
   keys: KeyRow

@@ -1,0 +1,170 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import { CaegisError, EVENT } from '@caegis/protocol'
+import { SERVER_ERRORS } from '../errors.ts'
+import type { Actor, ChangeContext, Committed } from '../store/change.ts'
+import type { CredentialRow } from '../store/schema.ts'
+import type { Secrets } from '../store/secrets.ts'
+import type { Store } from '../store/store.ts'
+import { type Application, findApplication } from './application.ts'
+import { readCertificate } from './credentials.ts'
+import type { ApplicationEntry } from './tenant-file.ts'
+
+export interface NewSecret {
+  displayName: string
+  /** Seconds; never when absent. */
+  expiresAt?: number
+}
+
+/** What the server's administrators do to applications. Whatever takes something away from one ends what it holds, in the same change. */
+export function createApplications(store: Store, tenant: string, secrets: Secrets) {
+  const edit = <T>(actor: Actor, appId: string, work: (context: ChangeContext, app: Application) => Promise<T>): Promise<Committed<T>> =>
+    store.commit({
+      tenant,
+      actor,
+      async edit(context) {
+        const app = await findApplication(context.db, tenant, appId)
+        if (!app) throw new CaegisError('application_not_found', SERVER_ERRORS.application_not_found)
+        const result = await work(context, app)
+        await settle(context, app)
+        return result
+      },
+    })
+
+  const add = async ({ db }: ChangeContext, app: Application, row: Omit<CredentialRow, 'tenant' | 'app_id'>) => {
+    if (app.type === 'spa' || app.type === 'native') throw new CaegisError('public_client', SERVER_ERRORS.public_client)
+    await db
+      .insertInto('credentials')
+      .values({ tenant, app_id: app.appId, ...row })
+      .execute()
+    await db.updateTable('applications').set({ confidential: 1 }).where('tenant', '=', tenant).where('id', '=', app.id).execute()
+  }
+
+  return {
+    find: (appId: string) => findApplication(store.db, tenant, appId),
+
+    setEnabled: (actor: Actor, appId: string, enabled: boolean) =>
+      edit(actor, appId, async ({ db }, app) => {
+        await db
+          .updateTable('applications')
+          .set({ enabled: enabled ? 1 : 0 })
+          .where('tenant', '=', tenant)
+          .where('id', '=', app.id)
+          .execute()
+      }),
+
+    /** Makes a secret; its text exists in the answer only. */
+    addSecret: (actor: Actor, appId: string, { displayName, expiresAt }: NewSecret) =>
+      edit(actor, appId, async (context, app) => {
+        const id = randomUUID()
+        const text = randomBytes(30).toString('base64url')
+        const value = secrets.digest(`client:${tenant}:${app.appId}`, text)
+        await add(context, app, { id, kind: 'secret', value, display_name: displayName, not_before: 0, expires_at: expiresAt ?? null })
+        return { id, secret: text }
+      }),
+
+    addCertificate: (actor: Actor, appId: string, { displayName, pem }: { displayName: string; pem: string }) => {
+      const read = readCertificate(pem)
+      return edit(actor, appId, async (context, app) => {
+        const id = randomUUID()
+        await add(context, app, { id, display_name: displayName, ...read })
+        return id
+      })
+    },
+
+    /** @returns whether there was such a credential */
+    removeCredential: (actor: Actor, appId: string, id: string) =>
+      edit(actor, appId, async ({ db }, app) => {
+        await db.deleteFrom('credentials').where('tenant', '=', tenant).where('app_id', '=', app.appId).where('id', '=', id).execute()
+        return app.credentials.some((one) => one.id === id)
+      }),
+  }
+}
+
+export type Applications = ReturnType<typeof createApplications>
+
+/** Registers an application of a tenant file, or makes it what the file says now. What commands added to it stays: its further secrets, for one. */
+export async function saveApplication(context: ChangeContext, secrets: Secrets, entry: ApplicationEntry): Promise<void> {
+  const { db, tenant } = context
+  const { appId } = entry
+  const credentials = credentialsIn(entry, (text) => secrets.digest(`client:${tenant}:${appId}`, text))
+  const columns = {
+    display_name: entry.displayName ?? appId,
+    type: entry.type ?? ('api' as const),
+    cae: entry.cae ? 1 : 0,
+    redirect_uris: JSON.stringify(entry.redirectUris ?? []),
+    identifier_uris: JSON.stringify(entry.identifierUris ?? []),
+    scopes: JSON.stringify(entry.scopes ?? []),
+    permissions: JSON.stringify(entry.permissions ?? []),
+    logout_uri: entry.backchannelLogoutUri ?? null,
+    logout_session: entry.backchannelLogoutSessionRequired ? 1 : 0,
+    ...(entry.enabled === undefined ? {} : { enabled: entry.enabled ? 1 : 0 }),
+    ...(credentials.length > 0 ? { confidential: 1 } : {}),
+  }
+  const before = await findApplication(db, tenant, appId)
+  if (before) {
+    await db.updateTable('applications').set(columns).where('tenant', '=', tenant).where('app_id', '=', appId).execute()
+  } else {
+    await db
+      .insertInto('applications')
+      .values({ tenant, id: randomUUID(), app_id: appId, enabled: 1, ...columns })
+      .execute()
+  }
+  await db
+    .deleteFrom('credentials')
+    .where('tenant', '=', tenant)
+    .where('app_id', '=', appId)
+    .where((eb) => eb.or([eb('id', '=', OF_FILE), eb('id', 'like', `${OF_FILE}:%`)]))
+    .execute()
+  for (const one of credentials)
+    await db
+      .insertInto('credentials')
+      .values({ tenant, app_id: appId, ...one })
+      .execute()
+  if (before) await settle(context, before)
+}
+
+/** Ids of the credentials that a tenant file names begin so. */
+const OF_FILE = 'file'
+
+function credentialsIn(entry: ApplicationEntry, digest: (text: string) => string): Omit<CredentialRow, 'tenant' | 'app_id'>[] {
+  const secret = (id: string, name: string, text: string, expires?: string) => ({
+    ...{ id, kind: 'secret' as const, value: digest(text), display_name: name, not_before: 0 },
+    expires_at: expires === undefined ? null : Math.floor(Date.parse(expires) / 1000),
+  })
+  return [
+    ...(entry.clientSecret === undefined ? [] : [secret(OF_FILE, 'tenant file', entry.clientSecret)]),
+    ...(entry.secrets ?? []).map(({ name, value, expires }) => secret(`${OF_FILE}:secret:${name}`, name, value, expires)),
+    ...(entry.certificates ?? []).map(({ name, pem }) => ({ id: `${OF_FILE}:certificate:${name}`, display_name: name, ...readCertificate(pem) })),
+  ]
+}
+
+/** After an edit: moves the version when anything changed, and ends what the application holds when something was taken away from it. */
+async function settle(context: ChangeContext, before: Application): Promise<void> {
+  const { db, tenant, publish } = context
+  const after = (await findApplication(db, tenant, before.appId)) as Application
+  if (JSON.stringify(after) === JSON.stringify(before)) return
+  await db
+    .updateTable('applications')
+    .set({ version: before.version + 1 })
+    .where('tenant', '=', tenant)
+    .where('app_id', '=', before.appId)
+    .execute()
+  const subject = { complex: { format: 'complex' as const, application: { format: 'opaque' as const, id: before.appId } } }
+  const cut = { kind: 'app', id: before.appId, depth: 'sign-in' } as const
+  if (before.enabled && !after.enabled) {
+    publish({ type: EVENT.accountDisabled, subject, reason: 'The application was disabled', cut })
+    return
+  }
+  if (!before.enabled && after.enabled) publish({ type: EVENT.accountEnabled, subject, reason: 'The application was enabled' })
+  const lost = loss(before, after)
+  if (lost) publish({ type: EVENT.sessionRevoked, subject, reason: lost, cut })
+}
+
+/** What an edit took away, in words for the log. More redirect URIs, permissions or secrets than before take nothing. */
+function loss(before: Application, after: Application): string | undefined {
+  const kept = (one: CredentialRow) => after.credentials.some(({ id, value }) => id === one.id && value === one.value)
+  if (!before.credentials.every(kept)) return 'A credential of the application was removed or replaced'
+  if (!before.permissions.every((one) => after.permissions.includes(one))) return 'A permission of the application was withdrawn'
+  if (before.type !== after.type) return 'The application became one of another kind'
+  return undefined
+}
