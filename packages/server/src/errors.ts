@@ -1,6 +1,7 @@
 /** Codes of the server; each is the `code` of a CaegisError and safe to show. */
 export const SERVER_ERRORS = {
   actor_revoked: 'The caller lost the right to do this while the request was under way.',
+  emergency_account: 'The emergency account is not ended from outside.',
   user_not_found: 'No such user.',
   application_not_found: 'No such application.',
   public_client: 'A public client cannot keep a secret.',

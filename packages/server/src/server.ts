@@ -6,6 +6,7 @@ import { createAddresses } from './addresses.ts'
 import { createDialer } from './dialer.ts'
 import { applyTenantFile } from './directory/apply.ts'
 import { parseTenantFile } from './directory/tenant-file.ts'
+import { registerGlobalRevocation } from './graph/global-revocation.ts'
 import { registerGraph } from './graph/routes.ts'
 import { startHousekeeping } from './housekeeping.ts'
 import { cspFor, welcomePage } from './issuer/pages.ts'
@@ -126,22 +127,25 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
       },
     }),
   )
+  /** Who calls the admin API: the tenant is the one of the token. */
+  const admitCaller = async (request: FastifyRequest, reply: FastifyReply) => {
+    const found = await find(issuerName(request.headers.authorization, origin) ?? '-')
+    if (!found) {
+      void reply
+        .code(401)
+        .header('www-authenticate', 'Bearer')
+        .send({ error: { code: 'InvalidAuthenticationToken', message: 'Access token is missing, malformed or of another issuer.' } })
+      return undefined
+    }
+    const verdict = await admit(found.guard, origin, request, reply)
+    return verdict && { tenant: found.tenant, signals: found.signals, claims: verdict.claims, signal: () => verdict.signal }
+  }
+  await app.register(async (scope) => registerGlobalRevocation(scope, { log, now, admit: admitCaller }))
   await app.register(async (scope) =>
     registerGraph(scope, {
       origin,
       log,
-      async admit(request, reply) {
-        const found = await find(issuerName(request.headers.authorization, origin) ?? '-')
-        if (!found) {
-          void reply
-            .code(401)
-            .header('www-authenticate', 'Bearer')
-            .send({ error: { code: 'InvalidAuthenticationToken', message: 'Access token is missing, malformed or of another issuer.' } })
-          return undefined
-        }
-        const verdict = await admit(found.guard, origin, request, reply)
-        return verdict && { tenant: found.tenant, signals: found.signals, claims: verdict.claims, signal: () => verdict.signal }
-      },
+      admit: admitCaller,
     }),
   )
 

@@ -194,6 +194,18 @@ export function createDirectory(store: Store, tenant: string, issuer: string) {
           cut: { kind: 'user', id: user.id, depth: 'sign-in' },
         })
       }),
+
+    /** The same at the word of somebody outside, who has no say about the emergency account. */
+    revokeEverything: (actor: Actor, id: string) =>
+      edit(actor, id, async (context, user) => {
+        if (user.break_glass === 1) throw new CaegisError('emergency_account', SERVER_ERRORS.emergency_account)
+        context.publish({
+          type: EVENT.sessionRevoked,
+          subject: about(user.id),
+          reason: 'Everything was revoked by a global token revocation',
+          cut: { kind: 'user', id: user.id, depth: 'sign-in' },
+        })
+      }),
   }
 }
 

@@ -13,6 +13,8 @@ const INCLUDES = {
   /** Applications, their secrets and certificates. */
   'Application.Read.All': [],
   'Application.ReadWrite.All': ['Application.Read.All'],
+  /** Global Token Revocation, and nothing else. */
+  global_token_revocation: [],
   'User.ReadWrite.All': ['User.Read.All', 'User.Read', 'User.RevokeSessions.All', 'User.EnableDisableAccount.All'],
 } as const satisfies Record<string, readonly string[]>
 

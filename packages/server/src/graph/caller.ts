@@ -10,6 +10,8 @@ import type { Signals } from './signals.ts'
 export interface Caller {
   tenant: {
     id: string
+    name: string
+    issuer: string
     directory: Directory
     applications: Applications
     keys: KeyRegistry
