@@ -19,6 +19,20 @@ export interface Mint {
   authTime?: number
   /** For the stream endpoints: it stands outside the emergency stop, which it is there to carry. */
   stream?: true
+  /** The applications that acted before this one: what ends them ends the token too. */
+  actors?: string[]
+}
+
+/** The token for which another one is given out, as far as that one takes over from it. */
+export interface OnBehalf {
+  user: string
+  sid?: string
+  authTime?: number
+  amr?: string[]
+  acr?: string
+  /** RFC 8693 section 4.1: who acts, and who acted before. */
+  act: object
+  actors: string[]
 }
 
 /**
@@ -62,6 +76,8 @@ export interface Attempt {
   /** What comes to an end because of this request: said once the fence has let the attempt through. */
   endings: Ending[]
   denial?: Denial
+  /** What an API called with, to call on in the name of the same user. */
+  onBehalf?: OnBehalf
   /** The client proves itself by an assertion (RFC 7523), not by a secret. */
   assertion?: true
   /** The assertion may be shown again until it expires. */

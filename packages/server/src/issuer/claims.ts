@@ -48,7 +48,7 @@ export async function accessTokenClaims(
   >
   // Without any permission the audience alone would open APIs that only look at it.
   if (granted.length === 0) throw new errors.InvalidScope('the application is no longer permitted to ask for this', token.scope ?? '')
-  const source = RefreshToken ?? AuthorizationCode ?? DeviceCode
+  const source = attempt.onBehalf ?? RefreshToken ?? AuthorizationCode ?? DeviceCode
   const user = daemon ? undefined : (token.accountId as string)
 
   attempt.mints.push({
@@ -59,6 +59,7 @@ export async function accessTokenClaims(
     ...(token.sessionUid === undefined ? {} : { sid: token.sessionUid }),
     ...(source?.authTime === undefined ? {} : { authTime: source.authTime }),
     ...(resource.kind === 'signals' ? { stream: true as const } : {}),
+    ...(attempt.onBehalf ? { actors: attempt.onBehalf.actors } : {}),
   })
 
   return {
@@ -79,6 +80,7 @@ export async function accessTokenClaims(
     ...(token.sessionUid === undefined ? {} : { sid: token.sessionUid }),
     ...(source?.authTime === undefined ? {} : { auth_time: source.authTime, amr: source.amr ?? ['pwd'] }),
     ...(source?.acr === undefined ? {} : { acr: source.acr }),
+    ...(attempt.onBehalf ? { act: attempt.onBehalf.act } : {}),
     ...(attempt.address === '' ? {} : { ipaddr: attempt.address }),
     ...(attempt.claims.capable && resource.cae ? { xms_cc: ['cp1'] } : {}),
     ...(attempt.lifetime?.long ? { xms_ssm: '1' } : {}),

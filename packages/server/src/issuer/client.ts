@@ -6,6 +6,8 @@ const CODE = 'authorization_code'
 const REFRESH = 'refresh_token'
 const DEVICE = 'urn:ietf:params:oauth:grant-type:device_code'
 const DAEMON = 'client_credentials'
+/** RFC 7523 section 2.1; see obo.ts. */
+export const ON_BEHALF_OF = 'urn:ietf:params:oauth:grant-type:jwt-bearer'
 
 /**
  * What oidc-provider needs to know of an application.
@@ -29,6 +31,8 @@ export function toClient(app: Application, assertion: boolean, now: number): Ada
       ...(interactive || device ? [REFRESH] : []),
       ...(device ? [DEVICE] : []),
       ...(confidential ? [DAEMON] : []),
+      // Only what is called with tokens has any to trade.
+      ...(confidential && app.identifierUris.length > 0 ? [ON_BEHALF_OF] : []),
     ],
     token_endpoint_auth_method: !confidential ? 'none' : assertion ? 'private_key_jwt' : 'client_secret_post',
     // Never compared: the provider's comparison is replaced by one with the stored digests. It only has to be there.

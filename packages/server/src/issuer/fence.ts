@@ -87,11 +87,18 @@ async function lastCutoff(db: Transaction<Schema>, tenant: Tenant, mint: Mint): 
       ? undefined
       : await db.selectFrom('sessions').select(fields).where('tenant', '=', tenant.id).where('id', '=', mint.sid).executeTakeFirst(),
   ]
+  for (const appId of mint.actors ?? [])
+    rows.push(await db.selectFrom('applications').select(fields).where('tenant', '=', tenant.id).where('app_id', '=', appId).executeTakeFirst())
   return Math.max(0, ...rows.map((row) => (row ? Math.max(row.valid_from, row.access_from) : 0)))
 }
 
 /** Remembers the greatest `iat` and `exp` under each key: where the next cutoff must not be placed below, and until when it can hit something. */
-async function recordMint(db: Transaction<Schema>, tenant: Tenant, { iat, exp, appId, user, sid, authTime }: Mint, now: number): Promise<void> {
+async function recordMint(
+  db: Transaction<Schema>,
+  tenant: Tenant,
+  { iat, exp, appId, actors = [], user, sid, authTime }: Mint,
+  now: number,
+): Promise<void> {
   if (user !== undefined && sid !== undefined) {
     await db
       .insertInto('sessions')
@@ -117,7 +124,7 @@ async function recordMint(db: Transaction<Schema>, tenant: Tenant, { iat, exp, a
     .updateTable('applications')
     .set((eb) => ({ last_iat: eb.fn<number>('max', ['last_iat', eb.val(iat)]), tokens_until: eb.fn<number>('max', ['tokens_until', eb.val(exp)]) }))
     .where('tenant', '=', tenant.id)
-    .where('app_id', '=', appId)
+    .where('app_id', 'in', [appId, ...actors])
     .execute()
   await db
     .updateTable('tenants')

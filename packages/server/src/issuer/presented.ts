@@ -6,7 +6,7 @@ import { currentAttempt } from './attempt.ts'
 import type { Tenant } from './tenant.ts'
 
 /** An access token of this tenant, its signature and lifetime checked. */
-type AccessToken = JWTPayload & { jti: string; iat: number; exp: number; client_id: string }
+export type AccessToken = JWTPayload & { jti: string; iat: number; exp: number; client_id: string }
 
 /**
  * The rest of the endpoints that take a token to revoke (RFC 7009) or to introspect (RFC 7662). The provider has let the client in and has seen a stand-in only:
@@ -26,7 +26,7 @@ export async function answerPresented(store: Store, tenant: Tenant, ctx: KoaCont
 }
 
 async function introspect(store: Store, tenant: Tenant, presented: string, clientId: string): Promise<object> {
-  const claims = await verify(store, tenant, presented)
+  const claims = await verifyAccessToken(store, tenant, presented)
   const api = await tenant.application(clientId)
   // An API learns of tokens that were issued for it, and not even the existence of others.
   if (!claims || !api?.enabled || !api.identifierUris.includes(String(claims.aud)) || !(await isGood(store, tenant, claims))) return { active: false }
@@ -37,7 +37,7 @@ async function introspect(store: Store, tenant: Tenant, presented: string, clien
 async function revoke(store: Store, tenant: Tenant, presented: string, clientId: string): Promise<boolean> {
   const attempt = currentAttempt()
   const reason = 'The client handed the token back'
-  const claims = await verify(store, tenant, presented)
+  const claims = await verifyAccessToken(store, tenant, presented)
   if (claims) {
     const { jti, iat, exp, client_id: appId, sub, sid, idtyp } = claims
     if (appId !== clientId) return false
@@ -59,7 +59,7 @@ async function revoke(store: Store, tenant: Tenant, presented: string, clientId:
 }
 
 /** `undefined` for whatever is not an access token of this tenant, or has expired. */
-async function verify(store: Store, tenant: Tenant, token: string): Promise<AccessToken | undefined> {
+export async function verifyAccessToken(store: Store, tenant: Tenant, token: string): Promise<AccessToken | undefined> {
   try {
     const keys = createLocalJWKSet({ keys: tenant.keys.public as never })
     const { payload } = await jwtVerify(token, keys, {
@@ -76,7 +76,7 @@ async function verify(store: Store, tenant: Tenant, token: string): Promise<Acce
 }
 
 /** What a guard that knows everything would say: by the rows, which forget nothing, and the cutoffs of what has no row. */
-async function isGood(store: Store, tenant: Tenant, claims: AccessToken): Promise<boolean> {
+export async function isGood(store: Store, tenant: Tenant, claims: AccessToken): Promise<boolean> {
   const keys = cutoffKeys(claims)
   if (!keys) return false
   const cut = await store.db

@@ -10,6 +10,7 @@ import { checkAssertion } from './assertion.ts'
 import { currentAttempt, type Ending } from './attempt.ts'
 import { accessTokenClaims } from './claims.ts'
 import { readInstants, readUser } from './facts.ts'
+import { registerOnBehalfOf } from './obo.ts'
 import { cspFor, renderDeviceConfirm, renderDeviceInput, renderMessage, renderSignOut } from './pages.ts'
 import { answerPresented } from './presented.ts'
 import { fullScope, OIDC_SCOPES, permittedScopes, type Resource, resourceOf } from './resources.ts'
@@ -258,6 +259,8 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
   }
 
   const provider = new Provider(tenant.issuer, configuration)
+  const info = configuration.features?.resourceIndicators?.getResourceServerInfo as (ctx: unknown, uri: string, client: unknown) => Promise<object>
+  registerOnBehalfOf(provider, tenant, { store, target, info: (ctx, uri) => info(ctx, uri, ctx.oidc.client) })
   // The mount in front says where the request came from; nothing of the sort is ever taken from the wire.
   provider.proxy = true
   provider.Client.prototype.compareClientSecret = async function (given: string) {
