@@ -3,6 +3,7 @@ import type { Subject } from '@caegis/protocol'
 import { createPusher, createTransmitter, type Pusher, type Transmitter } from '@caegis/ssf/transmitter'
 import { HORIZON } from './access/lifetime.ts'
 import type { Dialer } from './dialer.ts'
+import { ensureAccountPage } from './directory/account-page.ts'
 import { findApplication, listApis } from './directory/application.ts'
 import { createApplications } from './directory/applications.ts'
 import { createDirectory } from './directory/directory.ts'
@@ -70,6 +71,7 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
     const base = `${origin}/${name}`
     const keys = await loadKeys(store, secrets, id, settings.keyRotation)
     await store.db.updateTable('tenants').set({ issuer }).where('id', '=', id).execute()
+    await ensureAccountPage(store, id, base)
     const deliveries: Deliveries = createDeliveries(store, id, () => streams.allStreams())
     const streams = createStreamStore(store, secrets, id, issuer, deliveries.record)
     const tenant: Tenant = {

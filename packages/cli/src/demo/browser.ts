@@ -5,7 +5,7 @@ export interface Browser {
    * @returns the final URL, with the code or the error
    * @throws Error with the page's own words when the sign-in is refused
    */
-  signIn(url: string, redirectUri: string, person: { username: string; password: string }): Promise<URL>
+  signIn(url: string, redirectUri: string, person: { username: string; password: string; code?: () => string }): Promise<URL>
   /** Opens a page and follows redirects; for pages that are no sign-in. */
   open(url: string, form?: Record<string, string>): Promise<{ url: URL; status: number; text: string }>
   /** Posts a form and stops at the redirect that answers it. */
@@ -62,14 +62,18 @@ export function createBrowser(fetch: typeof globalThis.fetch = globalThis.fetch)
   }
 
   return {
-    async signIn(url, redirectUri, { username, password }) {
+    async signIn(url, redirectUri, { username, password, code }) {
       const first = await follow(new URL(url), undefined, redirectUri)
       if (!first.response) return first.url
       const page = remember(first.url, await first.response.text())
       if (!page.includes('name="password"')) throw new Error(`no sign-in page: ${words(page)}`)
       const second = await follow(first.url, { username, password }, redirectUri)
       if (!second.response) return second.url
-      throw new Error(words(remember(second.url, await second.response.text())))
+      const next = remember(second.url, await second.response.text())
+      if (!code || !next.includes('name="code"')) throw new Error(words(next))
+      const third = await follow(second.url, { code: code() }, redirectUri)
+      if (!third.response) return third.url
+      throw new Error(words(remember(third.url, await third.response.text())))
     },
     async submit(url, form) {
       const response = await send(new URL(url), form)

@@ -177,6 +177,7 @@ export function createDirectory(store: Store, tenant: string, issuer: string) {
       edit(actor, idOrName, async (context, user) => {
         await set(context, user, { enabled: 0, deleted_at: context.now, password: null })
         await context.db.deleteFrom('members').where('tenant', '=', tenant).where('user_id', '=', user.id).execute()
+        await context.db.deleteFrom('factors').where('tenant', '=', tenant).where('user_id', '=', user.id).execute()
         context.publish({
           type: EVENT.accountPurged,
           subject: about(user.id),

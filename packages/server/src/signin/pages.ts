@@ -22,6 +22,60 @@ export function signInPage(tenant: Tenant, { application, username, csrf, wrong 
   )
 }
 
+export function codePage(tenant: Tenant, { application, csrf, wrong }: Omit<SignInPage, 'username'>): string {
+  return page(
+    'Enter a code',
+    tenant,
+    `<h1>Enter a code</h1><p>Your authenticator app shows it. Without the app, use a recovery code. You go on to ${escapeHtml(application)}.</p>${alert(wrong)}<form method="post">${hidden(csrf)}${codeField()}<button>Continue</button></form><form method="post">${hidden(csrf)}<button class="quiet" name="restart" value="yes">Use another account</button></form>`,
+  )
+}
+
+export interface AccountPage {
+  csrf: string
+  name: string
+  /** Whether an authenticator app is registered, and how many recovery codes there are left. */
+  app: boolean
+  codesLeft: number
+  done?: string
+}
+
+export function accountPage(tenant: Tenant, { csrf, name, app, codesLeft, done }: AccountPage): string {
+  const button = (action: string, text: string, quiet = true) =>
+    `<form method="post">${hidden(csrf)}<button${quiet ? ' class="quiet"' : ''} name="action" value="${action}">${text}</button></form>`
+  return page(
+    'Your account',
+    tenant,
+    `<h1>Your account</h1><p>${escapeHtml(name)}</p>${done ? `<p role="status">${escapeHtml(done)}</p>` : ''}<h2>Authenticator app</h2>${
+      app
+        ? `<p>Registered: each sign-in asks for a code.</p>${button('begin', 'Set up another app instead')}${button('remove', 'Remove the app')}<h2>Recovery codes</h2><p>${codesLeft} left. New ones replace them.</p>${button('codes', 'Make new recovery codes')}`
+        : `<p>Not set up: your password alone signs you in.</p>${button('begin', 'Set up an authenticator app', false)}`
+    }`,
+  )
+}
+
+export function setupPage(
+  tenant: Tenant,
+  { csrf, setup, svg, secret, wrong }: { csrf: string; setup: string; svg: string; secret: string; wrong?: string },
+): string {
+  return page(
+    'Set up an authenticator app',
+    tenant,
+    `<h1>Set up an authenticator app</h1><p>Scan this with the app, or type the key into it.</p><div role="img" aria-label="QR code">${svg}</div><p class="key">${escapeHtml(secret.match(/.{1,4}/g)?.join(' ') ?? '')}</p>${alert(wrong)}<form method="post">${hidden(csrf)}<input type="hidden" name="setup" value="${escapeHtml(setup)}"><input type="hidden" name="action" value="confirm">${codeField()}<button>Confirm</button></form><form method="post">${hidden(csrf)}<button class="quiet" name="action" value="show">Cancel</button></form>`,
+  )
+}
+
+export function codesPage(tenant: Tenant, codes: readonly string[]): string {
+  return page(
+    'Your recovery codes',
+    tenant,
+    `<h1>Your recovery codes</h1><p>Keep them where you find them without your phone. Each is good once, and they are not shown again.</p><ul class="codes">${codes.map((code) => `<li>${code}</li>`).join('')}</ul><p><a href="account">Back to your account</a></p>`,
+  )
+}
+
+function codeField(): string {
+  return '<label for="code">Code</label><input id="code" name="code" autocomplete="one-time-code" inputmode="text" autocapitalize="characters" spellcheck="false" required maxlength="32" autofocus>'
+}
+
 function alert(wrong: string | undefined): string {
   return wrong ? `<div class="wrong" role="alert">${escapeHtml(wrong)}</div>` : ''
 }

@@ -44,6 +44,8 @@ export interface UserTable extends Decisive {
   deleted_at: number | null
   /** 1 = the emergency account; made and renewed on the host only. */
   break_glass: Generated<number>
+  /** 1 = the password must be changed at the next sign-in. */
+  password_expired: Generated<number>
 }
 
 export interface GroupRow {
@@ -229,6 +231,17 @@ export interface ThrottleRow {
   until: number
 }
 
+export interface FactorRow {
+  tenant: string
+  user_id: string
+  id: string
+  kind: 'totp' | 'recovery'
+  sealed: Uint8Array
+  name: string
+  created_at: number
+  last_used_at: number | null
+}
+
 export type UserRow = Selectable<UserTable>
 export type ApplicationRow = Selectable<ApplicationTable>
 
@@ -252,4 +265,5 @@ export interface Schema {
   dead_letters: DeadLetterRow
   deliveries: DeliveryRow
   throttles: ThrottleRow
+  factors: FactorRow
 }
