@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createFlow } from './flow.ts'
-import { claimsOf, eventually, type Loop, startLoop, verdictOf } from './loop.ts'
+import { claimsOf, eventually, type Loop, SECRET, startLoop, verdictOf } from './loop.ts'
 
 let loop: Loop
 beforeAll(async () => {
@@ -60,5 +60,72 @@ describe('A3: what a revocation ends', () => {
     expect((await silent.signIn()).searchParams.get('error')).toBe('login_required')
     const fresh = createFlow(loop, { browser: flow.browser })
     expect(claimsOf((await fresh.tokens()).accessToken).aud).toBe('api://files')
+  })
+})
+
+describe('what an administrator sees and ends', () => {
+  const listed = async (path: string) => ((await (await loop.graph('GET', path)).json()) as { value: Record<string, string>[] }).value
+
+  it('one browser session of a user, not the others', async () => {
+    const guard = await loop.guard()
+    const one = createFlow(loop, { username: 'bob@contoso.test' })
+    const other = createFlow(loop, { username: 'bob@contoso.test' })
+    const [first, second] = [await one.tokens(), await other.tokens()]
+    const sid = String(claimsOf(first.accessToken).sid)
+    const ids = async () => (await listed('/caegis/users/bob@contoso.test/sessions')).map(({ id }) => id)
+    expect(await ids()).toEqual(expect.arrayContaining([sid, claimsOf(second.accessToken).sid]))
+    const answer = await loop.graph('POST', `/caegis/sessions/${sid}/revoke`)
+    expect(answer.status).toBe(204)
+    expect(answer.headers.get('caegis-txn')).toBeTruthy()
+    await eventually(
+      async () => (await verdictOf(guard, first.accessToken)).allowed,
+      (allowed) => !allowed,
+    )
+    expect((await one.refresh(first.refreshToken)).body).toMatchObject({ error: 'interaction_required', error_codes: [50173] })
+    expect(await ids()).not.toContain(sid)
+    expect((await verdictOf(guard, second.accessToken)).allowed).toBe(true)
+    expect((await other.refresh(second.refreshToken)).status).toBe(200)
+    expect((await loop.graph('POST', '/caegis/sessions/nothing/revoke')).status).toBe(404)
+  })
+
+  it('A3: what one application holds of a user: its tokens and refresh tokens end, other applications and the browser session live on', async () => {
+    const guard = await loop.guard()
+    const files = createFlow(loop)
+    const first = await files.tokens()
+    const cliScope = `${loop.origin}/User.Read openid profile offline_access`
+    const cli = createFlow(loop, { clientId: 'caegis-cli', scope: cliScope, browser: files.browser })
+    const second = await cli.tokens()
+    const grants = await listed('/users/alice@contoso.test/oauth2PermissionGrants')
+    const mine = grants.find(({ clientId }) => clientId === 'files-native')
+    expect(mine).toMatchObject({ consentType: 'Principal', principalId: claimsOf(first.accessToken).sub, scope: 'api://files/Files.Read' })
+    expect(grants.map(({ clientId }) => clientId)).toContain('caegis-cli')
+    const half = createFlow(loop, { browser: files.browser })
+    const code = await half.code()
+    expect((await loop.graph('DELETE', `/oauth2PermissionGrants/${mine?.id}`)).status).toBe(204)
+    await eventually(
+      async () => (await verdictOf(guard, first.accessToken)).allowed,
+      (allowed) => !allowed,
+    )
+    const introspected = await fetch(`${loop.authority}/oauth2/v2.0/introspect`, {
+      method: 'POST',
+      body: new URLSearchParams({ client_id: 'files-api', client_secret: SECRET, token: first.accessToken }),
+    })
+    expect(await introspected.json()).toEqual({ active: false })
+    expect((await files.refresh(first.refreshToken)).body).toMatchObject({ error: 'interaction_required', error_codes: [50173] })
+    expect((await half.redeem(code)).body).toMatchObject({ error: 'interaction_required', error_codes: [50173] })
+    expect((await cli.refresh(second.refreshToken)).status).toBe(200)
+    const silent = (clientId: string, scope?: string) =>
+      createFlow(loop, { clientId, browser: files.browser, more: { prompt: 'none' }, ...(scope === undefined ? {} : { scope }) }).signIn()
+    expect((await silent('caegis-cli', cliScope)).searchParams.get('code')).toBeTruthy()
+    // The application itself has to ask the user, and then works at once.
+    expect((await silent('files-native')).searchParams.get('error')).toBe('login_required')
+    expect(await listed('/users/alice@contoso.test/oauth2PermissionGrants').then((all) => all.map(({ clientId }) => clientId))).not.toContain(
+      'files-native',
+    )
+    const fresh = createFlow(loop, { browser: files.browser })
+    expect((await verdictOf(guard, (await fresh.tokens()).accessToken)).allowed).toBe(true)
+    const event = await loop.server.store.db.selectFrom('events').select('subject').orderBy('seq', 'desc').executeTakeFirstOrThrow()
+    expect(JSON.parse(event.subject).complex).toMatchObject({ application: { format: 'opaque', id: 'files-native' } })
+    expect((await loop.graph('DELETE', '/oauth2PermissionGrants/bm90aGluZw')).status).toBe(404)
   })
 })

@@ -6,6 +6,7 @@ import { addLogin } from './commands/login.ts'
 import { addOrganization } from './commands/organization.ts'
 import { addRecover } from './commands/recover.ts'
 import { addServe } from './commands/serve.ts'
+import { addSession } from './commands/session.ts'
 import { addStream } from './commands/stream.ts'
 import { addUser } from './commands/user.ts'
 import { explain } from './explain.ts'
@@ -19,6 +20,7 @@ addServe(program)
 addDemo(program)
 addLogin(program)
 addUser(program)
+addSession(program)
 addStream(program)
 addEvents(program)
 addOrganization(program)

@@ -1,4 +1,4 @@
-import { type ComplexSubject, type CutoffDepth, EVENT } from '@caegis/protocol'
+import { type ComplexSubject, type CutoffDepth, EVENT, pairId } from '@caegis/protocol'
 import type { Actor, ChangeContext, Committed } from '../store/change.ts'
 import type { Store } from '../store/store.ts'
 
@@ -12,6 +12,29 @@ export interface RevokedToken {
   user?: string
   sid?: string
 }
+
+export interface Session {
+  id: string
+  /** Seconds: when the first factor was proved. */
+  signedInAt: number
+  createdAt: number
+  /** The last second at which a token of it could be good. */
+  tokensUntil: number
+}
+
+export interface Grant {
+  user: string
+  appId: string
+  /** Full names. */
+  scopes: string[]
+  createdAt: number
+  /** When it last got a token. */
+  lastAt: number
+}
+
+/** Seconds: as long as the issuer keeps a browser session. */
+const LONGEST_SESSION = 90 * 24 * 3600
+const MOST_LISTED = 999
 
 /** Single tokens of one session, and of one user or daemon, that may be cut off at a time; beyond it the next wider cutoff takes their place. */
 export const TOKENS_OF_SESSION = 20
@@ -58,6 +81,70 @@ export function createSessions(store: Store, tenant: string, issuer: string) {
   }
 
   return {
+    /** Browser sessions of a user that are still good, the newest first. */
+    async sessions(user: string): Promise<Session[]> {
+      const rows = await store.db
+        .selectFrom('sessions')
+        .innerJoin('users', (join) => join.onRef('users.tenant', '=', 'sessions.tenant').onRef('users.id', '=', 'sessions.user_id'))
+        .innerJoin('tenants', 'tenants.id', 'sessions.tenant')
+        .select(['sessions.id', 'sessions.auth_time', 'sessions.created_at', 'sessions.tokens_until'])
+        .where('sessions.tenant', '=', tenant)
+        .where('sessions.user_id', '=', user)
+        .whereRef('sessions.auth_time', '>', 'sessions.valid_from')
+        .whereRef('sessions.auth_time', '>', 'users.valid_from')
+        .whereRef('sessions.auth_time', '>', 'tenants.valid_from')
+        .where('sessions.auth_time', '>', Math.floor(store.clock()) - LONGEST_SESSION)
+        .orderBy('sessions.auth_time', 'desc')
+        .limit(MOST_LISTED)
+        .execute()
+      return rows.map((row) => ({ id: row.id, signedInAt: row.auth_time, createdAt: row.created_at, tokensUntil: row.tokens_until }))
+    },
+
+    /** What applications hold of a user. */
+    async grants(user: string): Promise<Grant[]> {
+      const rows = await store.db
+        .selectFrom('grants')
+        .select(['app_id', 'scopes', 'created_at', 'last_iat'])
+        .where('tenant', '=', tenant)
+        .where('user_id', '=', user)
+        .whereRef('last_iat', '>', 'valid_from')
+        .orderBy('app_id')
+        .limit(MOST_LISTED)
+        .execute()
+      return rows.map((row) => ({ user, appId: row.app_id, scopes: JSON.parse(row.scopes), createdAt: row.created_at, lastAt: row.last_iat }))
+    },
+
+    /** Consent withdrawn: what one application holds of a user ends; other applications and the browser session notice nothing. */
+    revokeGrant: (actor: Actor, user: string, app: string): Promise<Committed<boolean>> =>
+      store.commit({
+        tenant,
+        actor,
+        async edit({ db, publish }) {
+          const known = await db
+            .selectFrom('grants')
+            .select('app_id')
+            .where('tenant', '=', tenant)
+            .where('user_id', '=', user)
+            .where('app_id', '=', app)
+            .executeTakeFirst()
+          if (!known) return false
+          publish({
+            type: EVENT.sessionRevoked,
+            subject: complexOf(user, { application: { format: 'opaque', id: app } }),
+            reason: 'What the application held of the user was withdrawn',
+            cut: { kind: 'grant', id: pairId(user, app), user, app, depth: 'sign-in' },
+          })
+          await db
+            .updateTable('grants')
+            .set({ scopes: '[]' })
+            .where('tenant', '=', tenant)
+            .where('user_id', '=', user)
+            .where('app_id', '=', app)
+            .execute()
+          return true
+        },
+      }),
+
     /** One browser session and everything that came of it; the user's other sessions notice nothing. */
     revokeSession: (actor: Actor, sid: string, reason: string) => endSession(actor, sid, reason, 'sign-in'),
 

@@ -5,6 +5,7 @@ import { registerEvents } from './events.ts'
 import { registerKeys } from './keys.ts'
 import { registerOrganization } from './organization.ts'
 import { registerRevocations } from './revocations.ts'
+import { registerSessions } from './sessions.ts'
 import { createSse } from './sse.ts'
 import { registerStreams } from './streams.ts'
 import { registerUsers } from './users.ts'
@@ -13,6 +14,7 @@ import { registerUsers } from './users.ts'
 export function registerGraph(app: FastifyInstance, options: ApiOptions): void {
   const api = createApi(app, options)
   registerUsers(api)
+  registerSessions(api)
   registerApplications(api)
   registerOrganization(api)
   registerKeys(api)

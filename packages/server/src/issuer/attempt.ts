@@ -5,7 +5,10 @@ import type { RevokedToken } from '../directory/sessions.ts'
 import type { Artifact } from '../store/artifacts.ts'
 
 /** A row that a decision read, and the version it had. */
-export type Reading = { table: 'tenant' | 'user' | 'app' | 'session'; id: string } | { table: 'artifact'; model: string; id: string }
+export type Reading =
+  | { table: 'grant'; id: string; user: string; app: string }
+  | { table: 'tenant' | 'user' | 'app' | 'session'; id: string }
+  | { table: 'artifact'; model: string; id: string }
 
 /** An access token that the attempt would hand out. */
 export interface Mint {
@@ -15,6 +18,8 @@ export interface Mint {
   /** Absent for a daemon. */
   user?: string
   sid?: string
+  /** Full names; remembered with what the application holds of the user. */
+  scopes?: string[]
   /** Second at which the first factor was proved. */
   authTime?: number
   /** For the stream endpoints: it stands outside the emergency stop, which it is there to carry. */

@@ -57,6 +57,7 @@ export async function accessTokenClaims(
     appId: token.clientId,
     ...(user === undefined ? {} : { user }),
     ...(token.sessionUid === undefined ? {} : { sid: token.sessionUid }),
+    scopes: granted.map((name) => fullScope(resource, name)),
     ...(source?.authTime === undefined ? {} : { authTime: source.authTime }),
     ...(resource.kind === 'signals' ? { stream: true as const } : {}),
     ...(attempt.onBehalf ? { actors: attempt.onBehalf.actors } : {}),

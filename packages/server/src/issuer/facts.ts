@@ -1,3 +1,4 @@
+import { pairId } from '@caegis/protocol'
 import type { Instants } from '../access/account.ts'
 import type { Store } from '../store/store.ts'
 import { currentAttempt, note } from './attempt.ts'
@@ -30,11 +31,11 @@ export async function readUser(store: Store, tenant: Tenant, id: string): Promis
   }
 }
 
-/** The instants of the tenant and, where named, of the session and the client; all noted. */
+/** The instants of the tenant and, where named, of the session, the client, and what the client holds of the user; all noted. */
 export async function readInstants(
   store: Store,
   tenant: Tenant,
-  { sid, appId }: { sid?: string | undefined; appId?: string | undefined },
+  { sid, appId, user }: { sid?: string | undefined; appId?: string | undefined; user?: string | undefined },
 ): Promise<(Instants | undefined)[]> {
   const attempt = currentAttempt()
   const fields = ['version', 'valid_from', 'access_from'] as const
@@ -57,6 +58,17 @@ export async function readInstants(
       .executeTakeFirst()
     note(attempt, { table: 'app', id: appId }, app?.version ?? 0)
     found.push(app && toInstants(app))
+  }
+  if (appId !== undefined && user !== undefined) {
+    const grant = await store.db
+      .selectFrom('grants')
+      .select(fields)
+      .where('tenant', '=', tenant.id)
+      .where('user_id', '=', user)
+      .where('app_id', '=', appId)
+      .executeTakeFirst()
+    note(attempt, { table: 'grant', id: pairId(user, appId), user, app: appId }, grant?.version ?? 0)
+    found.push(grant && toInstants(grant))
   }
   return found
 }

@@ -66,6 +66,8 @@ async function versionOf(db: Transaction<Schema>, tenant: Tenant, reading: Readi
       return (
         (await db.selectFrom('users').select('version').where('tenant', '=', tenant.id).where('id', '=', reading.id).executeTakeFirst())?.version ?? 0
       )
+    case 'grant':
+      return (await grantOf(db, tenant, reading.user, reading.app))?.version ?? 0
     case 'session':
       return (
         (await db.selectFrom('sessions').select('version').where('tenant', '=', tenant.id).where('id', '=', reading.id).executeTakeFirst())
@@ -89,16 +91,47 @@ async function lastCutoff(db: Transaction<Schema>, tenant: Tenant, mint: Mint): 
   ]
   for (const appId of mint.actors ?? [])
     rows.push(await db.selectFrom('applications').select(fields).where('tenant', '=', tenant.id).where('app_id', '=', appId).executeTakeFirst())
+  if (mint.user !== undefined) rows.push(await grantOf(db, tenant, mint.user, mint.appId))
   return Math.max(0, ...rows.map((row) => (row ? Math.max(row.valid_from, row.access_from) : 0)))
 }
 
-/** Remembers the greatest `iat` and `exp` under each key: where the next cutoff must not be placed below, and until when it can hit something. */
-async function recordMint(
+function grantOf(db: Transaction<Schema>, tenant: Tenant, user: string, app: string) {
+  return db
+    .selectFrom('grants')
+    .select(['version', 'valid_from', 'access_from', 'scopes'])
+    .where('tenant', '=', tenant.id)
+    .where('user_id', '=', user)
+    .where('app_id', '=', app)
+    .executeTakeFirst()
+}
+
+/** What an application holds of a user. The version stays: more of the same makes no decision old. */
+async function recordGrant(
   db: Transaction<Schema>,
   tenant: Tenant,
-  { iat, exp, appId, actors = [], user, sid, authTime }: Mint,
+  user: string,
+  { iat, exp, appId, scopes = [] }: Mint,
   now: number,
 ): Promise<void> {
+  const known = await grantOf(db, tenant, user, appId)
+  const all = JSON.stringify([...new Set([...(known ? (JSON.parse(known.scopes) as string[]) : []), ...scopes])].sort())
+  await db
+    .insertInto('grants')
+    .values({ tenant: tenant.id, user_id: user, app_id: appId, scopes: all, created_at: now, last_iat: iat, tokens_until: exp })
+    .onConflict((conflict) =>
+      conflict.columns(['tenant', 'user_id', 'app_id']).doUpdateSet((eb) => ({
+        scopes: all,
+        last_iat: eb.fn<number>('max', ['grants.last_iat', eb.val(iat)]),
+        tokens_until: eb.fn<number>('max', ['grants.tokens_until', eb.val(exp)]),
+      })),
+    )
+    .execute()
+}
+
+/** Remembers the greatest `iat` and `exp` under each key: where the next cutoff must not be placed below, and until when it can hit something. */
+async function recordMint(db: Transaction<Schema>, tenant: Tenant, mint: Mint, now: number): Promise<void> {
+  const { iat, exp, appId, actors = [], user, sid, authTime } = mint
+  if (user !== undefined && appId !== '') await recordGrant(db, tenant, user, mint, now)
   if (user !== undefined && sid !== undefined) {
     await db
       .insertInto('sessions')

@@ -118,6 +118,18 @@ async function isAlive({ db }: Store, tenant: Tenant, { kind, id }: CutoffKey, i
         .executeTakeFirst()
       return row !== undefined && after(row) && row.enabled === 1
     }
+    case 'grant': {
+      const [user = '', app = ''] = id.split('\n')
+      return after(
+        await db
+          .selectFrom('grants')
+          .select(fields)
+          .where('tenant', '=', tenant.id)
+          .where('user_id', '=', user)
+          .where('app_id', '=', app)
+          .executeTakeFirst(),
+      )
+    }
     default:
       return true
   }

@@ -52,7 +52,7 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
       const { session } = ctx.oidc
       if (!session?.accountId) return interactionPolicy.Check.NO_NEED_TO_PROMPT
       const user = await readUser(store, tenant, session.accountId)
-      const others = await readInstants(store, tenant, { sid: session.uid })
+      const others = await readInstants(store, tenant, { sid: session.uid, appId: ctx.oidc.client?.clientId, user: session.accountId })
       return judge(user, others, session.loginTs) ? interactionPolicy.Check.REQUEST_PROMPT : interactionPolicy.Check.NO_NEED_TO_PROMPT
     }),
   )
@@ -169,7 +169,7 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
       const user = await readUser(store, tenant, sub)
       if (token) {
         const held = token as { kind?: string; authTime?: number; iat?: number; sessionUid?: string; clientId?: string }
-        const others = await readInstants(store, tenant, { sid: held.sessionUid, appId: held.clientId })
+        const others = await readInstants(store, tenant, { sid: held.sessionUid, appId: held.clientId, user: sub })
         // An access token that is shown to us is judged as a guard would judge it; everything else by its first factor.
         const denial =
           held.kind === 'AccessToken'

@@ -26,6 +26,8 @@ export type Actor =
 /** What a change cuts off: all tokens of a row, or one token, which has no row and brings its own instants. */
 export type Target =
   | { kind: Extract<CutoffKind, 'tenant' | 'user' | 'session' | 'app'>; id: string }
+  /** The id is a pair: user and application. */
+  | { kind: Extract<CutoffKind, 'grant'>; id: string; user: string; app: string }
   | { kind: Extract<CutoffKind, 'token'>; id: string; iat: number; exp: number }
 
 export interface Draft {
@@ -189,6 +191,24 @@ async function moveInstants(
       const row = await db.selectFrom('applications').select(read).where('tenant', '=', tenant).where('app_id', '=', cut.id).executeTakeFirstOrThrow()
       const t = place(row)
       await db.updateTable('applications').set(set(row, t)).where('tenant', '=', tenant).where('app_id', '=', cut.id).execute()
+      return { t, until: row.tokens_until }
+    }
+    case 'grant': {
+      const row = await db
+        .selectFrom('grants')
+        .select(read)
+        .where('tenant', '=', tenant)
+        .where('user_id', '=', cut.user)
+        .where('app_id', '=', cut.app)
+        .executeTakeFirstOrThrow()
+      const t = place(row)
+      await db
+        .updateTable('grants')
+        .set(set(row, t))
+        .where('tenant', '=', tenant)
+        .where('user_id', '=', cut.user)
+        .where('app_id', '=', cut.app)
+        .execute()
       return { t, until: row.tokens_until }
     }
     case 'tenant': {

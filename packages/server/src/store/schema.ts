@@ -123,6 +123,16 @@ export interface SessionTable extends Decisive {
   created_at: number
 }
 
+/** What an application holds of a user: made with its first token, and judged like the user's own row. */
+export interface GrantTable extends Decisive {
+  tenant: string
+  user_id: string
+  app_id: string
+  /** JSON array of full scope names. */
+  scopes: string
+  created_at: number
+}
+
 /** An access token that was revoked alone: counted against its owner until it would have expired. */
 export interface RevokedTokenRow {
   tenant: string
@@ -256,6 +266,7 @@ export interface Schema {
   assignments: AssignmentRow
   sessions: SessionTable
   revoked_tokens: RevokedTokenRow
+  grants: GrantTable
   keys: KeyRow
   artifacts: ArtifactRow
   events: EventRecord

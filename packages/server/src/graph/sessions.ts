@@ -1,0 +1,61 @@
+import type { FastifyRequest } from 'fastify'
+import { type Api, pathOf, searchOf, written } from './api.ts'
+import { authorize, type Caller } from './caller.ts'
+import { notFound } from './errors.ts'
+import { parseQuery } from './query.ts'
+
+/** A user's browser sessions, and what applications hold of the user: lists, and the end of one of them. */
+export function registerSessions({ origin, route }: Api): void {
+  const context = (of: string) => ({ '@odata.context': `${origin}/v1.0/$metadata#${of}` })
+
+  const userOf = async (caller: Caller, request: FastifyRequest): Promise<string> => {
+    parseQuery(searchOf(request), [])
+    await authorize(caller, 'User.Read.All')
+    const user = await caller.tenant.directory.user(pathOf(request))
+    if (!user) throw notFound()
+    return user.id
+  }
+
+  route('GET', '/caegis/users/:id/sessions', async (caller, request) => {
+    const sessions = await caller.tenant.directory.sessions(await userOf(caller, request))
+    const value = sessions.map(({ id, signedInAt, createdAt, tokensUntil }) => ({
+      ...{ id, signInDateTime: toTime(signedInAt), createdDateTime: toTime(createdAt), tokensUntilDateTime: toTime(tokensUntil) },
+    }))
+    return { ...context('caegis/sessions'), value }
+  })
+
+  route('POST', '/caegis/sessions/:id/revoke', async (caller, request, reply) => {
+    parseQuery(searchOf(request), [])
+    const actor = await authorize(caller, 'User.RevokeSessions.All')
+    const done = await caller.tenant.directory.revokeSession(actor, pathOf(request), 'An administrator ended the session')
+    if (!done.result) throw notFound()
+    return written(reply, done).code(204).send()
+  })
+
+  route('GET', '/users/:id/oauth2PermissionGrants', async (caller, request) => {
+    const grants = await caller.tenant.directory.grants(await userOf(caller, request))
+    const value = grants.map(({ user, appId, scopes, createdAt, lastAt }) => ({
+      ...{ id: idOf(user, appId), clientId: appId, consentType: 'Principal', principalId: user, scope: scopes.join(' ') },
+      ...{ createdDateTime: toTime(createdAt), lastTokenDateTime: toTime(lastAt) },
+    }))
+    return { ...context('oauth2PermissionGrants'), value }
+  })
+
+  route('DELETE', '/oauth2PermissionGrants/:id', async (caller, request, reply) => {
+    parseQuery(searchOf(request), [])
+    const actor = await authorize(caller, 'User.RevokeSessions.All')
+    const [user = '', app = ''] = Buffer.from(pathOf(request), 'base64url').toString().split('\n')
+    const done = await caller.tenant.directory.revokeGrant(actor, user, app)
+    if (!done.result) throw notFound()
+    return written(reply, done).code(204).send()
+  })
+}
+
+/** Says both, as Graph's own opaque ids do. */
+function idOf(user: string, app: string): string {
+  return Buffer.from(`${user}\n${app}`).toString('base64url')
+}
+
+function toTime(seconds: number): string {
+  return new Date(seconds * 1000).toISOString()
+}
