@@ -59,7 +59,7 @@ describe('A4: where a cutoff is placed', () => {
               .execute()
           }
           for (const id of ['x', 'y']) {
-            const lists = { redirect_uris: '[]', identifier_uris: '[]', scopes: '[]', permissions: '[]', secret: null }
+            const lists = { redirect_uris: '[]', identifier_uris: '[]', scopes: '[]', permissions: '[]' }
             await db
               .insertInto('applications')
               .values({ tenant: TENANT, id, app_id: id, display_name: id, type: 'native', enabled: 1, cae: 0, ...lists })
