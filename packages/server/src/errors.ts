@@ -3,6 +3,7 @@ export const SERVER_ERRORS = {
   actor_revoked: 'The caller lost the right to do this while the request was under way.',
   emergency_account: 'The emergency account is not ended from outside.',
   user_not_found: 'No such user.',
+  group_not_found: 'No such group.',
   application_not_found: 'No such application.',
   public_client: 'A public client cannot keep a secret.',
   invalid_certificate: 'That is no certificate in PEM form with an RSA key of 2048 bits or more, or one on P-256.',

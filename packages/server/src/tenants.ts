@@ -7,6 +7,7 @@ import { ensureAccountPage } from './directory/account-page.ts'
 import { findApplication, listApis } from './directory/application.ts'
 import { createApplications } from './directory/applications.ts'
 import { createDirectory } from './directory/directory.ts'
+import { createGroups } from './directory/groups.ts'
 import type { Signals } from './graph/signals.ts'
 import { endByRequest } from './issuer/ending.ts'
 import { createIssuer, type Issuer } from './issuer/issuer.ts'
@@ -78,6 +79,7 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
       ...{ id, name, displayName, issuer, base, keys },
       artifacts: createArtifacts(id, secrets),
       directory: createDirectory(store, id, issuer),
+      groups: createGroups(store, id),
       applications: createApplications(store, id, secrets),
       application: (appId) => findApplication(store.db, id, appId),
       resources: async () => [graphResource(origin), signalsResource(`${base}/ssf`), ...apiResources(await listApis(store.db, id))],

@@ -4,6 +4,7 @@ import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
 import { saveApplication } from './applications.ts'
 import { createDirectory } from './directory.ts'
+import { saveRights } from './groups.ts'
 import type { TenantFile } from './tenant-file.ts'
 
 /** The public client of the `caegis` command, in every tenant: device code, or a code on a loopback address. */
@@ -38,17 +39,15 @@ export async function applyTenantFile(store: Store, secrets: Secrets, file: Tena
   const directory = createDirectory(store, tenant, issuerOf(file.tenant.name))
   for (const entry of file.users ?? []) {
     const known = await directory.user(entry.userPrincipalName)
-    let id = known?.id
     if (!known) {
       const { enabled, roles, password } = entry
-      const made = await directory.createUser(IMPORT, {
+      await directory.createUser(IMPORT, {
         userPrincipalName: entry.userPrincipalName,
         displayName: entry.displayName ?? entry.userPrincipalName,
         ...(password === undefined ? {} : { password }),
         ...(enabled === undefined ? {} : { enabled }),
         ...(roles === undefined ? {} : { roles }),
       })
-      id = made.result
     } else {
       const { displayName, roles, enabled } = entry
       await directory.update(IMPORT, known.id, {
@@ -57,8 +56,8 @@ export async function applyTenantFile(store: Store, secrets: Secrets, file: Tena
         ...(enabled === undefined ? {} : { enabled }),
       })
     }
-    if (entry.groups) await saveMemberships(store, tenant, id as string, entry.groups)
   }
+  await store.commit({ tenant, actor: IMPORT, edit: (context) => saveRights(context, file) })
   return tenant
 }
 
@@ -106,21 +105,5 @@ async function ensureTenant(store: Store, { tenant }: TenantFile): Promise<strin
       })
       .execute()
     return id
-  })
-}
-
-async function saveMemberships(store: Store, tenant: string, user: string, names: string[]): Promise<void> {
-  await store.commit({
-    tenant,
-    actor: IMPORT,
-    async edit({ db }) {
-      await db.deleteFrom('members').where('tenant', '=', tenant).where('user_id', '=', user).execute()
-      if (names.length === 0) return
-      const groups = await db.selectFrom('groups').select('id').where('tenant', '=', tenant).where('display_name', 'in', names).execute()
-      await db
-        .insertInto('members')
-        .values(groups.map(({ id }) => ({ tenant, group_id: id, user_id: user })))
-        .execute()
-    },
   })
 }

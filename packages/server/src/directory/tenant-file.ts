@@ -22,7 +22,8 @@ const tenant = z.strictObject({
   displayName: name.optional(),
 })
 
-const group = z.strictObject({ displayName: name })
+/** `groups`: those that are members of it. */
+const group = z.strictObject({ displayName: name, groups: z.array(name).max(1000).optional() })
 
 const user = z.strictObject({
   userPrincipalName: upn,
@@ -66,6 +67,21 @@ const application = z
     redirectUris: z.array(redirect).max(64).optional(),
     permissions: z.array(z.string().max(640)).max(256).optional(),
     cae: z.boolean().optional(),
+    /** What its tokens hold beyond the usual, as an API. */
+    optionalClaims: z
+      .array(z.enum(['email', 'upn', 'groups', 'login_hint']))
+      .max(16)
+      .optional(),
+    appRoles: z
+      .array(
+        z.strictObject({
+          value: z.string().regex(/^[A-Za-z0-9._-]{1,128}$/, 'must be letters, digits and . _ -'),
+          users: z.array(upn).max(100_000).optional(),
+          groups: z.array(name).max(10_000).optional(),
+        }),
+      )
+      .max(256)
+      .optional(),
     backchannelLogoutUri: z
       .url({ protocol: /^https$/ })
       .max(2048)
@@ -141,6 +157,13 @@ function checkReferences(data: TenantFile): TenantFile {
   const wrong: string[] = []
   for (const one of data.users ?? []) {
     for (const name of one.groups ?? []) if (!groups.has(name)) wrong.push(`users: ${one.userPrincipalName}: no group of that name in the file`)
+  }
+  for (const one of data.groups ?? []) {
+    for (const name of one.groups ?? []) if (!groups.has(name)) wrong.push(`groups: ${one.displayName}: no group of that name in the file`)
+  }
+  for (const { appId, appRoles } of data.applications ?? []) {
+    const names = appRoles?.flatMap((role) => role.groups ?? []) ?? []
+    if (!names.every((name) => groups.has(name))) wrong.push(`applications: ${appId}: appRoles: no group of that name in the file`)
   }
   twice(
     data.users?.map((one) => one.userPrincipalName.toLowerCase()),

@@ -1,6 +1,7 @@
 import type { Application } from '../directory/application.ts'
 import type { Applications } from '../directory/applications.ts'
 import type { Actor, Directory } from '../directory/directory.ts'
+import type { Groups } from '../directory/groups.ts'
 import type { KeyRegistry } from '../directory/keys.ts'
 import { includesPermission, type Permission } from '../directory/permissions.ts'
 import { denied } from './errors.ts'
@@ -14,6 +15,7 @@ export interface Caller {
     issuer: string
     directory: Directory
     applications: Applications
+    groups: Groups
     keys: KeyRegistry
     application(appId: string): Promise<Application | undefined>
   }

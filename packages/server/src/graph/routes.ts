@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { type ApiOptions, createApi } from './api.ts'
 import { registerApplications } from './applications.ts'
 import { registerEvents } from './events.ts'
+import { registerGroups } from './groups.ts'
 import { registerKeys } from './keys.ts'
 import { registerOrganization } from './organization.ts'
 import { registerRevocations } from './revocations.ts'
@@ -16,6 +17,7 @@ export function registerGraph(app: FastifyInstance, options: ApiOptions): void {
   registerUsers(api)
   registerSessions(api)
   registerApplications(api)
+  registerGroups(api)
   registerOrganization(api)
   registerKeys(api)
   const sse = createSse()

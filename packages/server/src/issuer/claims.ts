@@ -1,7 +1,9 @@
 import { errors, type KoaContextWithOIDC } from 'oidc-provider'
+import { rightsOf } from '../directory/rights.ts'
 import type { Store } from '../store/store.ts'
 import { currentAttempt } from './attempt.ts'
-import { fullScope, permittedScopes } from './resources.ts'
+import { readUser } from './facts.ts'
+import { fullScope, permittedScopes, type Resource } from './resources.ts'
 import type { Tenant } from './tenant.ts'
 
 interface TokenModel {
@@ -63,6 +65,7 @@ export async function accessTokenClaims(
     ...(attempt.onBehalf ? { actors: attempt.onBehalf.actors } : {}),
   })
 
+  const held = user === undefined ? {} : await membership(store, tenant, resource, user)
   return {
     iss: tenant.issuer,
     aud: resource.audience,
@@ -82,8 +85,29 @@ export async function accessTokenClaims(
     ...(source?.authTime === undefined ? {} : { auth_time: source.authTime, amr: source.amr ?? ['pwd'] }),
     ...(source?.acr === undefined ? {} : { acr: source.acr }),
     ...(attempt.onBehalf ? { act: attempt.onBehalf.act } : {}),
+    ...held,
     ...(attempt.address === '' ? {} : { ipaddr: attempt.address }),
     ...(attempt.claims.capable && resource.cae ? { xms_cc: ['cp1'] } : {}),
     ...(attempt.lifetime?.long ? { xms_ssm: '1' } : {}),
+  }
+}
+
+/** More groups than this do not fit into a header; the API asks the directory then. */
+const MAX_GROUPS = 200
+
+/** What the user is and what the API asks to be told. The user's version is noted before anything is read: an edit in between makes the fence decide again. */
+async function membership(store: Store, tenant: Tenant, resource: Resource, user: string): Promise<Record<string, unknown>> {
+  const facts = await readUser(store, tenant, user)
+  if (!facts) return {}
+  const { groups, roles } = (await rightsOf(store.db, tenant.id, [user])).get(user) as { groups: string[]; roles: Record<string, string[]> }
+  const asks = (name: string) => resource.optionalClaims?.includes(name)
+  const own = resource.appId === undefined ? undefined : roles[resource.appId]
+  return {
+    ...(own ? { roles: own } : {}),
+    ...(facts.roles.length > 0 ? { wids: facts.roles } : {}),
+    ...(asks('groups') ? (groups.length > MAX_GROUPS ? { hasgroups: true } : { groups }) : {}),
+    ...(asks('upn') ? { upn: facts.userPrincipalName } : {}),
+    ...(asks('email') ? { email: facts.userPrincipalName } : {}),
+    ...(asks('login_hint') ? { login_hint: facts.userPrincipalName } : {}),
   }
 }

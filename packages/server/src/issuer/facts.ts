@@ -9,13 +9,14 @@ export interface UserFacts extends Instants {
   displayName: string
   userPrincipalName: string
   breakGlass: boolean
+  roles: string[]
 }
 
 /** A user as the current attempt sees one; the version is noted, so that the fence notices an edit in between. */
 export async function readUser(store: Store, tenant: Tenant, id: string): Promise<UserFacts | undefined> {
   const row = await store.db
     .selectFrom('users')
-    .select(['enabled', 'display_name', 'upn', 'deleted_at', 'break_glass', 'version', 'valid_from', 'access_from'])
+    .select(['enabled', 'display_name', 'upn', 'deleted_at', 'break_glass', 'roles', 'version', 'valid_from', 'access_from'])
     .where('tenant', '=', tenant.id)
     .where('id', '=', id)
     .executeTakeFirst()
@@ -26,6 +27,7 @@ export async function readUser(store: Store, tenant: Tenant, id: string): Promis
     displayName: row.display_name,
     userPrincipalName: row.upn,
     breakGlass: row.break_glass === 1,
+    roles: JSON.parse(row.roles),
     validFrom: row.valid_from,
     accessFrom: row.access_from,
   }

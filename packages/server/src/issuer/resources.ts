@@ -10,6 +10,8 @@ export interface Resource {
   /** Names of its scopes, without prefix. */
   scopes: string[]
   cae: boolean
+  /** What its tokens hold beyond the usual. */
+  optionalClaims?: string[]
   /** The application whose guards protect it; absent for what the server protects itself. */
   appId?: string
   kind: 'api' | 'graph' | 'signals'
@@ -31,7 +33,17 @@ export function signalsResource(base: string): Resource {
 export function apiResources(apis: Application[]): Resource[] {
   return apis.flatMap((api) =>
     api.enabled
-      ? api.identifierUris.map((uri): Resource => ({ uri, audience: uri, scopes: api.scopes, cae: api.cae, appId: api.appId, kind: 'api' }))
+      ? api.identifierUris.map(
+          (uri): Resource => ({
+            uri,
+            audience: uri,
+            scopes: api.scopes,
+            cae: api.cae,
+            appId: api.appId,
+            optionalClaims: api.optionalClaims,
+            kind: 'api',
+          }),
+        )
       : [],
   )
 }

@@ -1,6 +1,7 @@
 import type { Application } from '../directory/application.ts'
 import type { Applications } from '../directory/applications.ts'
 import type { Directory } from '../directory/directory.ts'
+import type { Groups } from '../directory/groups.ts'
 import type { Artifacts } from '../store/artifacts.ts'
 import type { SigningKeys } from './keys.ts'
 import type { Resource } from './resources.ts'
@@ -19,6 +20,7 @@ export interface Tenant {
   artifacts: Artifacts
   directory: Directory
   applications: Applications
+  groups: Groups
   /** What tokens can be asked for here. */
   resources(): Promise<Resource[]>
   application(appId: string): Promise<Application | undefined>

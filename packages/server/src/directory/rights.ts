@@ -1,0 +1,113 @@
+import { EVENT } from '@caegis/protocol'
+import { type Kysely, sql, type Transaction } from 'kysely'
+import type { ChangeContext } from '../store/change.ts'
+import type { Schema } from '../store/schema.ts'
+
+type Db = Kysely<Schema> | Transaction<Schema>
+
+/** What a user is by membership: everything that their tokens say of it comes from here. */
+export interface Rights {
+  /** Ids of groups, also those that hold one of them. */
+  groups: string[]
+  /** Roles by application, their own and those of their groups. */
+  roles: Record<string, string[]>
+}
+
+/** Users in one query: SQLite bounds the parameters. */
+const BATCH = 500
+
+export async function rightsOf(db: Db, tenant: string, users: readonly string[]): Promise<Map<string, Rights>> {
+  const found = new Map<string, Rights>(users.map((id) => [id, { groups: [], roles: {} }]))
+  for (let from = 0; from < users.length; from += BATCH) {
+    const some = sql.join(users.slice(from, from + BATCH))
+    // `union` drops what was seen, so that groups in a circle end.
+    const up = sql`with recursive up(user_id, group_id) as (
+      select user_id, group_id from members where tenant = ${tenant} and user_id in (${some})
+      union select up.user_id, nested.group_id from up join nested on nested.tenant = ${tenant} and nested.member_id = up.group_id)`
+    const groups = await sql<{ user_id: string; group_id: string }>`${up} select user_id, group_id from up order by group_id`.execute(db)
+    for (const { user_id, group_id } of groups.rows) found.get(user_id)?.groups.push(group_id)
+    const roles = await sql<{ user_id: string; app_id: string; role: string }>`${up}
+      select up.user_id, a.app_id, a.role from up join assignments a on a.tenant = ${tenant} and a.principal_id = up.group_id
+      union select principal_id, app_id, role from assignments where tenant = ${tenant} and principal_id in (${some})
+      order by 2, 3`.execute(db)
+    for (const { user_id, app_id, role } of roles.rows) {
+      const held = found.get(user_id)
+      if (held) held.roles[app_id] = [...(held.roles[app_id] ?? []), role]
+    }
+  }
+  return found
+}
+
+/** The users in a group, however deep, or the user that is meant. */
+async function usersBelow(db: Db, tenant: string, principals: readonly string[]): Promise<string[]> {
+  const users = new Set<string>()
+  for (let from = 0; from < principals.length; from += BATCH) {
+    const some = sql.join(principals.slice(from, from + BATCH))
+    const { rows } = await sql<{ id: string }>`with recursive down(group_id) as (
+      select id from groups where tenant = ${tenant} and id in (${some})
+      union select nested.member_id from down join nested on nested.tenant = ${tenant} and nested.group_id = down.group_id)
+      select user_id as id from members where tenant = ${tenant} and group_id in (select group_id from down)
+      union select id from users where tenant = ${tenant} and id in (${some}) and deleted_at is null`.execute(db)
+    for (const { id } of rows) users.add(id)
+  }
+  return [...users]
+}
+
+/**
+ * Runs an edit of memberships or roles. Only users whose tokens would say something else afterwards are cut off, at depth `access`: their next token, which
+ * a silent refresh brings, holds the new values.
+ * @param principals users and groups that something is given to or taken from
+ */
+export async function changeRights(context: ChangeContext, principals: readonly string[], work: () => Promise<void>): Promise<void> {
+  const { db, tenant, publish } = context
+  const users = await usersBelow(db, tenant, principals)
+  const before = await rightsOf(db, tenant, users)
+  await work()
+  const after = await rightsOf(db, tenant, users)
+  const asks = await db
+    .selectFrom('applications')
+    .select('app_id')
+    .where('tenant', '=', tenant)
+    .where('optional_claims', 'like', '%"groups"%')
+    .limit(1)
+    .executeTakeFirst()
+  for (const id of users) {
+    const [old, fresh] = [before.get(id) as Rights, after.get(id) as Rights]
+    const groups = asks !== undefined && JSON.stringify(old.groups) !== JSON.stringify(fresh.groups)
+    const roles = JSON.stringify(old.roles) !== JSON.stringify(fresh.roles)
+    if (!groups && !roles) continue
+    const { last_iat, version } = await db
+      .selectFrom('users')
+      .select(['last_iat', 'version'])
+      .where('tenant', '=', tenant)
+      .where('id', '=', id)
+      .executeTakeFirstOrThrow()
+    // Nobody holds a token of a user who never had one; a decision that is under way must still notice.
+    if (last_iat === 0) {
+      await db
+        .updateTable('users')
+        .set({ version: version + 1 })
+        .where('tenant', '=', tenant)
+        .where('id', '=', id)
+        .execute()
+      continue
+    }
+    const user = { format: 'iss_sub', iss: await issuerOf(db, tenant), sub: id } as const
+    publish({
+      type: EVENT.tokenClaimsChange,
+      subject: { simple: user, complex: { format: 'complex', user } },
+      payload: {
+        claims: { ...(groups ? { groups: fresh.groups } : {}), ...(roles ? { roles: [...new Set(Object.values(fresh.roles).flat())] } : {}) },
+      },
+      reason: 'Groups or application roles were changed',
+      cut: { kind: 'user', id, depth: 'access' },
+    })
+  }
+}
+
+/** Kept since the tenant was first opened: without it there is no token to cut off. */
+async function issuerOf(db: Db, tenant: string): Promise<string> {
+  const { issuer } = await db.selectFrom('tenants').select('issuer').where('id', '=', tenant).executeTakeFirstOrThrow()
+  if (issuer == null) throw new Error('the tenant has no issuer yet')
+  return issuer
+}
