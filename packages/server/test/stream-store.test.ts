@@ -315,10 +315,26 @@ describe('the live cutoffs', () => {
         .insertInto('cutoffs')
         .values(rows.slice(i, i + 500))
         .execute()
+    // What would break a row that is put together carelessly.
+    await store.db
+      .insertInto('cutoffs')
+      .values({ ...(rows[1] as (typeof rows)[number]), id: 'a"],["\n\u2028é["' })
+      .execute()
     const found: string[] = []
     for await (const batch of liveCutoffs(store, TENANT, ISSUER)) found.push(...batch.map(({ kind, id }) => `${kind} ${id}`))
     const wanted = rows.filter(({ until }) => until > 1).map(({ kind, id }) => `${kind} ${id}`)
-    expect(found.length).toBe(wanted.length)
-    expect(new Set(found)).toEqual(new Set(wanted))
+    expect(found.length).toBe(wanted.length + 1)
+    expect(new Set(found)).toEqual(new Set([...wanted, 'session a"],["\n\u2028é["']))
+
+    const written: unknown[] = []
+    for await (const text of streamsOf(store).cutoffRows?.() ?? []) {
+      const page = JSON.parse(`[${text}]`)
+      expect(page.length).toBeLessThanOrEqual(1000)
+      written.push(...page)
+    }
+    const read: unknown[] = []
+    for await (const batch of streamsOf(store).cutoffs()) read.push(...batch.map(({ kind, id, t, depth, until }) => [kind, id, t, depth, until]))
+    const sorted = (list: unknown[]) => list.map((one) => JSON.stringify(one)).sort()
+    expect(sorted(written)).toEqual(sorted(read))
   })
 })

@@ -17,6 +17,8 @@ export interface Expectation {
   free: Set<string>
   /** The receiver said 202: from here on it is the receiver's. */
   accepted: Set<string>
+  /** Sent again as dead letters: a crash in between leaves the letter where it is. */
+  again: Set<string>
   /** Acted on, first time only. */
   applied: string[]
   /** The last status that the transmitter set by itself, as far as the receiver has to hear of it. */
@@ -63,6 +65,7 @@ export function expectParty(model: Model, party: Party): void {
       due: new Set(),
       free: new Set(),
       accepted: new Set(),
+      again: new Set(),
       applied: [],
       news: undefined,
       heard: undefined,

@@ -165,7 +165,7 @@ export function createWorld(observer: Observer) {
       store: mortal(loop.store, server),
       sign: loop.sign,
       now: time.now,
-      limits: { streams: 1000, window: 8, redeliverAfter: 0 },
+      limits: { streams: 1000, window: 8 },
     }
     const transmitter = createTransmitter({ ...options, push: true })
     const record = (id: string) => loop.store.streams().find((stream) => stream.id === id)

@@ -32,7 +32,7 @@ async function heal(model: Model, world: World): Promise<void> {
 async function missing(model: Model, world: World): Promise<string[]> {
   const wrong = [...model.violations]
   const head = await world.store.head()
-  for (const { party, due, applied, news, heard } of model.expectations.values()) {
+  for (const { party, due, applied, again, news, heard } of model.expectations.values()) {
     const stream = world.stream(party)
     if (!stream) {
       wrong.push(`${party.name}: no stream`)
@@ -43,7 +43,7 @@ async function missing(model: Model, world: World): Promise<string[]> {
       if (!applied.includes(id) && !dead.get(id)) wrong.push(`${party.name}: lost: ${describeEvent(model, id)}`)
     }
     for (const [id, reason] of party.kind === 'push' ? dead : []) {
-      if (!reason.startsWith('gave up') && applied.includes(id))
+      if (!reason.startsWith('gave up') && !again.has(id) && applied.includes(id))
         wrong.push(`${party.name}: ${reason}, and acted on all the same: ${describeEvent(model, id)}`)
     }
     if (news !== undefined && heard !== news) wrong.push(`${party.name}: heard of ${heard}, not of ${news}`)

@@ -1,5 +1,5 @@
 import { EVENT } from '@caegis/protocol'
-import { SignJWT } from 'jose'
+import { decodeJwt, SignJWT } from 'jose'
 import { afterEach, describe, expect, it } from 'vitest'
 import { createReceiver, type ReceivedEvent } from '../src/receiver/index.ts'
 import { QUICK } from './foreign.ts'
@@ -297,39 +297,38 @@ describe.each(Object.keys(WAYS))('%s and a transmitter that is hostile', (way) =
     ['is paused and enabled', (_, { caegis_head: head }) => ({ sets: {}, caegis_head: { ...(head as object), status: 'paused' } })],
   ])('one that %s is not asked at full speed', async (_, change) => {
     const time = stopTime()
+    let subject: Subject | undefined
     try {
       const loop = createLoop({ now: time.now })
-      const subject = begin(
-        loop,
-        { timeout: 10_000, grace: 5000, backoff: [100, 5000], paused: 1000, idle: 1000, refetchKeys: 1000, status: 60_000 },
-        10,
-      )
+      subject = begin(loop, { timeout: 10_000, grace: 5000, backoff: [100, 5000], paused: 1000, idle: 1000, refetchKeys: 1000, status: 60_000 }, 10)
       await time.quiet()
-      loop.store.commit(revoke('alice'))
-      await loop.transmitter.verify(
-        { receiver: 'files-api', audience: AUDIENCE, scopes: new Set(['ssf.manage']) },
-        { stream_id: loop.store.streams()[0]?.id, state: 'x' },
-      )
-      const before: Record<string, unknown> = {}
-      let polls = 0
+      const before: Record<string, string> = {}
+      let last: Record<string, unknown> = {}
       loop.alter = async (request, response) => {
-        if (!isPoll(request)) return response
+        if (!isPoll(request) || ready()) return response
+        last = (await response.json()) as Record<string, unknown>
+        Object.assign(before, last.sets)
+        return Response.json(last)
+      }
+      const ready = () => Object.values(before).some((jwt) => EVENT.verification in (decodeJwt(jwt).events as object))
+      let polls = 0
+      // Everything has been said once: from here on it answers at once, and says nothing new.
+      loop.intercept = (request, next) => {
+        if (!isPoll(request) || !ready()) return next()
         polls++
         // Who spins would never let go of the event loop.
-        if (polls > 5000) return new Promise(() => {})
-        const body = (await response.json()) as Record<string, unknown>
-        Object.assign(before, body.sets)
-        return Response.json({ ...body, ...change(request, body, before) })
+        return polls > 500 ? new Promise(() => {}) : Response.json({ ...last, ...change(request, last, before) })
       }
-      loop.store.commit(revoke('bob'))
+      loop.store.commit(revoke('alice'))
+      await loop.transmitter.sendVerification(loop.store.streams()[0]?.id as string)
       for (let i = 0; i < 60; i++) await time.advance(1000)
       // About one a second over a minute; the first ones come faster.
       expect(polls).toBeGreaterThan(3)
       expect(polls).toBeLessThan(200)
-      void subject.close()
-      open.splice(open.indexOf(subject), 1)
-      await time.advance(10_000)
     } finally {
+      void subject?.close()
+      open.splice(0)
+      await time.advance(10_000)
       time.restore()
     }
   })

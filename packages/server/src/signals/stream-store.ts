@@ -6,6 +6,7 @@ import type { EventRecord } from '../store/schema.ts'
 import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
 import { createProgress } from './progress.ts'
+import { snapshotRows } from './snapshot-rows.ts'
 
 const BATCH = 1000
 
@@ -182,6 +183,7 @@ export function createStreamStore(
     },
     recordDeliveries: async (records) => record(records),
     cutoffs: () => liveCutoffs(store, tenant, issuer),
+    cutoffRows: () => snapshotRows(store, tenant),
   }
 }
 

@@ -42,7 +42,7 @@ async function* lines({ issuer, store, sign, now, log }: Settings, stream: Strea
   }
   const head = await store.head()
   yield line(JSON.stringify({ head: { epoch: head.epoch, seq: head.seq, asOf: head.asOf, status: stream.status } }))
-  for await (const chunk of chunks(store.cutoffs())) yield line(`{"cutoffs":[${chunk}]}`)
+  for await (const chunk of store.cutoffRows?.() ?? chunks(store.cutoffs())) yield line(`{"cutoffs":[${chunk}]}`)
   // A log that was replaced meanwhile leaves content and position without relation: end without a seal.
   if ((await store.head()).epoch !== head.epoch) {
     log.warn('snapshot abandoned: the log has a new epoch', { stream: stream.id })

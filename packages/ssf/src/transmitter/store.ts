@@ -187,4 +187,9 @@ export interface TransmitterStore {
 
   /** Every live cutoff, in batches of any size, read after the call. */
   cutoffs(): AsyncIterable<Cutoff[]>
+  /**
+   * The same as a snapshot's lines hold them, for a store that can write them faster than it can hand them over: `["user","id",1,"access",2],[...` as JSON, at most
+   * 1000 and 1 MiB at a time.
+   */
+  cutoffRows?(): AsyncIterable<string>
 }
