@@ -21,10 +21,14 @@ const FRESH = 30 * 60
 const SETUP_TTL = 600
 const setupSchema = z.strictObject({ secret: z.string(), until: z.number() })
 
+const formOf = ({ tenant }: Issuer) => `account:${tenant.id}`
+
 interface Visitor {
   id: string
   name: string
+  /** What its forms carry, and the word of which it is the digest. */
   csrf: string
+  form: string
 }
 
 /** `/{tenant}/account`: where people register and remove what they prove besides their password. Works without scripts. */
@@ -49,7 +53,8 @@ export function registerAccount(app: FastifyInstance, { store, secrets, findIssu
       const visitor = await visitorOf(issuer, request, reply)
       if (!visitor) return send(reply, toSignIn(issuer))
       // Another site's form, or a page of a session that is over: shown anew, nothing done.
-      if (form.get('csrf') !== visitor.csrf) return send(reply, { ...(await show(issuer, visitor)), status: 400 })
+      if (!secrets.matches(formOf(issuer), visitor.form, form.get('csrf') ?? ''))
+        return send(reply, { ...(await show(issuer, visitor)), status: 400 })
       return send(reply, await act(issuer, visitor, form))
     }),
   )
@@ -95,11 +100,9 @@ export function registerAccount(app: FastifyInstance, { store, secrets, findIssu
       if (!user || judge(user, await readInstants(store, tenant, { sid: uid }), loginTs)) return undefined
       await passGate(store, tenant, { username: accountId })
       if (asksForCode(await factorsOf(issuer).list(accountId)) && !amr?.includes('mfa')) return undefined
-      return {
-        id: accountId,
-        name: `${user.displayName} · ${user.userPrincipalName}`,
-        csrf: secrets.digest(`account:${tenant.id}`, `${uid} ${accountId}`),
-      }
+      const name = `${user.displayName} · ${user.userPrincipalName}`
+      const form = `${uid} ${accountId}`
+      return { id: accountId, name, form, csrf: secrets.digest(formOf(issuer), form) }
     })
   }
 
