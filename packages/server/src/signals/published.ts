@@ -8,5 +8,4 @@ export const PUBLISHED: readonly string[] = [
   EVENT.accountDisabled,
   EVENT.accountEnabled,
   EVENT.accountPurged,
-  EVENT.keysChanged,
 ]
