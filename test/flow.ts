@@ -37,6 +37,7 @@ export function createFlow(loop: Loop, options: FlowOptions = {}) {
     url,
     browser,
     verifier,
+    scope,
     /** Follows the redirects to the application; the code or the error stands in the URL. */
     signIn: () => browser.signIn(url, redirectUri, { username, password: PASSWORD }),
     async code(): Promise<string> {

@@ -15,6 +15,7 @@ import { createLog, type Log } from './log.ts'
 import type { Settings } from './settings.ts'
 import { registerSignals } from './signals/routes.ts'
 import { registerAccount } from './signin/account.ts'
+import { registerConsent } from './signin/consent.ts'
 import { registerSignIn } from './signin/routes.ts'
 import { trackSockets } from './sockets.ts'
 import { createSecrets } from './store/secrets.ts'
@@ -110,6 +111,7 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
     const findIssuer = async (name: string) => (await find(name))?.issuer
     registerIssuer(scope, { addressOf, findIssuer })
     registerSignIn(scope, { store, secrets, addressOf, findIssuer })
+    registerConsent(scope, { store, secrets, addressOf, findIssuer })
     registerAccount(scope, { store, secrets, addressOf, findIssuer })
   })
   await app.register(async (scope) =>

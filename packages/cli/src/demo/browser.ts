@@ -6,8 +6,8 @@ export interface Browser {
    * @throws Error with the page's own words when the sign-in is refused
    */
   signIn(url: string, redirectUri: string, person: { username: string; password: string; code?: () => string }): Promise<URL>
-  /** Opens a page and follows redirects; for pages that are no sign-in. */
-  open(url: string, form?: Record<string, string>): Promise<{ url: URL; status: number; text: string }>
+  /** Opens a page and follows redirects, if need be until they lead to `until`; for pages that are no sign-in. */
+  open(url: string, form?: Record<string, string>, until?: string): Promise<{ url: URL; status: number; text: string }>
   /** Posts a form and stops at the redirect that answers it. */
   submit(url: string, form: Record<string, string>): Promise<string>
 }
@@ -80,8 +80,8 @@ export function createBrowser(fetch: typeof globalThis.fetch = globalThis.fetch)
       await response.body?.cancel()
       return new URL(response.headers.get('location') ?? url, url).href
     },
-    async open(url, form) {
-      const { url: final, response } = await follow(new URL(url), form)
+    async open(url, form, until) {
+      const { url: final, response } = await follow(new URL(url), form, until)
       return { url: final, status: response?.status ?? 0, text: remember(final, (await response?.text()) ?? '') }
     },
   }

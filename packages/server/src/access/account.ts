@@ -12,6 +12,8 @@ export type Denial =
   | { reason: 'tenant-stopped' }
   /** Proved at or before `validFrom`: a fresh sign-in is needed. */
   | { reason: 'revoked'; validFrom: number }
+  /** The user has not agreed to what the application asks for, or has taken it back. */
+  | { reason: 'consent-missing' }
 
 /**
  * May somebody whose first factor was proved at `provedAt` (seconds) still be issued anything?

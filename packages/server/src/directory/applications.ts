@@ -91,6 +91,7 @@ export async function saveApplication(context: ChangeContext, secrets: Secrets, 
     display_name: entry.displayName ?? appId,
     type: entry.type ?? ('api' as const),
     cae: entry.cae ? 1 : 0,
+    consent: entry.consent === 'required' ? 1 : 0,
     redirect_uris: JSON.stringify(entry.redirectUris ?? []),
     identifier_uris: JSON.stringify(entry.identifierUris ?? []),
     scopes: JSON.stringify(entry.scopes ?? []),
@@ -166,6 +167,7 @@ function loss(before: Application, after: Application): string | undefined {
   const kept = (one: CredentialRow) => after.credentials.some(({ id, value }) => id === one.id && value === one.value)
   if (!before.credentials.every(kept)) return 'A credential of the application was removed or replaced'
   if (!before.permissions.every((one) => after.permissions.includes(one))) return 'A permission of the application was withdrawn'
+  if (!before.consentRequired && after.consentRequired) return 'Users are asked from now on before the application gets anything'
   if (before.type !== after.type) return 'The application became one of another kind'
   return undefined
 }

@@ -25,10 +25,10 @@ export interface Session {
 export interface Grant {
   user: string
   appId: string
-  /** Full names. */
+  /** Full names: what it got, and what the user agreed to. */
   scopes: string[]
   createdAt: number
-  /** When it last got a token. */
+  /** When it last got a token; 0 = never yet. */
   lastAt: number
 }
 
@@ -104,14 +104,17 @@ export function createSessions(store: Store, tenant: string, issuer: string) {
     async grants(user: string): Promise<Grant[]> {
       const rows = await store.db
         .selectFrom('grants')
-        .select(['app_id', 'scopes', 'created_at', 'last_iat'])
+        .select(['app_id', 'scopes', 'consented', 'created_at', 'last_iat'])
         .where('tenant', '=', tenant)
         .where('user_id', '=', user)
-        .whereRef('last_iat', '>', 'valid_from')
+        .where((eb) => eb.or([eb('last_iat', '>', eb.ref('valid_from')), eb('consented', '!=', '[]')]))
         .orderBy('app_id')
         .limit(MOST_LISTED)
         .execute()
-      return rows.map((row) => ({ user, appId: row.app_id, scopes: JSON.parse(row.scopes), createdAt: row.created_at, lastAt: row.last_iat }))
+      return rows.map((row) => ({
+        ...{ user, appId: row.app_id, createdAt: row.created_at, lastAt: row.last_iat },
+        scopes: [...new Set<string>([...JSON.parse(row.scopes), ...JSON.parse(row.consented)])].sort(),
+      }))
     },
 
     /** Consent withdrawn: what one application holds of a user ends; other applications and the browser session notice nothing. */
@@ -136,7 +139,7 @@ export function createSessions(store: Store, tenant: string, issuer: string) {
           })
           await db
             .updateTable('grants')
-            .set({ scopes: '[]' })
+            .set({ scopes: '[]', consented: '[]' })
             .where('tenant', '=', tenant)
             .where('user_id', '=', user)
             .where('app_id', '=', app)

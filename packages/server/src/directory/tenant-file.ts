@@ -67,6 +67,8 @@ const application = z
     redirectUris: z.array(redirect).max(64).optional(),
     permissions: z.array(z.string().max(640)).max(256).optional(),
     cae: z.boolean().optional(),
+    /** Users are asked before the application gets anything; without it, its permissions are what an administrator granted. */
+    consent: z.literal('required').optional(),
     /** What its tokens hold beyond the usual, as an API. */
     optionalClaims: z
       .array(z.enum(['email', 'upn', 'groups', 'login_hint']))

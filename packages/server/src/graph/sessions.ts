@@ -36,7 +36,7 @@ export function registerSessions({ origin, route }: Api): void {
     const grants = await caller.tenant.directory.grants(await userOf(caller, request))
     const value = grants.map(({ user, appId, scopes, createdAt, lastAt }) => ({
       ...{ id: idOf(user, appId), clientId: appId, consentType: 'Principal', principalId: user, scope: scopes.join(' ') },
-      ...{ createdDateTime: toTime(createdAt), lastTokenDateTime: toTime(lastAt) },
+      ...{ createdDateTime: toTime(createdAt), lastTokenDateTime: lastAt === 0 ? null : toTime(lastAt) },
     }))
     return { ...context('oauth2PermissionGrants'), value }
   })

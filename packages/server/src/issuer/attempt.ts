@@ -66,6 +66,8 @@ export interface Attempt {
   writes: Map<string, { model: string; id: string; artifact: Artifact | null }>
   removedGrants: Set<string>
   mints: Mint[]
+  /** What the user has agreed to on a page: remembered with what the application holds. Full names. */
+  consents: { user: string; appId: string; scopes: string[] }[]
   /** How long its tokens live; decided once an attempt. */
   lifetime?: { seconds: number; long: boolean }
   /** The refresh token that a spent one within its grace leads to: presented again, and not rotated. */
@@ -96,7 +98,7 @@ export interface Attempt {
 }
 
 export function createAttempt(iat: number, claims: ClaimsRequest, address: string): Attempt {
-  return { iat, claims, address, readings: new Map(), writes: new Map(), removedGrants: new Set(), mints: [], endings: [] }
+  return { iat, claims, address, readings: new Map(), writes: new Map(), removedGrants: new Set(), mints: [], consents: [], endings: [] }
 }
 
 /** Keeps the first version seen: a row that moves between two looks of one attempt must not pass as unmoved. */

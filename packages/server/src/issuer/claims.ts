@@ -2,6 +2,7 @@ import { errors, type KoaContextWithOIDC } from 'oidc-provider'
 import { rightsOf } from '../directory/rights.ts'
 import type { Store } from '../store/store.ts'
 import { currentAttempt } from './attempt.ts'
+import { lacksConsent } from './consent.ts'
 import { readUser } from './facts.ts'
 import { fullScope, permittedScopes, type Resource } from './resources.ts'
 import type { Tenant } from './tenant.ts'
@@ -52,6 +53,11 @@ export async function accessTokenClaims(
   if (granted.length === 0) throw new errors.InvalidScope('the application is no longer permitted to ask for this', token.scope ?? '')
   const source = attempt.onBehalf ?? RefreshToken ?? AuthorizationCode ?? DeviceCode
   const user = daemon ? undefined : (token.accountId as string)
+  const scopes = granted.map((name) => fullScope(resource, name))
+  if (user !== undefined && (await lacksConsent(store, tenant, app, user, scopes))) {
+    attempt.denial = { reason: 'consent-missing' }
+    throw new errors.InvalidGrant('the user has not consented to this')
+  }
 
   attempt.mints.push({
     iat,
@@ -59,7 +65,7 @@ export async function accessTokenClaims(
     appId: token.clientId,
     ...(user === undefined ? {} : { user }),
     ...(token.sessionUid === undefined ? {} : { sid: token.sessionUid }),
-    scopes: granted.map((name) => fullScope(resource, name)),
+    scopes,
     ...(source?.authTime === undefined ? {} : { authTime: source.authTime }),
     ...(resource.kind === 'signals' ? { stream: true as const } : {}),
     ...(attempt.onBehalf ? { actors: attempt.onBehalf.actors } : {}),

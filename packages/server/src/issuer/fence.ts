@@ -36,6 +36,7 @@ export async function passFence(store: Store, tenant: Tenant, attempt: Attempt):
       else await tenant.artifacts.remove(db, model, id)
     }
     for (const grant of attempt.removedGrants) await tenant.artifacts.removeGrant(db, grant)
+    for (const consent of attempt.consents) await recordConsent(db, tenant, consent, now)
     for (const mint of attempt.mints) await recordMint(db, tenant, mint, now)
     return { outcome: 'passed' }
   })
@@ -98,7 +99,7 @@ async function lastCutoff(db: Transaction<Schema>, tenant: Tenant, mint: Mint): 
 function grantOf(db: Transaction<Schema>, tenant: Tenant, user: string, app: string) {
   return db
     .selectFrom('grants')
-    .select(['version', 'valid_from', 'access_from', 'scopes'])
+    .select(['version', 'valid_from', 'access_from', 'scopes', 'consented'])
     .where('tenant', '=', tenant.id)
     .where('user_id', '=', user)
     .where('app_id', '=', app)
@@ -114,7 +115,7 @@ async function recordGrant(
   now: number,
 ): Promise<void> {
   const known = await grantOf(db, tenant, user, appId)
-  const all = JSON.stringify([...new Set([...(known ? (JSON.parse(known.scopes) as string[]) : []), ...scopes])].sort())
+  const all = union(known?.scopes, scopes)
   await db
     .insertInto('grants')
     .values({ tenant: tenant.id, user_id: user, app_id: appId, scopes: all, created_at: now, last_iat: iat, tokens_until: exp })
@@ -126,6 +127,26 @@ async function recordGrant(
       })),
     )
     .execute()
+}
+
+/** What the user agreed to, now and before. */
+async function recordConsent(
+  db: Transaction<Schema>,
+  tenant: Tenant,
+  { user, appId, scopes }: Attempt['consents'][number],
+  now: number,
+): Promise<void> {
+  const consented = union((await grantOf(db, tenant, user, appId))?.consented, scopes)
+  await db
+    .insertInto('grants')
+    .values({ tenant: tenant.id, user_id: user, app_id: appId, scopes: '[]', consented, created_at: now })
+    .onConflict((conflict) => conflict.columns(['tenant', 'user_id', 'app_id']).doUpdateSet({ consented }))
+    .execute()
+}
+
+/** A JSON array, longer by what is new. */
+function union(known: string | undefined, more: readonly string[]): string {
+  return JSON.stringify([...new Set([...(JSON.parse(known ?? '[]') as string[]), ...more])].sort())
 }
 
 /** Remembers the greatest `iat` and `exp` under each key: where the next cutoff must not be placed below, and until when it can hit something. */

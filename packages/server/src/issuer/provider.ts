@@ -1,5 +1,5 @@
 import Provider, { type Configuration, errors, interactionPolicy, type KoaContextWithOIDC } from 'oidc-provider'
-import { judge } from '../access/account.ts'
+import { type Denial, judge } from '../access/account.ts'
 import { chooseLifetime, type Lifetimes } from '../access/lifetime.ts'
 import { isGood } from '../directory/credentials.ts'
 import type { Log } from '../log.ts'
@@ -9,6 +9,7 @@ import { createAdapter } from './adapter.ts'
 import { checkAssertion } from './assertion.ts'
 import { currentAttempt, type Ending } from './attempt.ts'
 import { accessTokenClaims } from './claims.ts'
+import { expandScopes, lacksConsent } from './consent.ts'
 import { readInstants, readUser } from './facts.ts'
 import { registerOnBehalfOf } from './obo.ts'
 import { cspFor, renderDeviceConfirm, renderDeviceInput, renderMessage, renderSignOut } from './pages.ts'
@@ -45,7 +46,7 @@ const DAY = 24 * 3600
 /** One OpenID provider a tenant: the protocol is oidc-provider's, what is decided is ours, what is stored goes through the fence. */
 export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log, isGuarded }: IssuerOptions): Provider {
   const policy = interactionPolicy.base()
-  // Applications of a tenant are its own: what they may ask for was granted by an administrator in their permissions.
+  // What an application may ask for at most was granted by an administrator in its permissions; for some, each user is asked too.
   policy.remove('consent')
   policy.get('login')?.checks.add(
     new interactionPolicy.Check('session_ended', 'the session has ended', 'login_required', async (ctx) => {
@@ -77,6 +78,35 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
     if (refused.length > 0) throw new errors.InvalidScope('the application is not permitted to ask for this', refused.join(' '))
     return { resource, permitted }
   }
+
+  /** A grant that is not good any more because the user withdrew it wants to be agreed to again, not only signed in for. */
+  const askAgain = async (held: { clientId?: string; scope?: string }, user: string, denial: Denial | undefined): Promise<Denial | undefined> => {
+    const app = denial === undefined || denial.reason === 'revoked' ? await tenant.application(held.clientId ?? '') : undefined
+    // What `.default` stands for is looked at when it is known, see claims.ts.
+    const scopes = (held.scope ?? '').split(' ').filter((scope) => scope !== '' && !scope.endsWith('/.default'))
+    return app && (await lacksConsent(store, tenant, app, user, scopes)) ? { reason: 'consent-missing' } : denial
+  }
+
+  const askedScopes = async (ctx: KoaContextWithOIDC): Promise<string[]> => {
+    const names = String(ctx.oidc.params?.scope ?? '').split(' ')
+    return expandScopes(
+      names.filter((name) => name !== ''),
+      await target(ctx, ctx.oidc.client?.clientId ?? ''),
+    )
+  }
+  policy.add(
+    new interactionPolicy.Prompt(
+      { name: 'consent', requestable: true },
+      async (ctx) => ({ scopes: await askedScopes(ctx) }),
+      new interactionPolicy.Check('consent_missing', 'the user has not consented to this application', 'consent_required', async (ctx) => {
+        const { session, client } = ctx.oidc
+        const app = await tenant.application(client?.clientId ?? '')
+        if (!app?.consentRequired || !session?.accountId) return interactionPolicy.Check.NO_NEED_TO_PROMPT
+        const isMissing = await lacksConsent(store, tenant, app, session.accountId, await askedScopes(ctx))
+        return isMissing ? interactionPolicy.Check.REQUEST_PROMPT : interactionPolicy.Check.NO_NEED_TO_PROMPT
+      }),
+    ),
+  )
 
   const configuration: Configuration = {
     adapter: createAdapter(store, tenant.id, tenant.artifacts),
@@ -168,7 +198,7 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
       const attempt = currentAttempt()
       const user = await readUser(store, tenant, sub)
       if (token) {
-        const held = token as { kind?: string; authTime?: number; iat?: number; sessionUid?: string; clientId?: string }
+        const held = token as { kind?: string; authTime?: number; iat?: number; sessionUid?: string; clientId?: string; scope?: string }
         const others = await readInstants(store, tenant, { sid: held.sessionUid, appId: held.clientId, user: sub })
         // An access token that is shown to us is judged as a guard would judge it; everything else by its first factor.
         const denial =
@@ -178,7 +208,7 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
                 others.map((one) => one && { ...one, validFrom: Math.max(one.validFrom, one.accessFrom) }),
                 held.iat,
               )
-            : judge(user, others, held.authTime)
+            : await askAgain(held, sub, judge(user, others, held.authTime))
         if (denial) {
           if (held.kind === 'AccessToken') throw new errors.InvalidToken('the token was revoked')
           attempt.denial = denial
@@ -222,7 +252,7 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
     rotateRefreshToken: (ctx) => currentAttempt().successor === undefined || ctx.oidc.entities.RefreshToken?.jti !== currentAttempt().successor,
     // Sessions, users and tenants end by their instants, which every grant is judged by.
     expiresWithSession: async () => false,
-    interactions: { policy, url: (_ctx, interaction) => `/${tenant.name}/signin/${interaction.uid}` },
+    interactions: { policy, url: (_ctx, { prompt, uid }) => `/${tenant.name}/${prompt.name === 'consent' ? 'consent' : 'signin'}/${uid}` },
     cookies: {
       keys: [secrets.derive(`cookies:${tenant.id}`).toString('base64url')],
       names: {

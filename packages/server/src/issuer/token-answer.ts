@@ -84,6 +84,13 @@ function ofDenial(denial: Denial): Refusal {
       return { error: 'invalid_grant', suberror: 'bad_token', code: 50034, text: 'the user account does not exist' }
     case 'user-disabled':
       return { error: 'invalid_grant', suberror: 'bad_token', code: 50057, text: 'the user account is disabled' }
+    case 'consent-missing':
+      return {
+        error: 'invalid_grant',
+        suberror: 'consent_required',
+        code: 65001,
+        text: 'the user has not consented to what the application asks for',
+      }
     case 'tenant-stopped':
       // Neither an error that makes a client ask the user, nor one that makes it try again by itself.
       return { error: 'access_denied', code: 5000224, text: SERVER_ERRORS.tenant_stopped }

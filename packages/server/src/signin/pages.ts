@@ -30,6 +30,26 @@ export function codePage(tenant: Tenant, { application, csrf, wrong }: Omit<Sign
   )
 }
 
+export interface ConsentPage {
+  application: string
+  username: string
+  /** Where an answer goes. */
+  target: string
+  permissions: readonly { text: string; name?: string }[]
+  csrf: string
+}
+
+export function consentPage(tenant: Tenant, { application, username, target, permissions, csrf }: ConsentPage): string {
+  const items = permissions.map(
+    ({ text, name }) => `<li>${escapeHtml(text)}${name === undefined ? '' : `<br><small>${escapeHtml(name)}</small>`}</li>`,
+  )
+  return page(
+    'Permissions requested',
+    tenant,
+    `<h1>${escapeHtml(application)} asks for permission</h1><p>Published by ${escapeHtml(tenant.displayName)}${target === '' ? '' : `, at ${escapeHtml(target)}`}. You are ${escapeHtml(username)}.</p><h2>It wants to</h2><ul>${items.join('')}</ul><p>Accept only if you trust it. An administrator can withdraw this at any time.</p><form method="post">${hidden(csrf)}<button name="answer" value="accept">Accept</button><button class="quiet" name="answer" value="cancel">Cancel</button></form>`,
+  )
+}
+
 export interface AccountPage {
   csrf: string
   name: string

@@ -156,6 +156,12 @@ MIGRATIONS['0013-keys'] = {
   },
 }
 
+MIGRATIONS['0021-consent'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    await sql.raw(`alter table grants add column consented text not null default '[]'`).execute(db)
+  },
+}
+
 const provider: MigrationProvider = { getMigrations: async () => MIGRATIONS }
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {

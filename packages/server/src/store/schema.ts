@@ -128,8 +128,10 @@ export interface GrantTable extends Decisive {
   tenant: string
   user_id: string
   app_id: string
-  /** JSON array of full scope names. */
+  /** JSON array of full scope names: what it got. */
   scopes: string
+  /** JSON array of full scope names: what the user agreed to on a page. */
+  consented: Generated<string>
   created_at: number
 }
 

@@ -1,0 +1,51 @@
+import { isPermission, type Permission } from '../directory/permissions.ts'
+import { fullScope, type Resource } from '../issuer/resources.ts'
+import type { Tenant } from '../issuer/tenant.ts'
+
+const OPENID: Record<string, string> = {
+  openid: 'Sign you in and know who you are',
+  profile: 'See your name and user name',
+  email: 'See your e-mail address',
+}
+
+const ADMIN: Record<Permission, string> = {
+  'User.Read': 'See your account in the directory',
+  'User.Read.All': 'See all users of the directory',
+  'User.ReadWrite.All': 'Change, disable and delete users, as far as you may',
+  'User.RevokeSessions.All': 'End the sessions of users, as far as you may',
+  'User.EnableDisableAccount.All': 'Disable and enable users, as far as you may',
+  'Organization.Read.All': 'See the state of the organization',
+  'Organization.ReadWrite.All': 'Stop and resume the whole organization, as far as you may',
+  'SecurityEvents.Read.All': 'See security events and where they go',
+  'SecurityEvents.ReadWrite.All': 'Change where security events go, as far as you may',
+  'GroupMember.ReadWrite.All': 'Change who is in which group, as far as you may',
+  'AppRoleAssignment.ReadWrite.All': 'Change who has which role, as far as you may',
+  'Application.Read.All': 'See the applications of the directory',
+  'Application.ReadWrite.All': 'Change applications and their credentials, as far as you may',
+  global_token_revocation: 'End everything that a user holds, as far as you may',
+}
+
+export interface PermissionWords {
+  text: string
+  /** As the application asks for it, where the words say less. */
+  name?: string
+}
+
+/** What a user is asked to agree to. An API's own scopes have no words but their names, so it says whose API it is. */
+export async function permissionWords(tenant: Tenant, scopes: readonly string[]): Promise<PermissionWords[]> {
+  const resources = await tenant.resources()
+  const found: PermissionWords[] = []
+  for (const scope of scopes) {
+    const short = scope.slice(scope.lastIndexOf('/') + 1)
+    const resource = resources.find((one) => fullScope(one, short) === scope)
+    if (OPENID[scope] !== undefined) found.push({ text: OPENID[scope] })
+    else if (resource?.kind === 'graph' && isPermission(short)) found.push({ text: ADMIN[short], name: short })
+    else found.push({ text: `Use ${await nameOf(tenant, resource)} in your name: ${short}`, name: scope })
+  }
+  return found
+}
+
+async function nameOf(tenant: Tenant, resource: Resource | undefined): Promise<string> {
+  const app = resource?.appId === undefined ? undefined : await tenant.application(resource.appId)
+  return app?.displayName ?? 'an API'
+}
