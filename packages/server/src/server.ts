@@ -17,6 +17,7 @@ import { registerSignals } from './signals/routes.ts'
 import { registerAccount } from './signin/account.ts'
 import { registerConsent } from './signin/consent.ts'
 import { registerSignIn } from './signin/routes.ts'
+import { createThrottle } from './signin/throttle.ts'
 import { trackSockets } from './sockets.ts'
 import { createSecrets } from './store/secrets.ts'
 import { createStore, type Store } from './store/store.ts'
@@ -110,9 +111,10 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
   await app.register(async (scope) => {
     const findIssuer = async (name: string) => (await find(name))?.issuer
     registerIssuer(scope, { addressOf, findIssuer })
-    registerSignIn(scope, { store, secrets, addressOf, findIssuer })
-    registerConsent(scope, { store, secrets, addressOf, findIssuer })
-    registerAccount(scope, { store, secrets, addressOf, findIssuer })
+    const signIn = { store, secrets, addressOf, findIssuer, throttle: createThrottle(store, secrets) }
+    registerSignIn(scope, signIn)
+    registerConsent(scope, signIn)
+    registerAccount(scope, signIn)
   })
   await app.register(async (scope) =>
     registerSignals(scope, {

@@ -11,6 +11,11 @@ export function html(status: number, body: string, formTargets: readonly string[
   }
 }
 
+/** Tells when the next try makes sense. */
+export function withWait(answer: IssuerAnswer, seconds: number): IssuerAnswer {
+  return { ...answer, headers: { ...answer.headers, 'retry-after': String(seconds) } }
+}
+
 export function stopped(issuer: Issuer): IssuerAnswer {
   const { displayName } = issuer.tenant
   const text = `An administrator has stopped ${displayName}. Nobody can sign in until it is resumed; signing in again before that does not help.`

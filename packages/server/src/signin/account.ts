@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { CaegisError } from '@caegis/protocol'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Secret, TOTP } from 'otpauth'
 import { renderSVG } from 'uqr'
@@ -6,14 +7,18 @@ import { z } from 'zod'
 import { judge } from '../access/account.ts'
 import { ACCOUNT_APP_ID } from '../directory/account-page.ts'
 import { createFactors } from '../directory/factors.ts'
-import { html, send } from '../issuer/answer.ts'
+import { changeOwnPassword } from '../directory/own-password.ts'
+import { hashPassword, verifyPassword } from '../directory/password.ts'
+import { html, send, withWait } from '../issuer/answer.ts'
 import { readInstants, readUser } from '../issuer/facts.ts'
 import type { Issuer, IssuerAnswer } from '../issuer/issuer.ts'
 import { messagePage } from '../issuer/pages.ts'
 import { forTenant } from '../issuer/routes.ts'
 import { passGate } from '../issuer/stop.ts'
 import { asksForCode, makeCodes, normalize, stepOf } from './code.ts'
-import { accountPage, codesPage, setupPage } from './pages.ts'
+import { guessersOf, tooMany } from './guessers.ts'
+import { readNewPassword, SAME_PASSWORD } from './new-password.ts'
+import { accountPage, codesPage, passwordPage, setupPage } from './pages.ts'
 import type { SignInOptions } from './routes.ts'
 
 /** Seconds: who signed in longer ago proves again that it is still they. */
@@ -25,14 +30,17 @@ const formOf = ({ tenant }: Issuer) => `account:${tenant.id}`
 
 interface Visitor {
   id: string
-  name: string
+  displayName: string
+  username: string
+  /** The session that acts, and when its first factor was proved. */
+  proof: { at: number; sid: string }
   /** What its forms carry, and the word of which it is the digest. */
   csrf: string
   form: string
 }
 
 /** `/{tenant}/account`: where people register and remove what they prove besides their password. Works without scripts. */
-export function registerAccount(app: FastifyInstance, { store, secrets, findIssuer, addressOf }: SignInOptions): void {
+export function registerAccount(app: FastifyInstance, { store, secrets, throttle, findIssuer, addressOf }: SignInOptions): void {
   app.get(
     '/:tenant/account',
     forTenant(findIssuer, async (issuer, request, reply) => {
@@ -55,11 +63,11 @@ export function registerAccount(app: FastifyInstance, { store, secrets, findIssu
       // Another site's form, or a page of a session that is over: shown anew, nothing done.
       if (!secrets.matches(formOf(issuer), visitor.form, form.get('csrf') ?? ''))
         return send(reply, { ...(await show(issuer, visitor)), status: 400 })
-      return send(reply, await act(issuer, visitor, form))
+      return send(reply, await act(issuer, visitor, form, request).catch((error: unknown) => endOf(issuer, error)))
     }),
   )
 
-  async function act(issuer: Issuer, visitor: Visitor, form: URLSearchParams): Promise<IssuerAnswer> {
+  async function act(issuer: Issuer, visitor: Visitor, form: URLSearchParams, request: FastifyRequest): Promise<IssuerAnswer> {
     const { tenant } = issuer
     const factors = factorsOf(issuer)
     switch (form.get('action')) {
@@ -83,9 +91,45 @@ export function registerAccount(app: FastifyInstance, { store, secrets, findIssu
         await factors.renewCodes(visitor.id, codes.map(normalize))
         return html(200, codesPage(tenant, codes))
       }
+      case 'password':
+        return showPassword(issuer, visitor)
+      case 'new-password':
+        return setPassword(issuer, visitor, form, request)
       default:
         return show(issuer, visitor)
     }
+  }
+
+  /** A revocation, or another change, came between the look at the session and the change. */
+  function endOf(issuer: Issuer, error: unknown): IssuerAnswer {
+    if (error instanceof CaegisError && (error.code === 'actor_revoked' || error.code === 'user_not_found')) return toSignIn(issuer)
+    throw error
+  }
+
+  /** Everything of the user ends, but for this session: it proved the old password a moment ago (threat A10). */
+  async function setPassword(issuer: Issuer, visitor: Visitor, form: URLSearchParams, request: FastifyRequest): Promise<IssuerAnswer> {
+    const { tenant } = issuer
+    const next = readNewPassword(form, visitor.username)
+    if ('wrong' in next) return showPassword(issuer, visitor, 400, next.wrong)
+    const old = form.get('old') ?? ''
+    const guessers = guessersOf(tenant, secrets, { request, username: visitor.username, address: addressOf(request) })
+    const done = await throttle.attempt(tenant.id, guessers, async () => {
+      const row = await store.db
+        .selectFrom('users')
+        .select('password')
+        .where('tenant', '=', tenant.id)
+        .where('id', '=', visitor.id)
+        .executeTakeFirst()
+      const from = row?.password ?? null
+      const right = await verifyPassword(old, from)
+      return { right, value: right ? from : null }
+    })
+    if ('wait' in done) return withWait(showPassword(issuer, visitor, 429, tooMany(done.wait)), done.wait)
+    const { value: from } = done
+    if (from === null) return showPassword(issuer, visitor, 401, 'The old password is wrong.')
+    if (await verifyPassword(next.password, from)) return showPassword(issuer, visitor, 400, SAME_PASSWORD)
+    await changeOwnPassword(store, tenant, { user: visitor.id, from, to: await hashPassword(next.password), proof: visitor.proof })
+    return show(issuer, visitor, 'Your password was changed. You are signed out everywhere else.')
   }
 
   /** Who is signed in here, judged as at any mint. Whoever has a second factor must have proved it, or a stolen password could remove it. */
@@ -100,9 +144,10 @@ export function registerAccount(app: FastifyInstance, { store, secrets, findIssu
       if (!user || judge(user, await readInstants(store, tenant, { sid: uid }), loginTs)) return undefined
       await passGate(store, tenant, { username: accountId })
       if (asksForCode(await factorsOf(issuer).list(accountId)) && !amr?.includes('mfa')) return undefined
-      const name = `${user.displayName} · ${user.userPrincipalName}`
       const form = `${uid} ${accountId}`
-      return { id: accountId, name, form, csrf: secrets.digest(formOf(issuer), form) }
+      const { displayName, userPrincipalName: username } = user
+      const proof = { at: loginTs, sid: uid }
+      return { id: accountId, displayName, username, proof, form, csrf: secrets.digest(formOf(issuer), form) }
     })
   }
 
@@ -116,9 +161,10 @@ export function registerAccount(app: FastifyInstance, { store, secrets, findIssu
     return { status: 303, headers: { location: `${tenant.base}/oauth2/v2.0/authorize?${query}`, 'cache-control': 'no-store' }, body: '' }
   }
 
-  async function show(issuer: Issuer, { id, name, csrf }: Visitor, done?: string): Promise<IssuerAnswer> {
+  async function show(issuer: Issuer, { id, displayName, username, csrf }: Visitor, done?: string): Promise<IssuerAnswer> {
     const { tenant } = issuer
     const list = await factorsOf(issuer).list(id)
+    const name = `${displayName} · ${username}`
     const codes = list.find((one) => one.kind === 'recovery')
     let codesLeft = 0
     for (const index of codes?.digests.keys() ?? []) {
@@ -127,10 +173,13 @@ export function registerAccount(app: FastifyInstance, { store, secrets, findIssu
     return html(200, accountPage(tenant, { name, csrf, app: asksForCode(list), codesLeft, ...(done === undefined ? {} : { done }) }))
   }
 
-  function showSetup({ tenant }: Issuer, { id, name, csrf }: Visitor, secret: string, wrong?: string): IssuerAnswer {
+  function showPassword({ tenant }: Issuer, { username, csrf }: Visitor, status = 200, wrong?: string): IssuerAnswer {
+    return html(status, passwordPage(tenant, { username, csrf, asksOld: true, ...(wrong === undefined ? {} : { wrong }) }))
+  }
+
+  function showSetup({ tenant }: Issuer, { id, username, csrf }: Visitor, secret: string, wrong?: string): IssuerAnswer {
     const sealed = secrets.seal(`setup:${tenant.id}:${id}`, { secret, until: Math.floor(store.clock()) + SETUP_TTL })
-    const label = name.split(' · ').at(-1) as string
-    const uri = new TOTP({ secret: Secret.fromBase32(secret), issuer: tenant.displayName, label }).toString()
+    const uri = new TOTP({ secret: Secret.fromBase32(secret), issuer: tenant.displayName, label: username }).toString()
     const setup = Buffer.from(sealed).toString('base64url')
     const content = { csrf, setup, secret, svg: renderSVG(uri, { ecc: 'M', border: 2 }), ...(wrong === undefined ? {} : { wrong }) }
     return html(wrong === undefined ? 200 : 401, setupPage(tenant, content))

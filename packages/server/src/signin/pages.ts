@@ -65,10 +65,36 @@ export function accountPage(tenant: Tenant, { csrf, name, app, codesLeft, done }
   return page(
     'Your account',
     tenant,
-    `<h1>Your account</h1><p>${escapeHtml(name)}</p>${done ? `<p role="status">${escapeHtml(done)}</p>` : ''}<h2>Authenticator app</h2>${
+    `<h1>Your account</h1><p>${escapeHtml(name)}</p>${done ? `<p role="status">${escapeHtml(done)}</p>` : ''}<h2>Password</h2>${button('password', 'Change the password')}<h2>Authenticator app</h2>${
       app
         ? `<p>Registered: each sign-in asks for a code.</p>${button('begin', 'Set up another app instead')}${button('remove', 'Remove the app')}<h2>Recovery codes</h2><p>${codesLeft} left. New ones replace them.</p>${button('codes', 'Make new recovery codes')}`
         : `<p>Not set up: your password alone signs you in.</p>${button('begin', 'Set up an authenticator app', false)}`
+    }`,
+  )
+}
+
+export interface PasswordPage {
+  username: string
+  csrf: string
+  /** On the account page; in a sign-in it was proved a moment ago. */
+  asksOld: boolean
+  /** Why, when the person did not ask for it. */
+  reason?: string
+  wrong?: string
+}
+
+export function passwordPage(tenant: Tenant, { username, csrf, asksOld, reason, wrong }: PasswordPage): string {
+  const field = (name: string, label: string, complete: 'current-password' | 'new-password', focus: boolean) =>
+    `<label for="${name}">${label}</label><input id="${name}" name="${name}" type="password" autocomplete="${complete}" required maxlength="256"${
+      complete === 'new-password' ? ' minlength="8"' : ''
+    }${focus ? ' autofocus' : ''}>`
+  return page(
+    'Change the password',
+    tenant,
+    `<h1>Change the password</h1><p>${escapeHtml(reason ?? 'You stay signed in here, and are signed out everywhere else.')}</p>${alert(wrong)}<form method="post">${hidden(csrf)}<input type="text" name="account" autocomplete="username" value="${escapeHtml(username)}" readonly hidden>${
+      asksOld ? field('old', 'Old password', 'current-password', true) : ''
+    }${field('new', 'New password, at least 8 characters', 'new-password', !asksOld)}${field('again', 'New password once more', 'new-password', false)}<button name="action" value="new-password">Change the password</button></form>${
+      asksOld ? `<form method="post">${hidden(csrf)}<button class="quiet" name="action" value="show">Cancel</button></form>` : ''
     }`,
   )
 }

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { judge } from '../access/account.ts'
 import { createFactors } from '../directory/factors.ts'
 import { createAdapter } from '../issuer/adapter.ts'
-import { html, send } from '../issuer/answer.ts'
+import { html, send, withWait } from '../issuer/answer.ts'
 import { currentAttempt } from '../issuer/attempt.ts'
 import { readInstants, readUser } from '../issuer/facts.ts'
 import type { Issuer, IssuerAnswer } from '../issuer/issuer.ts'
@@ -12,14 +12,16 @@ import { passGate } from '../issuer/stop.ts'
 import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
 import { asksForCode, proveCode } from './code.ts'
-import { knows, readBrowser, rememberBrowser } from './known-browser.ts'
+import { guessersOf, tooMany } from './guessers.ts'
+import { readBrowser, rememberBrowser } from './known-browser.ts'
 import { codePage, signInPage } from './pages.ts'
 import { provePassword } from './password.ts'
-import { addressGuesser, createThrottle, type Guesser } from './throttle.ts'
+import type { Throttle } from './throttle.ts'
 
 export interface SignInOptions {
   store: Store
   secrets: Secrets
+  throttle: Throttle
   /** By name or id. */
   findIssuer(tenant: string): Promise<Issuer | undefined>
   addressOf(request: FastifyRequest): string
@@ -45,9 +47,7 @@ type Login = {
 }
 
 /** The pages that the OpenID providers send people to. The scope reads bodies as text, as the providers' own does. */
-export function registerSignIn(app: FastifyInstance, { store, secrets, findIssuer, addressOf }: SignInOptions): void {
-  const throttle = createThrottle(store, secrets)
-
+export function registerSignIn(app: FastifyInstance, { store, secrets, throttle, findIssuer, addressOf }: SignInOptions): void {
   app.get(
     '/:tenant/signin/:uid',
     forTenant(findIssuer, async (issuer, request, reply) =>
@@ -72,7 +72,7 @@ export function registerSignIn(app: FastifyInstance, { store, secrets, findIssue
       const address = addressOf(request)
       if (form.has('code')) return send(reply, await secondStep(issuer, request, reply, form))
       if (form.has('restart')) return send(reply, await issuer.attempt(address, () => restart(issuer, request, reply, form)))
-      const done = await throttle.attempt(issuer.tenant.id, guessersOf(issuer, request, username, address), () =>
+      const done = await throttle.attempt(issuer.tenant.id, guessersOf(issuer.tenant, secrets, { request, username, address }), () =>
         issuer.attempt(address, async () => {
           await passGate(store, issuer.tenant, { username })
           if (!(await isOwnForm(issuer, request, reply, form))) return { right: undefined, value: expired(issuer) }
@@ -98,16 +98,6 @@ export function registerSignIn(app: FastifyInstance, { store, secrets, findIssue
     }),
   )
 
-  /** Strangers share the budget of the account; a browser that knows it has its own, so that strangers cannot lock its holder out. */
-  function guessersOf({ tenant }: Issuer, request: FastifyRequest, username: string, address: string): Guesser[] {
-    const account = username.toLowerCase()
-    const browser = readBrowser(tenant, secrets, request)
-    const first: Guesser = knows(tenant, secrets, browser, account)
-      ? { kind: 'browser', id: `${browser.id} ${account}` }
-      : { kind: 'account', id: account }
-    return [first, ...addressGuesser(address)]
-  }
-
   /** The second factor. The sign-in bears the instant of the first, and dies by whatever was cut off since (threat A3). */
   async function secondStep(issuer: Issuer, request: FastifyRequest, reply: FastifyReply, form: URLSearchParams): Promise<IssuerAnswer> {
     const { tenant } = issuer
@@ -116,8 +106,7 @@ export function registerSignIn(app: FastifyInstance, { store, secrets, findIssue
     const known = await tenant.artifacts.find(store.db, HALF, uid, Math.floor(store.clock()))
     if (!known) return expired(issuer)
     const { username } = known.payload as unknown as Half
-    // A budget apart from that of the password: who fills one does not fill the other.
-    const guessers = guessersOf(issuer, request, username, address).map((one) => (one.kind === 'address' ? one : { ...one, id: `code ${one.id}` }))
+    const guessers = guessersOf(tenant, secrets, { request, username, address }, 'code')
     const done = await throttle.attempt(tenant.id, guessers, () =>
       issuer.attempt(address, async () => {
         const half = (await halfOf(issuer).find(uid)) as unknown as Half | undefined
@@ -206,15 +195,6 @@ function here({ tenant }: Issuer, request: FastifyRequest): IssuerAnswer {
   return { status: 303, headers: { location: `${tenant.base}/signin/${uidOf(request)}`, 'cache-control': 'no-store' }, body: '' }
 }
 
-const tooMany = (wait: number) => `Too many tries. Wait ${inWords(wait)}, then try again.`
-const withWait = (answer: IssuerAnswer, wait: number): IssuerAnswer => ({ ...answer, headers: { ...answer.headers, 'retry-after': String(wait) } })
-
 function expired(issuer: Issuer): IssuerAnswer {
   return html(400, messagePage(issuer.tenant, 'This sign-in has expired', 'Go back to the application and sign in again.'))
-}
-
-function inWords(seconds: number): string {
-  if (seconds < 60) return seconds === 1 ? 'a second' : `${seconds} seconds`
-  const minutes = Math.ceil(seconds / 60)
-  return minutes === 1 ? 'a minute' : `${minutes} minutes`
 }

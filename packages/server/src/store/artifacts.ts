@@ -38,9 +38,11 @@ export function createArtifacts(tenant: string, secrets: Secrets) {
       .where('expires_at', '>', now)
       .executeTakeFirst()
     if (!row) return undefined
-    const { id, payload } = secrets.open(context(model, row.id), row.sealed) as { id: string; payload: Record<string, unknown> }
-    return { model, id, payload, expiresAt: row.expires_at, version: row.version }
+    return { ...unseal(model, row), model, expiresAt: row.expires_at, version: row.version }
   }
+
+  const unseal = (model: string, { id, sealed }: { id: string; sealed: Uint8Array }) =>
+    secrets.open(context(model, id), sealed) as { id: string; payload: Record<string, unknown> }
 
   return {
     find: (db: Db, model: string, id: string, now: number) => read(db, { column: 'id', value: key(model, id) }, model, now),
@@ -48,6 +50,17 @@ export function createArtifacts(tenant: string, secrets: Secrets) {
       read(db, { column: 'uid', value: secrets.digest(`uid:${tenant}`, uid) }, model, now),
     findByUserCode: (db: Db, model: string, code: string, now: number) =>
       read(db, { column: 'user_code', value: secrets.digest(`code:${tenant}`, code) }, model, now),
+    /** Everything that was issued under one grant, and the grant itself. */
+    async ofGrant(db: Db, grantId: string, now: number): Promise<FoundArtifact[]> {
+      const rows = await db
+        .selectFrom('artifacts')
+        .select(['model', 'id', 'sealed', 'expires_at', 'version'])
+        .where('tenant', '=', tenant)
+        .where('grant_id', '=', secrets.digest(`grant:${tenant}`, grantId))
+        .where('expires_at', '>', now)
+        .execute()
+      return rows.map((row) => ({ ...unseal(row.model, row), model: row.model, expiresAt: row.expires_at, version: row.version }))
+    },
     /** 0 when there is none: what has expired is as good as gone, as it is for `find`. */
     async version(db: Db, model: string, id: string, now: number): Promise<number> {
       const row = await db

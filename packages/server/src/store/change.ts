@@ -18,10 +18,16 @@ import type { Schema } from './schema.ts'
 export type Actor =
   | { kind: 'system'; reason: string }
   | { kind: 'policy'; reason: string }
-  /** Somebody who shows what is to end: the right to end it needs no other proof. */
-  | { kind: 'holder'; user: string }
+  /** Somebody who shows what is to end: the right to end it needs no other proof. What changes a credential names the proof, which must still be good. */
+  | { kind: 'holder'; user: string; proof?: Proof }
   | { kind: 'user'; id: string; iat: number; sid?: string; appId: string; role: string }
   | { kind: 'app'; appId: string; iat: number }
+
+/** A first factor that was proved at `at` (seconds), in a browser session or in a sign-in that is under way. */
+export interface Proof {
+  at: number
+  sid?: string
+}
 
 /** What a change cuts off: all tokens of a row, or one token, which has no row and brings its own instants. */
 export type Target =
@@ -39,6 +45,8 @@ export interface Draft {
   reason: string
   /** What the event cuts off; the instants of that row move with it. */
   cut?: Target & { depth: CutoffDepth }
+  /** Runs inside the transaction once the cutoff's instant is known: for what must outlive it (threat A10). */
+  after?(t: number): Promise<void>
 }
 
 /** What an edit may do inside its transaction. */
@@ -89,6 +97,7 @@ export async function runChange<T>(db: Transaction<Schema>, change: Change<T>, n
   for (const draft of drafts) {
     const cutoff = draft.cut && (await moveInstants(db, tenant, draft.cut, now))
     t = cutoff?.t ?? t
+    if (cutoff) await draft.after?.(cutoff.t)
     const payload: EventPayload = {
       ...draft.payload,
       event_timestamp: cutoff?.t ?? now,
@@ -127,7 +136,8 @@ function initiator(actor: Actor, { subject }: Draft): InitiatingEntity {
 }
 
 async function checkActor(db: Transaction<Schema>, tenant: string, actor: Actor): Promise<void> {
-  if (actor.kind === 'system' || actor.kind === 'policy' || actor.kind === 'holder') return
+  if (actor.kind === 'system' || actor.kind === 'policy') return
+  if (actor.kind === 'holder') return actor.proof && checkProof(db, tenant, actor.user, actor.proof)
   const refuse = (detail: string) => new CaegisError('actor_revoked', SERVER_ERRORS.actor_revoked, { detail })
   const dead = (row: { valid_from: number; access_from: number }) => actor.iat <= Math.max(row.valid_from, row.access_from)
   const home = await db.selectFrom('tenants').select(['valid_from', 'access_from']).where('id', '=', tenant).executeTakeFirst()
@@ -156,6 +166,28 @@ async function checkActor(db: Transaction<Schema>, tenant: string, actor: Actor)
     .where('id', '=', actor.sid)
     .executeTakeFirst()
   if (session && dead(session)) throw refuse('session')
+}
+
+/** The page judged the proof a moment ago; a revocation may have come since. */
+async function checkProof(db: Transaction<Schema>, tenant: string, user: string, { at, sid }: Proof): Promise<void> {
+  const rows = [
+    await db.selectFrom('tenants').select('valid_from').where('id', '=', tenant).executeTakeFirst(),
+    await db
+      .selectFrom('users')
+      .select('valid_from')
+      .where('tenant', '=', tenant)
+      .where('id', '=', user)
+      .where('enabled', '=', 1)
+      .where('deleted_at', 'is', null)
+      .executeTakeFirst(),
+  ]
+  if (rows.includes(undefined)) throw new CaegisError('actor_revoked', SERVER_ERRORS.actor_revoked, { detail: 'user' })
+  if (sid !== undefined) {
+    rows.push(await db.selectFrom('sessions').select('valid_from').where('tenant', '=', tenant).where('id', '=', sid).executeTakeFirst())
+  }
+  if (rows.some((row) => row !== undefined && at <= row.valid_from)) {
+    throw new CaegisError('actor_revoked', SERVER_ERRORS.actor_revoked, { detail: 'proof' })
+  }
 }
 
 /**

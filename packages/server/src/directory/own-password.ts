@@ -1,0 +1,51 @@
+import { CaegisError, EVENT, event } from '@caegis/protocol'
+import { SERVER_ERRORS } from '../errors.ts'
+import type { Artifacts } from '../store/artifacts.ts'
+import type { Proof } from '../store/change.ts'
+import type { Store } from '../store/store.ts'
+import { holdSession } from './restamp.ts'
+
+export interface OwnPassword {
+  user: string
+  /** The hash that the old password was verified against. */
+  from: string
+  /** The hash of the new one. */
+  to: string
+  proof: Proof
+}
+
+/**
+ * A user gives themselves a new password. Everything of the user ends, but for the session (or the half-done sign-in) that did it.
+ * @returns the cutoff (seconds): the change counts as a proof of the second after it
+ * @throws CaegisError `actor_revoked` when the proof is no longer good or the password was changed meanwhile
+ */
+export async function changeOwnPassword(
+  store: Store,
+  tenant: { id: string; issuer: string; artifacts: Artifacts },
+  { user, from, to, proof }: OwnPassword,
+): Promise<number> {
+  const { t } = await store.commit({
+    tenant: tenant.id,
+    actor: { kind: 'holder', user, proof },
+    async edit(context) {
+      const { numUpdatedRows } = await context.db
+        .updateTable('users')
+        .set((eb) => ({ password: to, password_at: context.now, password_expired: 0, version: eb('version', '+', 1) }))
+        .where('tenant', '=', tenant.id)
+        .where('id', '=', user)
+        .where('password', '=', from)
+        .executeTakeFirst()
+      if (numUpdatedRows !== 1n) throw new CaegisError('actor_revoked', SERVER_ERRORS.actor_revoked, { detail: 'password' })
+      const held = proof.sid === undefined ? undefined : await holdSession(context, tenant.artifacts, user, proof.sid)
+      const about = { format: 'iss_sub', iss: tenant.issuer, sub: user } as const
+      context.publish({
+        ...event(EVENT.credentialChange, { credential_type: 'password', change_type: 'update' }),
+        subject: { simple: about, complex: { format: 'complex', user: about } },
+        reason: 'The user changed the password',
+        cut: { kind: 'user', id: user, depth: 'sign-in' },
+        ...(held ? { after: held.restamp } : {}),
+      })
+    },
+  })
+  return t as number
+}
