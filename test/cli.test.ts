@@ -173,8 +173,8 @@ describe('the caegis command', () => {
       await Promise.all(names.map((name) => walk([...path, name])))
     }
     await walk([])
-    expect(seen).toEqual(expect.arrayContaining(['serve', 'demo', 'login', 'user', 'user disable', 'user enable', 'user revoke']))
-  })
+    expect(seen).toEqual(expect.arrayContaining(['serve', 'demo', 'login', 'user', 'user disable', 'user enable', 'user revoke', 'device revoke']))
+  }, 60_000)
 
   it('refuses a command or an option that it does not know, and points at the help', async () => {
     const mistakes = [['usr'], ['user', 'disabel', 'x'], ['user', 'disable'], ['demo', '--onec'], ['login', '--tenant']]

@@ -11,7 +11,10 @@ import { PUSH } from '../conformance/events.ts'
 import { describe as printed } from '../conformance/notes.ts'
 import { TRANSMITTER_PLANS } from '../conformance/plans.ts'
 import { createTarget, runTransmitterModule, type TransmitterModule } from '../conformance/transmitter/session.ts'
+import { createDevices } from '../packages/server/src/directory/devices.ts'
 import { eventually, type Loop, SECRET, startLoop } from './loop.ts'
+
+const system = { kind: 'system', reason: 'test' } as const
 
 const MODES: Mode[] = ['push', 'poll']
 
@@ -22,6 +25,13 @@ describe('the transmitter plans, against this server', () => {
   beforeAll(async () => {
     loop = await startLoop({ environment: { CAEGIS_DIAL_ALLOW: 'localhost' } })
     const { cert, key } = await localTls(loop.data, Date.now())
+    const devices = createDevices(loop.server.store, loop.tenant)
+    let compliant = true
+    await devices.create(system, {
+      id: 'laptop',
+      displayName: 'Laptop',
+      publicKey: { kty: 'EC', crv: 'P-256', x: 'A'.repeat(43), y: 'A'.repeat(43) },
+    })
     const done = async (answer: Promise<Response>) => expect((await answer).status).toBeLessThan(300)
     for (const [plan, { profile = 'default' }] of Object.entries(TRANSMITTER_PLANS)) {
       for (const mode of MODES) {
@@ -34,6 +44,10 @@ describe('the transmitter plans, against this server', () => {
             audience: 'api://files',
             subject: { format: 'email', email: 'alice@contoso.test' },
             trigger: {
+              async 'device-compliance-change'() {
+                compliant = !compliant
+                await devices.update(system, 'laptop', { compliant })
+              },
               'session-revoked': () => done(loop.graph('POST', '/users/alice@contoso.test/revokeSignInSessions')),
               'credential-change': () =>
                 done(loop.graph('PATCH', '/users/alice@contoso.test', { passwordProfile: { password: 'another horse battery' } })),

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { addDemo } from './commands/demo.ts'
+import { addDevice } from './commands/device.ts'
 import { addEvents } from './commands/events.ts'
 import { addKeys } from './commands/keys.ts'
 import { addLogin } from './commands/login.ts'
@@ -21,6 +22,7 @@ addDemo(program)
 addLogin(program)
 addUser(program)
 addSession(program)
+addDevice(program)
 addStream(program)
 addEvents(program)
 addOrganization(program)

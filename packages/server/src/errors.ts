@@ -4,6 +4,8 @@ export const SERVER_ERRORS = {
   emergency_account: 'The emergency account is not ended from outside.',
   user_not_found: 'No such user.',
   group_not_found: 'No such group.',
+  device_not_found: 'No such device.',
+  device_exists: 'There is, or was, a device with that id.',
   application_not_found: 'No such application.',
   public_client: 'A public client cannot keep a secret.',
   invalid_certificate: 'That is no certificate in PEM form with an RSA key of 2048 bits or more, or one on P-256.',

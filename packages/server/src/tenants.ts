@@ -6,6 +6,7 @@ import type { Dialer } from './dialer.ts'
 import { ensureAccountPage } from './directory/account-page.ts'
 import { findApplication, listApis } from './directory/application.ts'
 import { createApplications } from './directory/applications.ts'
+import { createDevices } from './directory/devices.ts'
 import { createDirectory } from './directory/directory.ts'
 import { createGroups } from './directory/groups.ts'
 import type { Signals } from './graph/signals.ts'
@@ -80,6 +81,7 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
       artifacts: createArtifacts(id, secrets),
       directory: createDirectory(store, id, issuer),
       groups: createGroups(store, id),
+      devices: createDevices(store, id),
       applications: createApplications(store, id, secrets),
       application: (appId) => findApplication(store.db, id, appId),
       resources: async () => [graphResource(origin), signalsResource(`${base}/ssf`), ...apiResources(await listApis(store.db, id))],

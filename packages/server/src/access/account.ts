@@ -2,12 +2,16 @@
 export interface Instants {
   validFrom: number
   accessFrom: number
+  /** Nothing is issued under this row, however late the proof. */
+  ended?: 'device-disabled' | 'device-missing'
 }
 
 /** Why something that was proved earlier is no longer good. The numbers are Entra's, so that clients and people recognise them. */
 export type Denial =
   | { reason: 'user-missing' }
   | { reason: 'user-disabled' }
+  /** What the sign-in was made from is disabled, or is not registered any more. */
+  | { reason: 'device-disabled' | 'device-missing' | 'device-unproved' }
   /** The tenant is stopped: no sign-in would help. */
   | { reason: 'tenant-stopped' }
   /** Proved at or before `validFrom`: a fresh sign-in is needed. */
@@ -26,6 +30,7 @@ export function judge(
 ): Denial | undefined {
   if (!user) return { reason: 'user-missing' }
   if (!user.enabled) return { reason: 'user-disabled' }
+  for (const one of others) if (one?.ended) return { reason: one.ended }
   const validFrom = Math.max(user.validFrom, ...others.map((one) => one?.validFrom ?? 0))
   // Nothing is issued to a proof without an instant: an unknown time cannot be shown to be late enough.
   if (provedAt === undefined || provedAt <= validFrom) return { reason: 'revoked', validFrom }

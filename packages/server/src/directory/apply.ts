@@ -3,6 +3,7 @@ import type { Actor } from '../store/change.ts'
 import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
 import { saveApplication } from './applications.ts'
+import { createDevices } from './devices.ts'
 import { createDirectory } from './directory.ts'
 import { saveRights } from './groups.ts'
 import type { TenantFile } from './tenant-file.ts'
@@ -58,6 +59,19 @@ export async function applyTenantFile(store: Store, secrets: Secrets, file: Tena
     }
   }
   await store.commit({ tenant, actor: IMPORT, edit: (context) => saveRights(context, file) })
+  const devices = createDevices(store, tenant)
+  for (const { deviceId, user, displayName, publicKey, trustType, ...given } of file.devices ?? []) {
+    const standing = {
+      ...(given.enabled === undefined ? {} : { enabled: given.enabled }),
+      ...(given.compliant === undefined ? {} : { compliant: given.compliant }),
+    }
+    if (await devices.find(deviceId)) {
+      await devices.update(IMPORT, deviceId, { publicKey, ...standing, ...(displayName === undefined ? {} : { displayName }) })
+      continue
+    }
+    const more = { ...(user === undefined ? {} : { owner: user }), ...(trustType === undefined ? {} : { trustType }) }
+    await devices.create(IMPORT, { id: deviceId, displayName: displayName ?? deviceId, publicKey, ...standing, ...more })
+  }
   return tenant
 }
 

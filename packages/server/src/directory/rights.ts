@@ -106,7 +106,7 @@ export async function changeRights(context: ChangeContext, principals: readonly 
 }
 
 /** Kept since the tenant was first opened: without it there is no token to cut off. */
-async function issuerOf(db: Db, tenant: string): Promise<string> {
+export async function issuerOf(db: Db, tenant: string): Promise<string> {
   const { issuer } = await db.selectFrom('tenants').select('issuer').where('id', '=', tenant).executeTakeFirstOrThrow()
   if (issuer == null) throw new Error('the tenant has no issuer yet')
   return issuer

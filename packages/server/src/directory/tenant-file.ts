@@ -2,6 +2,7 @@ import { CaegisError } from '@caegis/protocol'
 import { LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { SERVER_ERRORS } from '../errors.ts'
+import { deviceKey, TRUST_TYPES } from './devices.ts'
 
 /** Path segments that the server itself answers under. */
 const RESERVED = new Set(['v1.0', 'healthz', 'readyz', 'metrics', 'assets', 'console'])
@@ -32,6 +33,18 @@ const user = z.strictObject({
   enabled: z.boolean().optional(),
   groups: z.array(name).max(1000).optional(),
   roles: z.array(z.enum(['admin'])).optional(),
+})
+
+/** Known by `deviceId`, as an application is by `appId`. */
+const device = z.strictObject({
+  deviceId: z.string().regex(/^[A-Za-z0-9._-]{1,128}$/, 'must be 1 to 128 of letters, digits and . _ -'),
+  displayName: name.optional(),
+  /** Its owner. */
+  user: upn.optional(),
+  publicKey: deviceKey,
+  trustType: z.enum(TRUST_TYPES).optional(),
+  enabled: z.boolean().optional(),
+  compliant: z.boolean().optional(),
 })
 
 const redirect = z
@@ -115,6 +128,7 @@ const file = z.strictObject({
   groups: z.array(group).max(100_000).optional(),
   users: z.array(user).max(100_000).optional(),
   applications: z.array(application).max(10_000).optional(),
+  devices: z.array(device).max(100_000).optional(),
 })
 
 export type TenantFile = z.infer<typeof file>
@@ -178,6 +192,10 @@ function checkReferences(data: TenantFile): TenantFile {
   twice(
     data.applications?.flatMap((one) => one.identifierUris ?? []),
     'applications: the same identifierUri twice',
+  )
+  twice(
+    data.devices?.map((one) => one.deviceId),
+    'devices: the same deviceId twice',
   )
   if (wrong.length > 0) throw invalid(wrong)
   return data

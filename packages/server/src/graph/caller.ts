@@ -1,5 +1,6 @@
 import type { Application } from '../directory/application.ts'
 import type { Applications } from '../directory/applications.ts'
+import type { Devices } from '../directory/devices.ts'
 import type { Actor, Directory } from '../directory/directory.ts'
 import type { Groups } from '../directory/groups.ts'
 import type { KeyRegistry } from '../directory/keys.ts'
@@ -16,6 +17,7 @@ export interface Caller {
     directory: Directory
     applications: Applications
     groups: Groups
+    devices: Devices
     keys: KeyRegistry
     application(appId: string): Promise<Application | undefined>
   }

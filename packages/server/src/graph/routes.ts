@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { type ApiOptions, createApi } from './api.ts'
 import { registerApplications } from './applications.ts'
+import { registerDevices } from './devices.ts'
 import { registerEvents } from './events.ts'
 import { registerGroups } from './groups.ts'
 import { registerKeys } from './keys.ts'
@@ -18,6 +19,7 @@ export function registerGraph(app: FastifyInstance, options: ApiOptions): void {
   registerSessions(api)
   registerApplications(api)
   registerGroups(api)
+  registerDevices(api)
   registerOrganization(api)
   registerKeys(api)
   const sse = createSse()

@@ -8,6 +8,9 @@ import { toClient } from './client.ts'
 /** Within this many seconds a spent refresh token leads its own client to the same successor; after it, it is a theft. */
 export const REFRESH_GRACE = 30
 
+/** What remembers the device that it was given to. */
+const OF_DEVICE = new Set(['Session', 'Interaction', 'AuthorizationCode', 'RefreshToken', 'AccessToken'])
+
 /** For the models that the provider saves without a lifetime. */
 const DEFAULT_TTL = 3600
 
@@ -25,6 +28,7 @@ export function createAdapter(store: Store, tenant: string, artifacts: Artifacts
       const written = attempt.writes.get(key(found.id))
       if (written) return (written.artifact?.payload as AdapterPayload | undefined) ?? undefined
       note(attempt, { table: 'artifact', model, id: found.id }, found.version)
+      recall(found)
       return found.payload as AdapterPayload
     }
 
@@ -36,6 +40,7 @@ export function createAdapter(store: Store, tenant: string, artifacts: Artifacts
         if (written) return (written.artifact?.payload as AdapterPayload | undefined) ?? undefined
         const found = await artifacts.find(store.db, model, id, now())
         note(attempt, { table: 'artifact', model, id }, found?.version ?? 0)
+        if (found) recall(found)
         if (found && model === 'AuthorizationCode' && found.payload.consumed !== undefined && typeof found.payload.sessionUid === 'string')
           attempt.replayed = { sid: found.payload.sessionUid }
         if (found && model === 'RefreshToken' && found.payload.consumed !== undefined) return spent(found)
@@ -47,6 +52,7 @@ export function createAdapter(store: Store, tenant: string, artifacts: Artifacts
         const attempt = currentAttempt()
         const artifact = { model, id, payload: { ...payload }, expiresAt: now() + (expiresIn ?? DEFAULT_TTL) }
         if (model === 'RefreshToken') linkSuccessor(id)
+        if (OF_DEVICE.has(model) && attempt.device !== undefined) artifact.payload.device = attempt.device
         if (model === 'AccessToken') artifact.payload.iat = asMint(payload)
         attempt.writes.set(key(id), { model, id, artifact })
       },
@@ -65,12 +71,21 @@ export function createAdapter(store: Store, tenant: string, artifacts: Artifacts
       },
     }
 
+    /** Whatever the request shows brings its device along; what the request proves counts before it. */
+    function recall({ payload: { device } }: FoundArtifact): void {
+      const attempt = currentAttempt()
+      if (!OF_DEVICE.has(model) || typeof device !== 'string') return
+      if (attempt.device !== undefined && attempt.device !== device) attempt.otherDevice = true
+      // A sign-in that is half done remembers what it began with, which may be newer than the browser's session.
+      if (attempt.device === undefined || model === 'Interaction') attempt.device = device
+    }
+
     /** The opaque token for `userinfo` is the one access token that is stored; the fence must know of it as of any other, and it bears the attempt's instant. */
     function asMint({ accountId, clientId, sessionUid }: AdapterPayload): number {
-      const { iat, mints } = currentAttempt()
+      const { iat, mints, device } = currentAttempt()
       const owner = { ...(accountId === undefined ? {} : { user: accountId }), ...(sessionUid === undefined ? {} : { sid: sessionUid }) }
       // It is no token that a guard could see: no cutoff has to be published for its sake.
-      mints.push({ iat, exp: 0, appId: clientId ?? '', ...owner })
+      mints.push({ iat, exp: 0, appId: clientId ?? '', ...owner, ...(device === undefined ? {} : { device }) })
       return iat
     }
 

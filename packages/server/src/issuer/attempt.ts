@@ -7,7 +7,8 @@ import type { Artifact } from '../store/artifacts.ts'
 /** A row that a decision read, and the version it had. */
 export type Reading =
   | { table: 'grant'; id: string; user: string; app: string }
-  | { table: 'tenant' | 'user' | 'app' | 'session'; id: string }
+  | { table: 'user-device'; id: string; user: string; device: string }
+  | { table: 'tenant' | 'user' | 'app' | 'session' | 'device'; id: string }
   | { table: 'artifact'; model: string; id: string }
 
 /** An access token that the attempt would hand out. */
@@ -18,6 +19,8 @@ export interface Mint {
   /** Absent for a daemon. */
   user?: string
   sid?: string
+  /** What the sign-in was made from. */
+  device?: string
   /** Full names; remembered with what the application holds of the user. */
   scopes?: string[]
   /** Second at which the first factor was proved. */
@@ -85,6 +88,12 @@ export interface Attempt {
   denial?: Denial
   /** What an API called with, to call on in the name of the same user. */
   onBehalf?: OnBehalf
+  /** What the request comes from: proved here, or remembered by what the request shows. */
+  device?: string
+  /** Why what was shown of a device proves nothing. */
+  deviceRefused?: 'device-unproved' | 'device-disabled' | 'device-missing'
+  /** What the request shows was given to another device. */
+  otherDevice?: true
   /** The client proves itself by an assertion (RFC 7523), not by a secret. */
   assertion?: true
   /** The assertion may be shown again until it expires. */

@@ -67,6 +67,7 @@ export async function accessTokenClaims(
     ...(token.sessionUid === undefined ? {} : { sid: token.sessionUid }),
     scopes,
     ...(source?.authTime === undefined ? {} : { authTime: source.authTime }),
+    ...(attempt.device === undefined ? {} : { device: attempt.device }),
     ...(resource.kind === 'signals' ? { stream: true as const } : {}),
     ...(attempt.onBehalf ? { actors: attempt.onBehalf.actors } : {}),
   })
@@ -92,6 +93,7 @@ export async function accessTokenClaims(
     ...(source?.acr === undefined ? {} : { acr: source.acr }),
     ...(attempt.onBehalf ? { act: attempt.onBehalf.act } : {}),
     ...held,
+    ...(attempt.device === undefined ? {} : { deviceid: attempt.device }),
     ...(attempt.address === '' ? {} : { ipaddr: attempt.address }),
     ...(attempt.claims.capable && resource.cae ? { xms_cc: ['cp1'] } : {}),
     ...(attempt.lifetime?.long ? { xms_ssm: '1' } : {}),

@@ -33,7 +33,7 @@ export async function readUser(store: Store, tenant: Tenant, id: string): Promis
   }
 }
 
-/** The instants of the tenant and, where named, of the session, the client, and what the client holds of the user; all noted. */
+/** The instants of the tenant and, where there is one, of the session, the client, what the client holds of the user, and the device; all noted. */
 export async function readInstants(
   store: Store,
   tenant: Tenant,
@@ -72,5 +72,37 @@ export async function readInstants(
     note(attempt, { table: 'grant', id: pairId(user, appId), user, app: appId }, grant?.version ?? 0)
     found.push(grant && toInstants(grant))
   }
+  if (attempt.device !== undefined) {
+    found.push(await readDevice(store, tenant, attempt.device))
+    if (user !== undefined) found.push(await readPair(store, tenant, user, attempt.device))
+  }
   return found
+}
+
+/** A device as the current attempt sees it, noted; one that is gone or disabled ends whatever was given to it. */
+export async function readDevice(store: Store, tenant: Tenant, id: string): Promise<Instants & { key?: object }> {
+  const row = await store.db
+    .selectFrom('devices')
+    .select(['version', 'valid_from', 'access_from', 'enabled', 'deleted_at', 'public'])
+    .where('tenant', '=', tenant.id)
+    .where('id', '=', id)
+    .executeTakeFirst()
+  note(currentAttempt(), { table: 'device', id }, row?.version ?? 0)
+  if (!row || row.deleted_at !== null) return { validFrom: 0, accessFrom: 0, ended: 'device-missing' }
+  return {
+    ...{ validFrom: row.valid_from, accessFrom: row.access_from, key: JSON.parse(row.public) },
+    ...(row.enabled === 1 ? {} : { ended: 'device-disabled' as const }),
+  }
+}
+
+async function readPair(store: Store, tenant: Tenant, user: string, device: string): Promise<Instants | undefined> {
+  const row = await store.db
+    .selectFrom('device_users')
+    .select(['version', 'valid_from', 'access_from'])
+    .where('tenant', '=', tenant.id)
+    .where('user_id', '=', user)
+    .where('device_id', '=', device)
+    .executeTakeFirst()
+  note(currentAttempt(), { table: 'user-device', id: pairId(user, device), user, device }, row?.version ?? 0)
+  return row && { validFrom: row.valid_from, accessFrom: row.access_from }
 }

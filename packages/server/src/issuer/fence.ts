@@ -67,6 +67,13 @@ async function versionOf(db: Transaction<Schema>, tenant: Tenant, reading: Readi
       return (
         (await db.selectFrom('users').select('version').where('tenant', '=', tenant.id).where('id', '=', reading.id).executeTakeFirst())?.version ?? 0
       )
+    case 'device':
+      return (
+        (await db.selectFrom('devices').select('version').where('tenant', '=', tenant.id).where('id', '=', reading.id).executeTakeFirst())?.version ??
+        0
+      )
+    case 'user-device':
+      return (await pairOf(db, tenant, reading.user, reading.device))?.version ?? 0
     case 'grant':
       return (await grantOf(db, tenant, reading.user, reading.app))?.version ?? 0
     case 'session':
@@ -92,8 +99,22 @@ async function lastCutoff(db: Transaction<Schema>, tenant: Tenant, mint: Mint): 
   ]
   for (const appId of mint.actors ?? [])
     rows.push(await db.selectFrom('applications').select(fields).where('tenant', '=', tenant.id).where('app_id', '=', appId).executeTakeFirst())
+  if (mint.device !== undefined) {
+    rows.push(await db.selectFrom('devices').select(fields).where('tenant', '=', tenant.id).where('id', '=', mint.device).executeTakeFirst())
+    if (mint.user !== undefined) rows.push(await pairOf(db, tenant, mint.user, mint.device))
+  }
   if (mint.user !== undefined) rows.push(await grantOf(db, tenant, mint.user, mint.appId))
   return Math.max(0, ...rows.map((row) => (row ? Math.max(row.valid_from, row.access_from) : 0)))
+}
+
+function pairOf(db: Transaction<Schema>, tenant: Tenant, user: string, device: string) {
+  return db
+    .selectFrom('device_users')
+    .select(['version', 'valid_from', 'access_from'])
+    .where('tenant', '=', tenant.id)
+    .where('user_id', '=', user)
+    .where('device_id', '=', device)
+    .executeTakeFirst()
 }
 
 function grantOf(db: Transaction<Schema>, tenant: Tenant, user: string, app: string) {
@@ -149,10 +170,32 @@ function union(known: string | undefined, more: readonly string[]): string {
   return JSON.stringify([...new Set([...(JSON.parse(known ?? '[]') as string[]), ...more])].sort())
 }
 
+/** The same for what the token was given to, and for the user on it. */
+async function recordDevice(db: Transaction<Schema>, tenant: Tenant, device: string, { iat, exp, user }: Mint, now: number): Promise<void> {
+  await db
+    .updateTable('devices')
+    .set((eb) => ({ last_iat: eb.fn<number>('max', ['last_iat', eb.val(iat)]), tokens_until: eb.fn<number>('max', ['tokens_until', eb.val(exp)]) }))
+    .where('tenant', '=', tenant.id)
+    .where('id', '=', device)
+    .execute()
+  if (user === undefined) return
+  await db
+    .insertInto('device_users')
+    .values({ tenant: tenant.id, user_id: user, device_id: device, created_at: now, last_iat: iat, tokens_until: exp })
+    .onConflict((conflict) =>
+      conflict.columns(['tenant', 'user_id', 'device_id']).doUpdateSet((eb) => ({
+        last_iat: eb.fn<number>('max', ['device_users.last_iat', eb.val(iat)]),
+        tokens_until: eb.fn<number>('max', ['device_users.tokens_until', eb.val(exp)]),
+      })),
+    )
+    .execute()
+}
+
 /** Remembers the greatest `iat` and `exp` under each key: where the next cutoff must not be placed below, and until when it can hit something. */
 async function recordMint(db: Transaction<Schema>, tenant: Tenant, mint: Mint, now: number): Promise<void> {
-  const { iat, exp, appId, actors = [], user, sid, authTime } = mint
+  const { iat, exp, appId, actors = [], user, sid, authTime, device } = mint
   if (user !== undefined && appId !== '') await recordGrant(db, tenant, user, mint, now)
+  if (device !== undefined) await recordDevice(db, tenant, device, mint, now)
   if (user !== undefined && sid !== undefined) {
     await db
       .insertInto('sessions')

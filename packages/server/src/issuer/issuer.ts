@@ -7,6 +7,7 @@ import type { Denial } from '../access/account.ts'
 import { JWKS_MAX_AGE } from '../directory/keys.ts'
 import { SERVER_ERRORS } from '../errors.ts'
 import { type Attempt, createAttempt, type Ending, runAttempt } from './attempt.ts'
+import { admitDevice } from './device.ts'
 import { MAX_WAIT, nextInstant, passFence } from './fence.ts'
 import { createProvider, type IssuerOptions, ROUTES } from './provider.ts'
 import { isStop, passGate } from './stop.ts'
@@ -152,12 +153,18 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
       if (ahead > 0 && ahead <= MAX_WAIT) await sleep(Math.ceil(ahead * 1000))
 
       const { query, userCode } = adjustQuery(request)
+      const deviceAssertion = deviceAssertionOf(request)
       const settled = await settle(
         async (attempt) => {
           if (isToken) await passGate(store, tenant, { form })
           else if (STOPPABLE.some((path) => request.path.startsWith(path))) await passGate(store, tenant, 'somebody')
           if (form.has('client_assertion') || new URLSearchParams(request.body).has('client_assertion')) attempt.assertion = true
           if (userCode !== undefined) attempt.userCode = userCode
+          if (deviceAssertion !== undefined) await admitDevice(store, tenant, deviceAssertion)
+          if (isToken && attempt.deviceRefused) {
+            attempt.denial = { reason: attempt.deviceRefused }
+            return refusal({ error: 'invalid_request' })
+          }
           const answer = await dispatch({ ...request, query }, request.path, adjustForm(request, attempt))
           // A refusal hands out no successor, so it must not spend the refresh token either: its honest holder would look like a thief.
           if (answer.status >= 500) attempt.endings.length = 0
@@ -233,10 +240,18 @@ function withoutOfflineAccess(form: URLSearchParams): void {
     )
 }
 
+/** What a device proves itself with, where one may; the provider never sees it. */
+function deviceAssertionOf({ path, query, body }: IssuerRequest): string | undefined {
+  if (path === ROUTES.token) return new URLSearchParams(body).get('device_assertion') ?? undefined
+  if (path !== ROUTES.authorization) return undefined
+  return new URLSearchParams(query).get('device_assertion') ?? new URLSearchParams(body).get('device_assertion') ?? undefined
+}
+
 function adjustForm({ path, headers, body }: IssuerRequest, attempt: Attempt): string {
   if (body === '' || !/^\s*application\/x-www-form-urlencoded\b/i.test(String(headers['content-type']))) return body
   const form = new URLSearchParams(body)
   withoutOfflineAccess(form)
+  form.delete('device_assertion')
   // MSAL names the device grant by a bare word.
   if (form.get('grant_type') === 'device_code') form.set('grant_type', 'urn:ietf:params:oauth:grant-type:device_code')
   if (attempt.successor !== undefined) form.set('refresh_token', attempt.successor)
@@ -254,6 +269,7 @@ function adjustQuery(request: IssuerRequest): { query: string; userCode?: string
   if (request.query === '') return { query: '' }
   const form = new URLSearchParams(request.query)
   withoutOfflineAccess(form)
+  form.delete('device_assertion')
   const userCode = form.get('user_code')
   if (userCode === null || request.method !== 'GET') return { query: `?${form}` }
   form.delete('user_code')

@@ -72,6 +72,9 @@ async function admit(store: Store, tenant: Tenant, text: string, clientId: strin
   // One more than those before: the API itself.
   if (!actors || actors.length >= MAX_ACTORS) throw refuse()
 
+  // What was given to a device stays with it, through whosever hands it goes.
+  delete attempt.device
+  if (typeof claims.deviceid === 'string') attempt.device = claims.deviceid
   const user = await readUser(store, tenant, sub)
   const rows = [await readInstants(store, tenant, { sid: typeof sid === 'string' ? sid : undefined, appId: clientId })]
   for (const appId of actors) rows.push(await readInstants(store, tenant, { appId }))

@@ -118,6 +118,27 @@ async function isAlive({ db }: Store, tenant: Tenant, { kind, id }: CutoffKey, i
         .executeTakeFirst()
       return row !== undefined && after(row) && row.enabled === 1
     }
+    case 'device': {
+      const row = await db
+        .selectFrom('devices')
+        .select([...fields, 'enabled'])
+        .where('tenant', '=', tenant.id)
+        .where('id', '=', id)
+        .executeTakeFirst()
+      return row !== undefined && after(row) && row.enabled === 1
+    }
+    case 'user-device': {
+      const [user = '', device = ''] = id.split('\n')
+      return after(
+        await db
+          .selectFrom('device_users')
+          .select(fields)
+          .where('tenant', '=', tenant.id)
+          .where('user_id', '=', user)
+          .where('device_id', '=', device)
+          .executeTakeFirst(),
+      )
+    }
     case 'grant': {
       const [user = '', app = ''] = id.split('\n')
       return after(

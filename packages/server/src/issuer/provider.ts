@@ -54,7 +54,12 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
       if (!session?.accountId) return interactionPolicy.Check.NO_NEED_TO_PROMPT
       const user = await readUser(store, tenant, session.accountId)
       const others = await readInstants(store, tenant, { sid: session.uid, appId: ctx.oidc.client?.clientId, user: session.accountId })
-      return judge(user, others, session.loginTs) ? interactionPolicy.Check.REQUEST_PROMPT : interactionPolicy.Check.NO_NEED_TO_PROMPT
+      const denial = judge(user, others, session.loginTs)
+      // No password mends a device: the page would only come again.
+      if (denial?.reason.startsWith('device-')) throw new errors.AccessDenied(DEVICE_ENDED)
+      // A copy of the session on another device: that the person signs in there is news, and makes it that device's.
+      const elsewhere = currentAttempt().otherDevice === true && ctx.oidc.result?.login === undefined
+      return denial || elsewhere ? interactionPolicy.Check.REQUEST_PROMPT : interactionPolicy.Check.NO_NEED_TO_PROMPT
     }),
   )
 
@@ -214,6 +219,7 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
           attempt.denial = denial
           throw new errors.InvalidGrant('the grant is no longer good')
         }
+        if (attempt.otherDevice) throw new errors.InvalidGrant('the grant was given to another device')
         attempt.account = { id: sub, breakGlass: user?.breakGlass === true }
       }
       if (!user) return undefined
@@ -285,6 +291,10 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
     extraParams: {
       // Never fails on members that it does not know; read by the mount before the provider runs.
       claims: () => {},
+      // Read there too; here the application is told, once it is sure that it is one.
+      device_assertion: () => {
+        if (currentAttempt().deviceRefused) throw new errors.AccessDenied(DEVICE_ENDED)
+      },
     },
   }
 
@@ -326,6 +336,8 @@ function noteSignOut(ctx: KoaContextWithOIDC): void {
     reason: everything ? 'The user signed out' : 'The user signed out of one application',
   })
 }
+
+const DEVICE_ENDED = 'the device could not prove itself, is disabled, or is not registered any more'
 
 /** Seconds: guards renew theirs well before; the interoperability profile asks for at most an hour. */
 const STREAM_TOKEN = 30 * 60

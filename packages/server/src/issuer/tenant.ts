@@ -1,5 +1,6 @@
 import type { Application } from '../directory/application.ts'
 import type { Applications } from '../directory/applications.ts'
+import type { Devices } from '../directory/devices.ts'
 import type { Directory } from '../directory/directory.ts'
 import type { Groups } from '../directory/groups.ts'
 import type { Artifacts } from '../store/artifacts.ts'
@@ -21,6 +22,7 @@ export interface Tenant {
   directory: Directory
   applications: Applications
   groups: Groups
+  devices: Devices
   /** What tokens can be asked for here. */
   resources(): Promise<Resource[]>
   application(appId: string): Promise<Application | undefined>

@@ -91,6 +91,16 @@ function ofDenial(denial: Denial): Refusal {
         code: 65001,
         text: 'the user has not consented to what the application asks for',
       }
+    case 'device-disabled':
+      return { error: 'invalid_grant', suberror: 'bad_token', code: 135011, text: 'the device is disabled' }
+    case 'device-missing':
+      return { error: 'invalid_grant', suberror: 'bad_token', code: 50155, text: 'the device is not registered' }
+    case 'device-unproved':
+      return {
+        error: 'invalid_request',
+        code: 50155,
+        text: 'the device assertion is malformed, false, expired, for somebody else or was used before',
+      }
     case 'tenant-stopped':
       // Neither an error that makes a client ask the user, nor one that makes it try again by itself.
       return { error: 'access_denied', code: 5000224, text: SERVER_ERRORS.tenant_stopped }

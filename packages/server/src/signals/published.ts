@@ -5,6 +5,7 @@ export const PUBLISHED: readonly string[] = [
   EVENT.sessionRevoked,
   EVENT.credentialChange,
   EVENT.tokenClaimsChange,
+  EVENT.deviceComplianceChange,
   EVENT.accountDisabled,
   EVENT.accountEnabled,
   EVENT.accountPurged,

@@ -25,16 +25,18 @@ export async function provePassword(store: Store, issuer: Issuer, username: stri
   }
   let at = Math.floor(store.clock())
   let user = await read()
-  const [tenant] = await readInstants(store, issuer.tenant, {})
-  const cutoff = Math.max(user?.valid_from ?? 0, tenant?.validFrom ?? 0)
+  // The tenant, and the device that the sign-in began on.
+  const others = await readInstants(store, issuer.tenant, { user: user?.id })
+  const cutoff = Math.max(user?.valid_from ?? 0, ...others.map((one) => one?.validFrom ?? 0))
   if (user && at <= cutoff) {
     await issuer.waitPast(cutoff)
     at = Math.floor(store.clock())
     user = await read()
     if (user && at <= cutoff) {
       // The clock fell far behind: the next instant after the cutoff, as for a token, and noted like one, so that the next cutoff is placed no earlier.
-      at = Math.max(cutoff, user.access_from, tenant?.accessFrom ?? 0) + 1
-      attempt.mints.push({ iat: at, exp: 0, appId: '', user: user.id })
+      at = Math.max(cutoff, user.access_from, ...others.map((one) => one?.accessFrom ?? 0)) + 1
+      const { device } = attempt
+      attempt.mints.push({ iat: at, exp: 0, appId: '', user: user.id, ...(device === undefined ? {} : { device }) })
     }
   }
   const right = await verifyPassword(password, user?.password ?? null)

@@ -18,6 +18,8 @@ const ADMIN: Record<Permission, string> = {
   'Organization.ReadWrite.All': 'Stop and resume the whole organization, as far as you may',
   'SecurityEvents.Read.All': 'See security events and where they go',
   'SecurityEvents.ReadWrite.All': 'Change where security events go, as far as you may',
+  'Device.Read.All': 'See all devices',
+  'Device.ReadWrite.All': 'Register, disable and delete devices, as far as you may',
   'GroupMember.ReadWrite.All': 'Change who is in which group, as far as you may',
   'AppRoleAssignment.ReadWrite.All': 'Change who has which role, as far as you may',
   'Application.Read.All': 'See the applications of the directory',

@@ -31,14 +31,16 @@ export interface Proof {
 
 /** What a change cuts off: all tokens of a row, or one token, which has no row and brings its own instants. */
 export type Target =
-  | { kind: Extract<CutoffKind, 'tenant' | 'user' | 'session' | 'app'>; id: string }
+  | { kind: Extract<CutoffKind, 'tenant' | 'user' | 'session' | 'app' | 'device'>; id: string }
   /** The id is a pair: user and application. */
   | { kind: Extract<CutoffKind, 'grant'>; id: string; user: string; app: string }
+  /** The id is a pair: user and device. */
+  | { kind: Extract<CutoffKind, 'user-device'>; id: string; user: string; device: string }
   | { kind: Extract<CutoffKind, 'token'>; id: string; iat: number; exp: number }
 
 export interface Draft {
   type: (typeof EVENT)[keyof typeof EVENT]
-  /** Both forms as they are now: a subject rendered at delivery would follow later edits. `simple` only when the event is about a whole user, or one token. */
+  /** Both forms as they are now: a subject rendered at delivery would follow later edits. `simple` only when the event is about a whole user, a device, or one token. */
   subject: { simple?: Subject; complex: ComplexSubject | SimpleSubject }
   payload?: EventPayload
   /** Why, for an administrator's log. */
@@ -105,6 +107,8 @@ export async function runChange<T>(db: Transaction<Schema>, change: Change<T>, n
       reason_admin: { en: draft.reason },
       // The type alone says sign-in; receivers of ours read here that a silent refresh may decide.
       ...(draft.type === EVENT.sessionRevoked && draft.cut?.depth === 'access' ? { caegis_depth: 'access' } : {}),
+      // And the other way round: a device that is lost says the same as one that is not compliant.
+      ...(draft.type === EVENT.deviceComplianceChange && draft.cut?.depth === 'sign-in' ? { caegis_depth: 'sign-in' } : {}),
       ...(cutoff ? { caegis_until: cutoff.until } : {}),
     }
     seq++
@@ -240,6 +244,30 @@ async function moveInstants(
         .where('tenant', '=', tenant)
         .where('user_id', '=', cut.user)
         .where('app_id', '=', cut.app)
+        .execute()
+      return { t, until: row.tokens_until }
+    }
+    case 'device': {
+      const row = await db.selectFrom('devices').select(read).where('tenant', '=', tenant).where('id', '=', cut.id).executeTakeFirstOrThrow()
+      const t = place(row)
+      await db.updateTable('devices').set(set(row, t)).where('tenant', '=', tenant).where('id', '=', cut.id).execute()
+      return { t, until: row.tokens_until }
+    }
+    case 'user-device': {
+      const row = await db
+        .selectFrom('device_users')
+        .select(read)
+        .where('tenant', '=', tenant)
+        .where('user_id', '=', cut.user)
+        .where('device_id', '=', cut.device)
+        .executeTakeFirstOrThrow()
+      const t = place(row)
+      await db
+        .updateTable('device_users')
+        .set(set(row, t))
+        .where('tenant', '=', tenant)
+        .where('user_id', '=', cut.user)
+        .where('device_id', '=', cut.device)
         .execute()
       return { t, until: row.tokens_until }
     }

@@ -162,6 +162,21 @@ MIGRATIONS['0021-consent'] = {
   },
 }
 
+MIGRATIONS['0022-devices'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    for (const statement of [
+      `create table devices (tenant text not null, id text not null, display_name text not null, user_id text, enabled integer not null,
+         compliant integer, trust_type text not null, public text not null, created_at integer not null, deleted_at integer,
+         ${DECISIVE}, primary key (tenant, id))`,
+      `create table device_users (tenant text not null, user_id text not null, device_id text not null, created_at integer not null,
+         ${DECISIVE}, primary key (tenant, user_id, device_id))`,
+      'create index device_users_device on device_users (tenant, device_id)',
+    ]) {
+      await sql.raw(statement).execute(db)
+    }
+  },
+}
+
 const provider: MigrationProvider = { getMigrations: async () => MIGRATIONS }
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {

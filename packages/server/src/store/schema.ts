@@ -135,6 +135,31 @@ export interface GrantTable extends Decisive {
   created_at: number
 }
 
+/** Something that somebody signs in from, known by a key of its own. The row stays when it is deleted: its instants hold for ever. */
+export interface DeviceTable extends Decisive {
+  tenant: string
+  id: string
+  display_name: string
+  /** Its owner, for people to read; whoever holds its key may sign in from it. */
+  user_id: string | null
+  enabled: number
+  /** `null` = nobody has looked. */
+  compliant: number | null
+  trust_type: string
+  /** JSON of its public JWK. */
+  public: string
+  created_at: number
+  deleted_at: number | null
+}
+
+/** Who has had a token on which device: made with the first one, and judged like the device's own row. */
+export interface DeviceUserTable extends Decisive {
+  tenant: string
+  user_id: string
+  device_id: string
+  created_at: number
+}
+
 /** An access token that was revoked alone: counted against its owner until it would have expired. */
 export interface RevokedTokenRow {
   tenant: string
@@ -256,6 +281,7 @@ export interface FactorRow {
 
 export type UserRow = Selectable<UserTable>
 export type ApplicationRow = Selectable<ApplicationTable>
+export type DeviceRow = Selectable<DeviceTable>
 
 export interface Schema {
   tenants: TenantTable
@@ -269,6 +295,8 @@ export interface Schema {
   sessions: SessionTable
   revoked_tokens: RevokedTokenRow
   grants: GrantTable
+  devices: DeviceTable
+  device_users: DeviceUserTable
   keys: KeyRow
   artifacts: ArtifactRow
   events: EventRecord

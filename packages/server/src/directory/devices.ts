@@ -1,0 +1,193 @@
+import { randomUUID } from 'node:crypto'
+import { CaegisError, type ComplexSubject, EVENT, event, pairId } from '@caegis/protocol'
+import { z } from 'zod'
+import { SERVER_ERRORS } from '../errors.ts'
+import type { Actor, ChangeContext, Committed } from '../store/change.ts'
+import type { DeviceRow } from '../store/schema.ts'
+import type { Store } from '../store/store.ts'
+import { issuerOf } from './rights.ts'
+
+/** The public key by which a device proves itself. */
+export const deviceKey = z.strictObject({
+  kty: z.literal('EC'),
+  crv: z.literal('P-256'),
+  x: z.base64url().length(43),
+  y: z.base64url().length(43),
+})
+
+export const TRUST_TYPES = ['Workplace', 'AzureAd', 'ServerAd'] as const
+
+export interface Device {
+  id: string
+  displayName: string
+  enabled: boolean
+  /** `null` = nobody has looked. */
+  compliant: boolean | null
+  trustType: string
+  /** Id of its owner. */
+  owner: string | null
+  createdAt: number
+}
+
+export interface NewDevice {
+  id?: string
+  displayName: string
+  publicKey: z.infer<typeof deviceKey>
+  /** Id or name of a user. */
+  owner?: string
+  trustType?: (typeof TRUST_TYPES)[number]
+  enabled?: boolean
+  compliant?: boolean | null
+}
+
+export interface DeviceUpdate {
+  displayName?: string
+  enabled?: boolean
+  compliant?: boolean | null
+  /** Whoever has the key before it is nobody from then on. */
+  publicKey?: z.infer<typeof deviceKey>
+}
+
+type Standing = Pick<DeviceRow, 'enabled' | 'compliant'>
+
+/** A device that is disabled counts as not compliant; one at which nobody has looked, as compliant. */
+const statusOf = ({ enabled, compliant }: Standing) => (enabled === 1 && compliant !== 0 ? ('compliant' as const) : ('not-compliant' as const))
+
+/** What people sign in from. Losing one ends what was given to it, and nothing that its user has elsewhere. */
+export function createDevices(store: Store, tenant: string) {
+  const rows = (db: ChangeContext['db'] | Store['db']) =>
+    db.selectFrom('devices').selectAll().where('tenant', '=', tenant).where('deleted_at', 'is', null)
+  /** CAEP 1.0 section 3.5 names a device by its issuer's own id, for receivers of simple subjects too. */
+  const simpleOf = async (db: ChangeContext['db'], id: string) => ({ format: 'iss_sub', iss: await issuerOf(db, tenant), sub: id }) as const
+  const subjectOf = (id: string) => ({ subject: { complex: { format: 'complex', device: { format: 'opaque', id } } satisfies ComplexSubject } })
+
+  const edit = <T>(actor: Actor, id: string, work: (context: ChangeContext, row: DeviceRow) => Promise<T>): Promise<Committed<T>> =>
+    store.commit({
+      tenant,
+      actor,
+      async edit(context) {
+        const row = await rows(context.db).where('id', '=', id).executeTakeFirst()
+        if (!row) throw new CaegisError('device_not_found', SERVER_ERRORS.device_not_found)
+        return work(context, row)
+      },
+    })
+
+  const set = ({ db }: ChangeContext, row: DeviceRow, columns: Partial<DeviceRow>) =>
+    db
+      .updateTable('devices')
+      .set({ ...columns, version: row.version + 1 })
+      .where('tenant', '=', tenant)
+      .where('id', '=', row.id)
+      .execute()
+
+  /** Says what became of a device, and cuts off what was given to it where that is worse than before. */
+  const settle = async (context: ChangeContext, before: DeviceRow, after: Standing, deleted?: 'deleted') => {
+    const [previous, current] = [statusOf(before), statusOf(after)]
+    const lost = deleted !== undefined || (before.enabled === 1 && after.enabled === 0)
+    if (!lost && previous === current) return
+    const worse = lost ? `The device was ${deleted ?? 'disabled'}` : 'The device is not compliant'
+    context.publish({
+      ...event(EVENT.deviceComplianceChange, { previous_status: previous, current_status: current }),
+      subject: { simple: await simpleOf(context.db, before.id), ...subjectOf(before.id).subject },
+      ...(current === 'compliant'
+        ? { reason: 'The device is enabled and compliant' }
+        : { reason: worse, cut: { kind: 'device', id: before.id, depth: lost ? 'sign-in' : 'access' } as const }),
+    })
+  }
+
+  const devices = {
+    async find(id: string): Promise<Device | undefined> {
+      const row = await rows(store.db).where('id', '=', id).executeTakeFirst()
+      return row && toDevice(row)
+    },
+
+    /** In the order of ids. */
+    async list({ limit, after }: { limit: number; after?: string }): Promise<Device[]> {
+      const select = after === undefined ? rows(store.db) : rows(store.db).where('id', '>', after)
+      return (await select.orderBy('id').limit(limit).execute()).map(toDevice)
+    },
+
+    /** Registers a device. An id that was ever in use stays that device's: its instants hold for ever. */
+    create: (actor: Actor, given: NewDevice): Promise<Committed<string>> =>
+      store.commit({ tenant, actor, edit: (context) => insertDevice(context, given) }),
+
+    update: (actor: Actor, id: string, given: DeviceUpdate) =>
+      edit(actor, id, async (context, row) => {
+        const after = {
+          enabled: given.enabled === undefined ? row.enabled : given.enabled ? 1 : 0,
+          compliant: given.compliant === undefined ? row.compliant : given.compliant === null ? null : given.compliant ? 1 : 0,
+        }
+        const key = given.publicKey === undefined ? row.public : JSON.stringify(given.publicKey)
+        const columns = { ...after, public: key, display_name: given.displayName ?? row.display_name }
+        if (Object.entries(columns).every(([name, value]) => row[name as keyof typeof columns] === value)) return
+        await set(context, row, columns)
+        await settle(context, row, after)
+        if (key === row.public) return
+        const cut = { kind: 'device', id, depth: 'sign-in' } as const
+        context.publish({ ...event(EVENT.sessionRevoked), ...subjectOf(id), reason: 'The device was given another key', cut })
+      }),
+
+    remove: (actor: Actor, id: string) =>
+      edit(actor, id, async (context, row) => {
+        await set(context, row, { enabled: 0, deleted_at: context.now })
+        await settle(context, row, { enabled: 0, compliant: row.compliant }, 'deleted')
+      }),
+
+    /** What one user has on one device; the user's other devices, and the device's other users, notice nothing. */
+    revokeUser: (actor: Actor, id: string, user: string): Promise<Committed<boolean>> =>
+      edit(actor, id, async ({ db, publish }) => {
+        const pair = db
+          .selectFrom('device_users')
+          .select('user_id')
+          .where('tenant', '=', tenant)
+          .where('device_id', '=', id)
+          .where('user_id', '=', user)
+        if (!(await pair.executeTakeFirst())) return false
+        const who = { format: 'iss_sub', iss: await issuerOf(db, tenant), sub: user } as const
+        publish({
+          ...event(EVENT.sessionRevoked),
+          subject: { complex: { ...subjectOf(id).subject.complex, user: who } },
+          reason: 'What the user has on the device was revoked',
+          cut: { kind: 'user-device', id: pairId(user, id), user, device: id, depth: 'sign-in' },
+        })
+        return true
+      }),
+  }
+  return devices
+}
+
+export type Devices = ReturnType<typeof createDevices>
+
+async function insertDevice({ db, tenant, now }: ChangeContext, given: NewDevice): Promise<string> {
+  const id = given.id ?? randomUUID()
+  if (await db.selectFrom('devices').select('id').where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst())
+    throw new CaegisError('device_exists', SERVER_ERRORS.device_exists)
+  const { owner } = given
+  const user =
+    owner === undefined
+      ? undefined
+      : await db
+          .selectFrom('users')
+          .select('id')
+          .where('tenant', '=', tenant)
+          .where('deleted_at', 'is', null)
+          .where((eb) => eb.or([eb('id', '=', owner), eb('upn_key', '=', owner.toLowerCase())]))
+          .executeTakeFirst()
+  if (owner !== undefined && !user) throw new CaegisError('user_not_found', SERVER_ERRORS.user_not_found)
+  await db
+    .insertInto('devices')
+    .values({
+      ...{ tenant, id, display_name: given.displayName, user_id: user?.id ?? null, trust_type: given.trustType ?? 'Workplace' },
+      ...{ enabled: given.enabled === false ? 0 : 1, compliant: given.compliant == null ? null : given.compliant ? 1 : 0 },
+      ...{ public: JSON.stringify(given.publicKey), created_at: now, deleted_at: null },
+    })
+    .execute()
+  return id
+}
+
+function toDevice(row: DeviceRow): Device {
+  return {
+    ...{ id: row.id, displayName: row.display_name, enabled: row.enabled === 1, compliant: row.compliant === null ? null : row.compliant === 1 },
+    ...{ trustType: row.trust_type, owner: row.user_id, createdAt: row.created_at },
+  }
+}

@@ -1,0 +1,100 @@
+import { z } from 'zod'
+import { type Device, deviceKey, TRUST_TYPES } from '../directory/devices.ts'
+import { type Api, pageOf, pathOf, readBody, searchOf, written } from './api.ts'
+import { authorize } from './caller.ts'
+import { notFound } from './errors.ts'
+import { parseQuery } from './query.ts'
+
+const name = z.string().min(1).max(256)
+const created = z.strictObject({
+  displayName: name,
+  /** Ours: the key by which the device proves itself, as a public JWK. */
+  publicKey: deviceKey,
+  /** Ours: id or name of its owner. */
+  owner: z.string().min(1).max(320).optional(),
+  accountEnabled: z.boolean().optional(),
+  isCompliant: z.boolean().nullable().optional(),
+  trustType: z.enum(TRUST_TYPES).optional(),
+})
+const patch = z
+  .strictObject({ displayName: name.optional(), accountEnabled: z.boolean().optional(), isCompliant: z.boolean().nullable().optional() })
+  .refine((given) => Object.keys(given).length > 0, 'an empty change')
+const whose = z.strictObject({ user: z.string().min(1).max(320) })
+
+const DEVICE_ID = /^[A-Za-z0-9._-]{1,128}$/
+
+/** `devices`: what people sign in from. */
+export function registerDevices({ origin, route }: Api): void {
+  const context = (rest = '') => ({ '@odata.context': `${origin}/v1.0/$metadata#devices${rest}` })
+
+  route('GET', '/devices', async (caller, request) => {
+    const { top, after } = parseQuery(searchOf(request), ['$top', '$skiptoken'], DEVICE_ID)
+    await authorize(caller, 'Device.Read.All')
+    const found = await caller.tenant.devices.list({ limit: top + 1, ...(after === undefined ? {} : { after }) })
+    const { value, next } = pageOf(origin, request, found, top, ({ id }) => id)
+    return { ...context(), ...next, value: value.map(shape) }
+  })
+
+  route('GET', '/devices/:id', async (caller, request) => {
+    parseQuery(searchOf(request), [])
+    await authorize(caller, 'Device.Read.All')
+    const device = await caller.tenant.devices.find(pathOf(request))
+    if (!device) throw notFound()
+    return { ...context('/$entity'), ...shape(device) }
+  })
+
+  route('POST', '/devices', async (caller, request, reply) => {
+    parseQuery(searchOf(request), [])
+    const { displayName, publicKey, owner, accountEnabled, isCompliant, trustType } = readBody(created, request.body)
+    const actor = await authorize(caller, 'Device.ReadWrite.All')
+    const done = await caller.tenant.devices.create(actor, {
+      ...{ displayName, publicKey },
+      ...(owner === undefined ? {} : { owner }),
+      ...(accountEnabled === undefined ? {} : { enabled: accountEnabled }),
+      ...(isCompliant === undefined ? {} : { compliant: isCompliant }),
+      ...(trustType === undefined ? {} : { trustType }),
+    })
+    const device = (await caller.tenant.devices.find(done.result)) as Device
+    return written(reply, done)
+      .code(201)
+      .send({ ...context('/$entity'), ...shape(device) })
+  })
+
+  route('PATCH', '/devices/:id', async (caller, request, reply) => {
+    parseQuery(searchOf(request), [])
+    const { displayName, accountEnabled, isCompliant } = readBody(patch, request.body)
+    const actor = await authorize(caller, 'Device.ReadWrite.All')
+    const done = await caller.tenant.devices.update(actor, pathOf(request), {
+      ...(displayName === undefined ? {} : { displayName }),
+      ...(accountEnabled === undefined ? {} : { enabled: accountEnabled }),
+      ...(isCompliant === undefined ? {} : { compliant: isCompliant }),
+    })
+    return written(reply, done).code(204).send()
+  })
+
+  route('DELETE', '/devices/:id', async (caller, request, reply) => {
+    parseQuery(searchOf(request), [])
+    const actor = await authorize(caller, 'Device.ReadWrite.All')
+    return written(reply, await caller.tenant.devices.remove(actor, pathOf(request)))
+      .code(204)
+      .send()
+  })
+
+  // What one user has on a device, while the device and its other users go on.
+  route('POST', '/caegis/devices/:id/revoke', async (caller, request, reply) => {
+    parseQuery(searchOf(request), [])
+    const { user } = readBody(whose, request.body)
+    const actor = await authorize(caller, 'Device.ReadWrite.All')
+    const known = await caller.tenant.directory.user(user)
+    const done = known && (await caller.tenant.devices.revokeUser(actor, pathOf(request), known.id))
+    if (!done?.result) throw notFound()
+    return written(reply, done).code(204).send()
+  })
+}
+
+function shape(device: Device): object {
+  return {
+    ...{ id: device.id, deviceId: device.id, displayName: device.displayName, accountEnabled: device.enabled, isCompliant: device.compliant },
+    ...{ trustType: device.trustType, owner: device.owner, createdDateTime: `${new Date(device.createdAt * 1000).toISOString().slice(0, 19)}Z` },
+  }
+}
