@@ -67,6 +67,7 @@ const GUARD_IDLE = 300
 export function createTenants({ settings, store, secrets, dialer, log, now }: TenantsOptions): Tenants {
   const { origin } = settings
   const opened = new Map<string, Promise<TenantRooms>>()
+  const named = new Map<string, TenantRooms>()
 
   async function open(id: string, name: string, displayName: string): Promise<TenantRooms> {
     const issuer = issuerOf(origin, name)
@@ -141,18 +142,22 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
   async function find(nameOrId: string): Promise<TenantRooms | undefined> {
     const key = nameOrId.toLowerCase()
     if (!/^[a-z0-9-]{2,40}$/.test(key)) return undefined
+    // Neither a name nor an id ever means another tenant.
+    const met = named.get(key)
+    if (met) return met
     const row = await store.db
       .selectFrom('tenants')
       .select(['id', 'name', 'display_name'])
       .where((eb) => eb.or([eb('name', '=', key), eb('id', '=', key)]))
       .executeTakeFirst()
     if (!row) return undefined
-    const known = opened.get(row.id)
-    if (known) return known
-    const opening = open(row.id, row.name, row.display_name)
+    const opening = opened.get(row.id) ?? open(row.id, row.name, row.display_name)
     opened.set(row.id, opening)
     // What failed once may work the next time; it must not be remembered.
-    opening.catch(() => opened.delete(row.id))
+    opening.then(
+      (rooms) => named.set(key, rooms),
+      () => opened.delete(row.id),
+    )
     return opening
   }
 

@@ -1,4 +1,6 @@
 import type { StreamProgress } from '@caegis/ssf/transmitter'
+import { sql, type Transaction } from 'kysely'
+import type { Schema } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 
 /** How far streams have come, written a moment later and many at once. In this process it is known at once; a crash takes it, and what it was about comes again. */
@@ -23,33 +25,37 @@ export function createProgress(store: Store, tenant: string): Progress {
     const job = store.soon(async (tx) => {
       // What is said from here on goes into the next one.
       if (batch === own) batch = undefined
-      written = new Map([...unwritten].filter(([id]) => own.has(id)))
-      const ids = [...written.keys()]
-      if (ids.length === 0) return
-      const rows = await tx.selectFrom('streams').select(['id', 'progress']).where('tenant', '=', tenant).where('id', 'in', ids).execute()
-      for (const { id, progress } of rows) {
-        const after = merge(JSON.parse(progress) as StreamProgress, written.get(id))
-        await tx
-          .updateTable('streams')
-          .set({ progress: JSON.stringify(after) })
-          .where('tenant', '=', tenant)
-          .where('id', '=', id)
-          .execute()
-      }
+      written = await write(tx, own)
     })
-    void job.then(() => {
-      for (const [id, progress] of written) if (unwritten.get(id) === progress) unwritten.delete(id)
-    })
+    void job.then(() => settle(written))
     return own
+  }
+
+  /** Returns what it wrote. */
+  async function write(tx: Transaction<Schema>, streams: ReadonlySet<string>): Promise<Map<string, StreamProgress>> {
+    const written = new Map([...unwritten].filter(([id]) => streams.has(id)))
+    const ids = [...written.keys()]
+    if (ids.length === 0) return written
+    const rows = await tx.selectFrom('streams').select(['id', 'progress']).where('tenant', '=', tenant).where('id', 'in', ids).execute()
+    for (const { id, progress } of rows) {
+      const after = JSON.stringify(merge(JSON.parse(progress) as StreamProgress, written.get(id)))
+      // As text: to build this statement takes longer than to run it.
+      await sql`update streams set progress = ${after} where tenant = ${tenant} and id = ${id}`.execute(tx)
+    }
+    return written
+  }
+
+  function settle(written: ReadonlyMap<string, StreamProgress>): void {
+    for (const [id, progress] of written) if (unwritten.get(id) === progress) unwritten.delete(id)
   }
 
   return {
     async save(stream, progress) {
       unwritten.set(stream, merge(unwritten.get(stream) ?? {}, progress))
+      // Said once for a long time, nothing would bring it back: it is written through.
+      if (progress.hydrated) return settle(await store.transaction((tx) => write(tx, new Set([stream]))))
       const open = batch && (batch.size < BATCH || batch.has(stream)) ? batch : begin()
       open.add(stream)
-      // Said once for a long time: nothing would bring it back.
-      if (progress.hydrated) await store.flush()
     },
     forget: (stream) => void unwritten.delete(stream),
     over(stream) {

@@ -39,7 +39,8 @@ export function registerSignals(app: FastifyInstance, { findTransmitter, admit }
       async handler(request, reply) {
         const { transmitter, caller } = settled.get(request) as Settled
         const gone = new AbortController()
-        reply.raw.once('close', () => gone.abort())
+        // Without a reason, an exception with a stack would be made each time.
+        reply.raw.once('close', () => gone.abort('over'))
         return send(reply, await handle(transmitter, caller, request, gone.signal))
       },
     })

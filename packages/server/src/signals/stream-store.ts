@@ -1,5 +1,14 @@
 import type { Cutoff, CutoffDepth, CutoffKind } from '@caegis/protocol'
-import type { ControlRow, DeadLetter, Delivery, DeliveryRecord, EventRow, StreamRecord, TransmitterStore } from '@caegis/ssf/transmitter'
+import type {
+  ControlRow,
+  DeadLetter,
+  Delivery,
+  DeliveryRecord,
+  EventRow,
+  StreamProgress,
+  StreamRecord,
+  TransmitterStore,
+} from '@caegis/ssf/transmitter'
 import { EXPIRY_LEEWAY } from '../store/change.ts'
 import { createLoader } from '../store/loader.ts'
 import type { EventRecord } from '../store/schema.ts'
@@ -26,12 +35,22 @@ export function createStreamStore(
     const sealed = Buffer.from(secrets.seal(`stream:${tenant}:${id}`, authorizationHeader)).toString('base64')
     return JSON.stringify({ ...config, delivery: { ...delivery, sealed } })
   }
-  const toStream = (row: { id: string; config: string; progress: string }): StreamRecord => {
-    const config = JSON.parse(row.config)
+  const unpack = (id: string, text: string): Omit<StreamRecord, keyof StreamProgress> => {
+    const config = JSON.parse(text)
     const { sealed, ...delivery } = config.delivery as Delivery & { sealed?: string }
     const opened =
-      sealed === undefined ? {} : { authorizationHeader: secrets.open(`stream:${tenant}:${row.id}`, Buffer.from(sealed, 'base64')) as string }
-    return { ...config, delivery: { ...delivery, ...opened }, ...JSON.parse(row.progress) }
+      sealed === undefined ? {} : { authorizationHeader: secrets.open(`stream:${tenant}:${id}`, Buffer.from(sealed, 'base64')) as string }
+    return { ...config, delivery: { ...delivery, ...opened } }
+  }
+  /** By stream. Read at every poll, and hardly ever another one. */
+  const unpacked = new Map<string, { text: string; config: ReturnType<typeof unpack> }>()
+  const toStream = (row: { id: string; config: string; progress: string }): StreamRecord => {
+    let known = unpacked.get(row.id)
+    if (known?.text !== row.config) {
+      known = { text: row.config, config: unpack(row.id, row.config) }
+      unpacked.set(row.id, known)
+    }
+    return { ...known.config, ...JSON.parse(row.progress) }
   }
   const progress = createProgress(store, tenant)
   /** With the instant, for their order. */
@@ -141,6 +160,7 @@ export function createStreamStore(
         await tx.deleteFrom('dead_letters').where('tenant', '=', tenant).where('stream', '=', id).execute()
       })
       progress.forget(id)
+      unpacked.delete(id)
       store.wake(tenant)
     },
     saveProgress: progress.save,

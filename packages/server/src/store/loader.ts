@@ -2,15 +2,16 @@
 const MOST = 512
 
 /**
- * One query for all who ask in the same turn: a commit wakes a thousand polls at once. Whoever asks when it has begun is served by the next one, so that nobody is
- * given what was read before the question.
+ * One query for all who ask within one turn of the event loop: a commit wakes a thousand polls at once, and their next requests arrive many at a time. Whoever asks
+ * when it has begun is served by the next one, so that nobody is given what was read before the question.
  */
 export function createLoader<T>(load: (keys: string[]) => Promise<ReadonlyMap<string, T>>): (key: string) => Promise<T | undefined> {
   let open: { keys: Set<string>; found: Promise<ReadonlyMap<string, T>> } | undefined
 
   const begin = () => {
     const keys = new Set<string>()
-    const found = Promise.resolve().then(() => {
+    // Requests that have arrived together are each a task of their own; this runs after the last of them.
+    const found = new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
       if (open?.keys === keys) open = undefined
       return load(padded([...keys]))
     })

@@ -37,7 +37,7 @@ export interface Store extends WriteBehind {
    * @param epoch the one that is over; nothing happens when another holds already. Returns whether it was renewed.
    */
   renewEpoch(tenant: string, epoch: string): Promise<boolean>
-  /** Resolves when the tenant's log has passed `after`, when {@link wake} is called for it, or when the signal aborts. */
+  /** Resolves when this process has taken the tenant's log past `after`, when {@link wake} is called for it, or when the signal aborts. */
   wait(tenant: string, after: number, signal: AbortSignal): Promise<void>
   /** Wakes those who wait for something of this tenant that is not in the log (a verification that was asked for). */
   wake(tenant: string): void
@@ -51,6 +51,8 @@ export async function createStore({ file, now, log }: StoreOptions): Promise<Sto
   const clock = () => now() / 1000
   /** Who waits for something of a tenant. */
   const waiting = new Map<string, Set<() => void>>()
+  /** How far this process has seen each log come. */
+  const heads = new Map<string, number>()
   const wake = (tenant: string) => {
     for (const one of waiting.get(tenant) ?? []) one()
   }
@@ -75,6 +77,7 @@ export async function createStore({ file, now, log }: StoreOptions): Promise<Sto
     async commit(change) {
       // The clock is read inside: a change that waited for its turn must not carry an instant from before it.
       const committed = await db.transaction().execute((tx) => runChange(tx, change, Math.floor(clock())))
+      heads.set(change.tenant, Math.max(committed.seq, heads.get(change.tenant) ?? 0))
       log.info('change committed', { tenant: change.tenant, txn: committed.txn, seq: committed.seq })
       wake(change.tenant)
       return committed
@@ -99,7 +102,7 @@ export async function createStore({ file, now, log }: StoreOptions): Promise<Sto
       waiters.add(end)
       signal.addEventListener('abort', end, { once: true })
       try {
-        if ((await position(tenant)).seq <= after) await woken
+        if ((heads.get(tenant) ?? 0) <= after) await woken
       } finally {
         waiters.delete(end)
         signal.removeEventListener('abort', end)

@@ -1,11 +1,11 @@
-import type { Kysely, Transaction } from 'kysely'
+import { type Kysely, sql, type Transaction } from 'kysely'
 import type { Log } from '../log.ts'
 import type { Schema } from './schema.ts'
 
 /** Writes that a crash may take, because what they say comes again: how far a receiver has come, and the proof of it. Many of them are one transaction. */
 export interface WriteBehind {
   /**
-   * Resolves when it is durable, or when it was given up: the log says so then. The work may be run twice: when another of the same transaction fails, each is tried
+   * Resolves when it is written, or when it was given up: the log says so then. The work may be run twice: when another of the same transaction fails, each is tried
    * alone.
    */
   soon(work: Work): Promise<void>
@@ -48,7 +48,7 @@ export function createWriteBehind(db: Kysely<Schema>, log: Log): WriteBehind {
   async function together(jobs: readonly Job[]): Promise<number> {
     let taken = 0
     try {
-      await db.transaction().execute(async (tx) => {
+      await transaction(async (tx) => {
         const end = performance.now() + SLICE
         do await (jobs[taken++] as Job).work(tx)
         while (taken < jobs.length && performance.now() < end)
@@ -64,6 +64,19 @@ export function createWriteBehind(db: Kysely<Schema>, log: Log): WriteBehind {
       }
     }
     return taken
+  }
+
+  /** The process may be killed after it, but the commit does not wait for the disk: a power cut may take it. */
+  function transaction(work: (tx: Transaction<Schema>) => Promise<void>): Promise<void> {
+    // Nobody else has the connection meanwhile: a change of the directory is never written so.
+    return db.connection().execute(async (one) => {
+      await sql`pragma synchronous = normal`.execute(one)
+      try {
+        await one.transaction().execute(work)
+      } finally {
+        await sql`pragma synchronous = full`.execute(one)
+      }
+    })
   }
 
   return {

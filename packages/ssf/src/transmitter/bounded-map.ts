@@ -4,6 +4,8 @@ export interface BoundedMap<V> {
   set(key: string, value: V): void
   delete(key: string): void
   clear(): void
+  /** As they are now; what is used longest ago comes first. */
+  entries(): [key: string, value: V][]
 }
 
 export function createBoundedMap<V>(max: number): BoundedMap<V> {
@@ -28,5 +30,6 @@ export function createBoundedMap<V>(max: number): BoundedMap<V> {
     clear() {
       map.clear()
     },
+    entries: () => [...map],
   }
 }

@@ -135,12 +135,12 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
           found.head = { ...(await store.head()), status: stream.status }
         }
       } else if (claim) {
-        due = await store.events(claim.seq, want + 1)
+        due = claim.seq < seq ? await store.events(claim.seq, want + 1) : []
         if (first) {
           // Its state is complete up to the commit of the first row that it lacks, or up to now.
           progress.applied = { ...claim, asOf: Math.min(due[0]?.at ?? asOf, asOf) }
           cursor.moveTo(claim.seq)
-          await recordApplied(stream, claim.seq, first)
+          await recordApplied(stream, { ...head, seq: claim.seq }, first)
           await recordRefused(stream, request, head, first)
         }
         due = due.filter((row) => row.seq <= seq)
@@ -228,11 +228,14 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
     return errors
   }
 
-  /** A guard's word covers every row up to it; those that this node did not hand out are read again, as far as that is bounded. */
-  async function recordApplied(stream: StreamRecord, seq: number, recorder: Recorder): Promise<void> {
+  /** A guard's word covers every row up to it; if this node did not hand out all of them they are read again, as far as that is bounded. */
+  async function recordApplied(stream: StreamRecord, { epoch, seq }: Head, recorder: Recorder): Promise<void> {
     if (seq <= stream.acked) return
     const out = handedOut.get(stream.id)
-    const rows = await store.events(Math.max(stream.acked, seq - limits.maxEvents), Math.min(seq - stream.acked, limits.maxEvents))
+    const news = Math.min(seq - stream.acked, limits.maxEvents)
+    let rows: Pick<EventRow, 'id' | 'seq' | 'txn'>[] =
+      out?.entries().flatMap(([id, { row }]) => (row?.epoch === epoch && row.seq > seq - news && row.seq <= seq ? [{ id, ...row }] : [])) ?? []
+    if (rows.length < news) rows = await store.events(seq - news, news)
     for (const row of rows) {
       if (row.seq > seq) break
       recorder.add(stream, row, 'applied', out?.get(row.id)?.attempt ?? 0)
