@@ -1,25 +1,10 @@
 import { CryptoProvider, InteractionRequiredAuthError } from '@azure/msal-node'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createBrowser } from '../packages/cli/src/demo/browser.ts'
-import { claimsOf, eventually, type Loop, PASSWORD, SCOPE, startLoop, verdictOf } from './loop.ts'
+import { claimsOf, eventually, holdNextMint, type Loop, PASSWORD, SCOPE, startLoop, verdictOf } from './loop.ts'
 
 /** Claims that make MSAL go past its cache and are met by any token. */
 const PAST_CACHE = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
-
-/** Stops the next transaction of the fence at its door: the decision is taken, nothing has left yet. */
-function holdNextMint(loop: Loop): { held: Promise<void>; release(): void } {
-  const { store } = loop.server
-  const real = store.transaction
-  const held = Promise.withResolvers<void>()
-  const gate = Promise.withResolvers<void>()
-  store.transaction = async (work) => {
-    store.transaction = real
-    held.resolve()
-    await gate.promise
-    return real(work)
-  }
-  return { held: held.promise, release: () => gate.resolve() }
-}
 
 const system = { kind: 'system', reason: 'test' } as const
 

@@ -40,6 +40,38 @@ describe('a code that is presented again', () => {
   })
 })
 
+describe('what ends because of a request', () => {
+  it('ends with its answer or not at all: a kill between both leaves neither', async () => {
+    const { store } = loop.server
+    const flow = createFlow(loop)
+    const { accessToken, refreshToken } = await flow.tokens()
+    const count = async () => (await store.db.selectFrom('events').select('id').execute()).length
+    const before = await count()
+    const handBack = (token: string) =>
+      fetch(`${loop.authority}/oauth2/v2.0/revoke`, { method: 'POST', body: new URLSearchParams({ client_id: 'files-native', token }) })
+    const real = store.transaction
+    // Everything has been written; the last thing that the database hears is that it was for nothing.
+    store.transaction = (work) =>
+      real(async (db) => {
+        await work(db)
+        throw new Error('killed')
+      })
+    for (const token of [refreshToken, accessToken]) expect((await handBack(token)).status).toBe(500)
+    store.transaction = real
+    expect(await count()).toBe(before)
+    expect((await flow.refresh(refreshToken)).status).toBe(200)
+    // And the other way: once it is answered nothing is left to be done.
+    const commit = store.commit
+    store.commit = () => Promise.reject(new Error('killed'))
+    try {
+      for (const token of [accessToken, refreshToken]) expect((await handBack(token)).status).toBe(200)
+    } finally {
+      store.commit = commit
+    }
+    expect(await count()).toBe(before + 2)
+  })
+})
+
 describe('A3: what a revocation ends', () => {
   it('a refresh token that was rotated after it is as dead as its sign-in', async () => {
     const flow = createFlow(loop)

@@ -76,7 +76,9 @@ describe('introspection (RFC 7662)', () => {
     tokens = await bob()
     await refused(tokens.accessToken, () => directory.revokeSession(actor, String(claimsOf(tokens.accessToken).sid), 'test'))
     tokens = await bob()
-    await refused(tokens.accessToken, () => directory.reevaluateSession(actor, String(claimsOf(tokens.accessToken).sid), 'test'))
+    await refused(tokens.accessToken, () =>
+      store.commit(directory.changes.reevaluateSession(actor, String(claimsOf(tokens.accessToken).sid), 'test')),
+    )
     tokens = await bob()
     await refused(tokens.accessToken, () => directory.update(actor, 'bob@contoso.test', { enabled: false }))
     await directory.update(actor, 'bob@contoso.test', { enabled: true })

@@ -8,17 +8,20 @@ import { claimsOf, eventually, freePort, type Loop, PASSWORD, SCOPE, SECRET, sta
 let loop: Loop
 let receiver: Server
 let answer = 200
+let now = 0
 const received: { contentType: string | undefined; token: string }[] = []
 
 beforeAll(async () => {
   const port = await freePort()
   loop = await startLoop({
+    now: () => Date.now() + now,
     environment: { CAEGIS_DIAL_ALLOW: 'localhost' },
     tenant: JSON.stringify({
       tenant: { name: 'contoso' },
       users: [{ userPrincipalName: 'alice@contoso.test', password: PASSWORD }],
       applications: [
         { appId: 'files-api', identifierUris: ['api://files'], scopes: ['Files.Read'], cae: true, clientSecret: SECRET },
+        { appId: 'nightly', type: 'daemon', clientSecret: SECRET, permissions: ['graph/User.ReadWrite.All'] },
         { appId: 'files-native', type: 'native', redirectUris: ['http://localhost'], permissions: [SCOPE] },
         {
           ...{ appId: 'portal', type: 'web', redirectUris: ['https://portal.test/in'], permissions: [SCOPE], clientSecret: SECRET },
@@ -135,4 +138,42 @@ it('does not happen by a form of somebody else, and not by opening the page', as
   expect((await verdictOf(guard, first.accessToken)).allowed).toBe(true)
   expect((await files.refresh(first.refreshToken)).status).toBe(200)
   expect(received).toHaveLength(0)
+})
+
+it('tells the client also when an administrator ends the session, or all that the user has; never of a session that lives on', async () => {
+  const { second } = await signedIn()
+  const { second: other } = await signedIn()
+  const sid = String(claimsOf(second.accessToken).sid)
+  received.length = 0
+  expect((await loop.graph('POST', `/caegis/sessions/${sid}/revoke`)).status).toBe(204)
+  const [one] = await eventually(
+    () => received,
+    (all) => all.length > 0,
+    'the logout token',
+  )
+  expect(decodeJwt(String(one?.token))).toMatchObject({ sub: claimsOf(second.accessToken).sub, sid: decodeJwt(second.idToken).sid, aud: 'portal' })
+  const ofOthers = received.filter(({ token }) => decodeJwt(token).sid !== decodeJwt(second.idToken).sid)
+  expect(ofOthers).toEqual([])
+  received.length = 0
+  expect((await loop.graph('POST', '/users/alice@contoso.test/revokeSignInSessions')).status).toBe(200)
+  const told = () => received.map(({ token }) => decodeJwt(token).sid)
+  await eventually(told, (all) => all.includes(decodeJwt(other.idToken).sid), 'the second logout token')
+  // It heard of the first one already.
+  expect(told()).not.toContain(decodeJwt(second.idToken).sid)
+})
+
+it('tells the client of a session that ends because a refresh token was copied', async () => {
+  // What was just revoked is not signed in for in the same second.
+  now += 2000
+  const { files, first, second } = await signedIn()
+  await files.refresh(first.refreshToken)
+  received.length = 0
+  now += 60_000
+  expect((await files.refresh(first.refreshToken)).body).toMatchObject({ error: 'invalid_grant', suberror: 'bad_token' })
+  const [one] = await eventually(
+    () => received,
+    (all) => all.length > 0,
+    'the logout token',
+  )
+  expect(decodeJwt(String(one?.token)).sid).toBe(decodeJwt(second.idToken).sid)
 })

@@ -120,6 +120,21 @@ export async function startLoop(options: LoopOptions = {}): Promise<Loop> {
   }
 }
 
+/** Stops the next transaction of the fence at its door: the decision is taken, nothing has left yet. */
+export function holdNextMint(loop: Loop): { held: Promise<void>; release(): void } {
+  const { store } = loop.server
+  const real = store.transaction
+  const held = Promise.withResolvers<void>()
+  const gate = Promise.withResolvers<void>()
+  store.transaction = async (work) => {
+    store.transaction = real
+    held.resolve()
+    await gate.promise
+    return real(work)
+  }
+  return { held: held.promise, release: () => gate.resolve() }
+}
+
 /** What a guard says of a bearer token. */
 export async function verdictOf(guard: Guard, token: string) {
   return guard.check({ headers: { authorization: `Bearer ${token}` } })

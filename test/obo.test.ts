@@ -2,11 +2,15 @@ import { ConfidentialClientApplication, InteractionRequiredAuthError } from '@az
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createFlow } from './flow.ts'
 import { createForge } from './forge.ts'
-import { claimsOf, eventually, type Loop, PASSWORD, SECRET, startLoop, verdictOf } from './loop.ts'
+import { claimsOf, eventually, holdNextMint, type Loop, PASSWORD, SECRET, startLoop, verdictOf } from './loop.ts'
 
 const TENANT = JSON.stringify({
   tenant: { name: 'contoso' },
-  users: ['alice', 'bob', 'carol', 'dave'].map((name) => ({ userPrincipalName: `${name}@contoso.test`, displayName: name, password: PASSWORD })),
+  users: ['alice', 'bob', 'carol', 'dave', 'erin', 'fay'].map((name) => ({
+    userPrincipalName: `${name}@contoso.test`,
+    displayName: name,
+    password: PASSWORD,
+  })),
   applications: [
     {
       appId: 'files-api',
@@ -95,6 +99,44 @@ describe('on behalf of', () => {
     await loop.graph('PATCH', '/users/bob@contoso.test', { accountEnabled: true })
     // Enabled again: what was issued before stays dead.
     expect(await trade(accessToken)).toMatchObject({ status: 400, body: { error: 'interaction_required' } })
+  })
+
+  const withdraw = async (name: string, app: string) => {
+    const { value } = (await (await loop.graph('GET', `/users/${name}@contoso.test/oauth2PermissionGrants`)).json()) as {
+      value: { id: string; clientId: string }[]
+    }
+    return loop.graph('DELETE', `/oauth2PermissionGrants/${value.find(({ clientId }) => clientId === app)?.id}`)
+  }
+
+  it('A3: what a user takes back from the application that called ends what was issued in its name, for as long as that lives', async () => {
+    const guard = await mailGuard()
+    const { accessToken } = await of('erin', 'second')
+    const token = String((await trade(accessToken)).body.access_token)
+    const kept = String((await trade((await of('erin')).accessToken)).body.access_token)
+    // The withdrawal has to be known for as long as the traded token could be good, not only the one that it came for.
+    await loop.server.store.db.updateTable('grants').set({ tokens_until: 0 }).where('app_id', '=', 'second').execute()
+    await trade(accessToken)
+    expect((await withdraw('erin', 'second')).status).toBe(204)
+    await eventually(
+      async () => (await verdictOf(guard, token)).allowed,
+      (allowed) => !allowed,
+    )
+    expect((await verdictOf(guard, kept)).allowed).toBe(true)
+    expect(await trade(accessToken)).toMatchObject({ status: 400, body: { error: 'interaction_required', error_codes: [50173] } })
+  })
+
+  it('A4: an exchange that is held while its token is handed back, or while the caller loses what it holds of the user, gives nothing', async () => {
+    const handBack = (token: string) =>
+      fetch(`${loop.authority}/oauth2/v2.0/revoke`, { method: 'POST', body: new URLSearchParams({ client_id: 'files-native', token }) })
+    for (const end of [handBack, () => withdraw('fay', 'files-native')]) {
+      const { accessToken } = await of('fay')
+      const mint = holdNextMint(loop)
+      const answer = trade(accessToken)
+      await mint.held
+      expect((await end(accessToken)).ok).toBe(true)
+      mint.release()
+      expect(await answer).toMatchObject({ status: 400, body: { error: 'interaction_required', error_codes: [50173] } })
+    }
   })
 
   it('takes only what was issued for this API, to a user, and is whole', async () => {

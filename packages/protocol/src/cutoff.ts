@@ -42,8 +42,11 @@ export const MAX_ACT_DEPTH = 4
  */
 export function cutoffKeys(claims: Record<string, unknown>): CutoffKey[] | undefined {
   const keys: CutoffKey[] = []
+  const put = (kind: CutoffKind, id: string) => {
+    if (!keys.some((key) => key.kind === kind && key.id === id)) keys.push({ kind, id })
+  }
   const add = (kind: CutoffKind, id: unknown) => {
-    if (isIdentifier(id) && !keys.some((key) => key.kind === kind && key.id === id)) keys.push({ kind, id })
+    if (isIdentifier(id)) put(kind, id)
   }
   const app = claims.azp ?? claims.client_id ?? claims.appid
   const users = [claims.sub, claims.oid].filter((id) => isIdentifier(id))
@@ -63,7 +66,10 @@ export function cutoffKeys(claims: Record<string, unknown>): CutoffKey[] | undef
     if (depth >= MAX_ACT_DEPTH || !isObject(actor)) return undefined
     add('user', actor.sub)
     add('user', actor.oid)
-    add('app', actor.azp ?? actor.client_id ?? actor.appid)
+    const acting = actor.azp ?? actor.client_id ?? actor.appid
+    add('app', acting)
+    // What a user takes back from an application ends what was got through it.
+    if (isIdentifier(acting)) for (const user of new Set(users)) put('grant', pairId(user, acting))
     // An agent that acts under its client id is named by `sub` alone: it may be cut off as an application too.
     add('app', actor.sub)
     actor = actor.act

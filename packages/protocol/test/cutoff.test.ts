@@ -199,6 +199,7 @@ describe('the keys of a token', () => {
       expect(keys).toContainEqual({ kind: 'user', id: `agent-${depth}` })
       expect(keys).toContainEqual({ kind: 'app', id: `app-${depth}` })
       expect(keys).toContainEqual({ kind: 'app', id: `agent-${depth}` })
+      expect(keys).toContainEqual({ kind: 'grant', id: pairId(String(claims.sub), `app-${depth}`) })
     }
   })
 

@@ -10,7 +10,6 @@ import { createDevices } from './directory/devices.ts'
 import { createDirectory } from './directory/directory.ts'
 import { createGroups } from './directory/groups.ts'
 import type { Signals } from './graph/signals.ts'
-import { endByRequest } from './issuer/ending.ts'
 import { createIssuer, type Issuer } from './issuer/issuer.ts'
 import { keySourceOf, loadKeys } from './issuer/keys.ts'
 import { apiResources, graphResource, signalsResource } from './issuer/resources.ts'
@@ -80,7 +79,7 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
     const tenant: Tenant = {
       ...{ id, name, displayName, issuer, base, keys },
       artifacts: createArtifacts(id, secrets),
-      directory: createDirectory(store, id, issuer),
+      directory: createDirectory(store, id, issuer, (sids) => void provided.tellClients(sids)),
       groups: createGroups(store, id),
       devices: createDevices(store, id),
       applications: createApplications(store, id, secrets),
@@ -119,17 +118,17 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
     }
     const transmitter = createTransmitter(transmission)
     const pusher = createPusher({ ...transmission, send: (request) => dialer.send(request) })
+    const provided = createIssuer(tenant, {
+      ...{ store, secrets, log, tell },
+      lifetimes: settings.lifetimes,
+      async isGuarded(_tenant, appId) {
+        const { epoch, asOf } = await store.position(id)
+        return allLive(await streams.listStreams(appId), asOf, settings.maxStaleness, epoch)
+      },
+    })
     return {
       tenant,
-      issuer: createIssuer(tenant, {
-        ...{ store, secrets, log },
-        lifetimes: settings.lifetimes,
-        async isGuarded(_tenant, appId) {
-          const { epoch, asOf } = await store.position(id)
-          return allLive(await streams.listStreams(appId), asOf, settings.maxStaleness, epoch)
-        },
-        onEnding: (ending) => endByRequest(tenant.directory, tell, ending),
-      }),
+      issuer: provided,
       transmitter,
       pusher,
       deliveries,

@@ -50,7 +50,7 @@ export interface UserPage {
  * The commands of one tenant's directory. Each is one change: what it edits, what it cuts off and what it publishes are one transaction.
  * What exists so far: disabled, enabled, deleted, password set, sessions revoked, role changed; the whole tenant stopped and resumed.
  */
-export function createDirectory(store: Store, tenant: string, issuer: string) {
+export function createDirectory(store: Store, tenant: string, issuer: string, onSignedOut: (sids: string[]) => void = () => {}) {
   /** Both forms of a whole user, as they stand in the log. */
   const about = (id: string): Draft['subject'] => {
     const user: SimpleSubject = { format: 'iss_sub', iss: issuer, sub: id }
@@ -86,9 +86,22 @@ export function createDirectory(store: Store, tenant: string, issuer: string) {
       .where('id', '=', user.id)
       .execute()
 
+  const sessions = createSessions(store, tenant, issuer, onSignedOut)
+
+  /** Runs a command that may end sessions of a user, and names those that it did. */
+  const sayingWhich = async <T>(idOrName: string, command: () => Promise<T>): Promise<T> => {
+    const user = await find(store.db, idOrName)
+    const before = user ? await sessions.sessions(user.id) : []
+    const done = await command()
+    if (!user || before.length === 0) return done
+    const left = new Set((await sessions.sessions(user.id)).map(({ id }) => id))
+    onSignedOut(before.map(({ id }) => id).filter((id) => !left.has(id)))
+    return done
+  }
+
   return {
     organization: createOrganization(store, tenant),
-    ...createSessions(store, tenant, issuer),
+    ...sessions,
 
     async user(idOrName: string): Promise<User | undefined> {
       const row = await find(store.db, idOrName)
@@ -143,70 +156,78 @@ export function createDirectory(store: Store, tenant: string, issuer: string) {
     update: async (actor: Actor, idOrName: string, given: UserUpdate) => {
       // Hashing takes tens of milliseconds: never inside the transaction.
       const password = given.password === undefined ? undefined : await hashPassword(given.password)
-      return edit(actor, idOrName, async (context, user) => {
-        const columns: Partial<UserRow> = {}
-        const cut = (depth: CutoffDepth) => ({ kind: 'user', id: user.id, depth }) as const
-        const subject = about(user.id)
-        if (given.displayName !== undefined && given.displayName !== user.display_name) columns.display_name = given.displayName
-        if (password !== undefined) {
-          Object.assign(columns, { password, password_at: context.now })
-          const payload = { credential_type: 'password', change_type: 'update' }
-          context.publish({ type: EVENT.credentialChange, subject, payload, reason: 'The password was set', cut: cut('sign-in') })
-        }
-        const roles = given.roles && JSON.stringify(given.roles)
-        if (roles !== undefined && roles !== user.roles) {
-          columns.roles = roles
-          const payload = { claims: { wids: given.roles } }
-          context.publish({ type: EVENT.tokenClaimsChange, subject, payload, reason: 'Directory roles were changed', cut: cut('access') })
-        }
-        if (given.enabled === false && user.enabled === 1) {
-          columns.enabled = 0
-          context.publish({ type: EVENT.accountDisabled, subject, reason: 'The account was disabled', cut: cut('sign-in') })
-        }
-        if (given.enabled === true && user.enabled === 0) {
-          columns.enabled = 1
-          // No cutoff: what was good before the account was disabled stays dead, and what is issued from now on is new.
-          context.publish({ type: EVENT.accountEnabled, subject, reason: 'The account was enabled' })
-        }
-        if (Object.keys(columns).length > 0) await set(context, user, columns)
-      })
+      const run = () =>
+        edit(actor, idOrName, async (context, user) => {
+          const columns: Partial<UserRow> = {}
+          const cut = (depth: CutoffDepth) => ({ kind: 'user', id: user.id, depth }) as const
+          const subject = about(user.id)
+          if (given.displayName !== undefined && given.displayName !== user.display_name) columns.display_name = given.displayName
+          if (password !== undefined) {
+            Object.assign(columns, { password, password_at: context.now })
+            const payload = { credential_type: 'password', change_type: 'update' }
+            context.publish({ type: EVENT.credentialChange, subject, payload, reason: 'The password was set', cut: cut('sign-in') })
+          }
+          const roles = given.roles && JSON.stringify(given.roles)
+          if (roles !== undefined && roles !== user.roles) {
+            columns.roles = roles
+            const payload = { claims: { wids: given.roles } }
+            context.publish({ type: EVENT.tokenClaimsChange, subject, payload, reason: 'Directory roles were changed', cut: cut('access') })
+          }
+          if (given.enabled === false && user.enabled === 1) {
+            columns.enabled = 0
+            context.publish({ type: EVENT.accountDisabled, subject, reason: 'The account was disabled', cut: cut('sign-in') })
+          }
+          if (given.enabled === true && user.enabled === 0) {
+            columns.enabled = 1
+            // No cutoff: what was good before the account was disabled stays dead, and what is issued from now on is new.
+            context.publish({ type: EVENT.accountEnabled, subject, reason: 'The account was enabled' })
+          }
+          if (Object.keys(columns).length > 0) await set(context, user, columns)
+        })
+      return given.enabled === false || password !== undefined ? sayingWhich(idOrName, run) : run()
     },
 
     /** The row stays as a tombstone: its instants hold for ever, while the name is free for somebody else. */
     remove: (actor: Actor, idOrName: string) =>
-      edit(actor, idOrName, async (context, user) => {
-        await set(context, user, { enabled: 0, deleted_at: context.now, password: null })
-        await context.db.deleteFrom('members').where('tenant', '=', tenant).where('user_id', '=', user.id).execute()
-        await context.db.deleteFrom('factors').where('tenant', '=', tenant).where('user_id', '=', user.id).execute()
-        context.publish({
-          type: EVENT.accountPurged,
-          subject: about(user.id),
-          reason: 'The account was deleted',
-          cut: { kind: 'user', id: user.id, depth: 'sign-in' },
-        })
-      }),
+      sayingWhich(idOrName, () =>
+        edit(actor, idOrName, async (context, user) => {
+          await set(context, user, { enabled: 0, deleted_at: context.now, password: null })
+          await context.db.deleteFrom('members').where('tenant', '=', tenant).where('user_id', '=', user.id).execute()
+          await context.db.deleteFrom('factors').where('tenant', '=', tenant).where('user_id', '=', user.id).execute()
+          context.publish({
+            type: EVENT.accountPurged,
+            subject: about(user.id),
+            reason: 'The account was deleted',
+            cut: { kind: 'user', id: user.id, depth: 'sign-in' },
+          })
+        }),
+      ),
 
     revokeSessions: (actor: Actor, idOrName: string) =>
-      edit(actor, idOrName, async (context, user) => {
-        context.publish({
-          type: EVENT.sessionRevoked,
-          subject: about(user.id),
-          reason: 'All sessions were revoked',
-          cut: { kind: 'user', id: user.id, depth: 'sign-in' },
-        })
-      }),
+      sayingWhich(idOrName, () =>
+        edit(actor, idOrName, async (context, user) => {
+          context.publish({
+            type: EVENT.sessionRevoked,
+            subject: about(user.id),
+            reason: 'All sessions were revoked',
+            cut: { kind: 'user', id: user.id, depth: 'sign-in' },
+          })
+        }),
+      ),
 
     /** The same at the word of somebody outside, who has no say about the emergency account. */
     revokeEverything: (actor: Actor, id: string) =>
-      edit(actor, id, async (context, user) => {
-        if (user.break_glass === 1) throw new CaegisError('emergency_account', SERVER_ERRORS.emergency_account)
-        context.publish({
-          type: EVENT.sessionRevoked,
-          subject: about(user.id),
-          reason: 'Everything was revoked by a global token revocation',
-          cut: { kind: 'user', id: user.id, depth: 'sign-in' },
-        })
-      }),
+      sayingWhich(id, () =>
+        edit(actor, id, async (context, user) => {
+          if (user.break_glass === 1) throw new CaegisError('emergency_account', SERVER_ERRORS.emergency_account)
+          context.publish({
+            type: EVENT.sessionRevoked,
+            subject: about(user.id),
+            reason: 'Everything was revoked by a global token revocation',
+            cut: { kind: 'user', id: user.id, depth: 'sign-in' },
+          })
+        }),
+      ),
   }
 }
 

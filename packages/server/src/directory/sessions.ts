@@ -1,5 +1,5 @@
 import { type ComplexSubject, type CutoffDepth, EVENT, pairId } from '@caegis/protocol'
-import type { Actor, ChangeContext, Committed } from '../store/change.ts'
+import type { Actor, Change, ChangeContext, Committed } from '../store/change.ts'
 import type { Store } from '../store/store.ts'
 
 /** An access token as its own claims name it. */
@@ -41,32 +41,26 @@ export const TOKENS_OF_SESSION = 20
 export const TOKENS_OF_OWNER = 60
 
 /** Sessions and single tokens: what ends without the rest of the user's access. */
-export function createSessions(store: Store, tenant: string, issuer: string) {
+export function createSessions(store: Store, tenant: string, issuer: string, onSignedOut: (sids: string[]) => void) {
   const complexOf = (user: string | undefined, more: Omit<ComplexSubject, 'format'>): { complex: ComplexSubject } => ({
     complex: { format: 'complex', ...(user === undefined ? {} : { user: { format: 'iss_sub', iss: issuer, sub: user } }), ...more },
   })
 
-  const endSession = (actor: Actor, sid: string, reason: string, depth: CutoffDepth): Promise<Committed<boolean>> =>
-    store.commit({
-      tenant,
-      actor,
-      async edit(context) {
-        const session = await context.db
-          .selectFrom('sessions')
-          .select('user_id')
-          .where('tenant', '=', tenant)
-          .where('id', '=', sid)
-          .executeTakeFirst()
-        if (!session) return false
-        context.publish({
-          type: EVENT.sessionRevoked,
-          subject: complexOf(session.user_id, { session: { format: 'opaque', id: sid } }),
-          reason,
-          cut: { kind: 'session', id: sid, depth },
-        })
-        return true
-      },
-    })
+  const endSession = (actor: Actor, sid: string, reason: string, depth: CutoffDepth): Change<boolean> => ({
+    tenant,
+    actor,
+    async edit(context) {
+      const session = await context.db.selectFrom('sessions').select('user_id').where('tenant', '=', tenant).where('id', '=', sid).executeTakeFirst()
+      if (!session) return false
+      context.publish({
+        type: EVENT.sessionRevoked,
+        subject: complexOf(session.user_id, { session: { format: 'opaque', id: sid } }),
+        reason,
+        cut: { kind: 'session', id: sid, depth },
+      })
+      return true
+    },
+  })
 
   /** How many single cutoffs there are under a column of {@link RevokedToken}. */
   const count = async ({ db, now }: ChangeContext, column: 'owner' | 'sid', value: string): Promise<number> => {
@@ -79,6 +73,46 @@ export function createSessions(store: Store, tenant: string, issuer: string) {
       .executeTakeFirstOrThrow()
     return n
   }
+
+  /**
+   * One access token. Guards keep a cutoff for each, so there is a bound: beyond it the cutoff widens to the session, then to the user (or the daemon), all of whose
+   * tokens are asked for again. It is never dropped.
+   */
+  const endToken = (actor: Actor, token: RevokedToken, reason: string): Change<void> => ({
+    tenant,
+    actor,
+    async edit(context) {
+      const { db, now } = context
+      const { jti, iat, exp, appId, user, sid } = token
+      const known = await db.selectFrom('revoked_tokens').select('jti').where('tenant', '=', tenant).where('jti', '=', jti).executeTakeFirst()
+      if (known || exp <= now) return
+      const owner = user === undefined ? `app ${appId}` : `user ${user}`
+      const application = { application: { format: 'opaque', id: appId } } as const
+      const depth = 'access'
+      const type = EVENT.sessionRevoked
+      if ((await count(context, 'owner', owner)) >= TOKENS_OF_OWNER) {
+        const [subject, cut] =
+          user === undefined
+            ? [complexOf(undefined, application), { kind: 'app', id: appId, depth } as const]
+            : [{ simple: { format: 'iss_sub', iss: issuer, sub: user } as const, ...complexOf(user, {}) }, { kind: 'user', id: user, depth } as const]
+        context.publish({ type, subject, reason, cut })
+      } else if (user !== undefined && sid !== undefined && (await count(context, 'sid', sid)) >= TOKENS_OF_SESSION) {
+        context.publish({
+          type,
+          subject: complexOf(user, { session: { format: 'opaque', id: sid } }),
+          reason,
+          cut: { kind: 'session', id: sid, depth },
+        })
+      } else {
+        const one = { format: 'jwt_id', iss: issuer, jti } as const
+        await db
+          .insertInto('revoked_tokens')
+          .values({ tenant, jti, owner, sid: sid ?? null, until: exp })
+          .execute()
+        context.publish({ type, subject: { simple: one, complex: one }, reason, cut: { kind: 'token', id: jti, iat, exp, depth } })
+      }
+    },
+  })
 
   return {
     /** Browser sessions of a user that are still good, the newest first. */
@@ -149,53 +183,20 @@ export function createSessions(store: Store, tenant: string, issuer: string) {
       }),
 
     /** One browser session and everything that came of it; the user's other sessions notice nothing. */
-    revokeSession: (actor: Actor, sid: string, reason: string) => endSession(actor, sid, reason, 'sign-in'),
+    async revokeSession(actor: Actor, sid: string, reason: string): Promise<Committed<boolean>> {
+      const done = await store.commit(endSession(actor, sid, reason, 'sign-in'))
+      if (done.result) onSignedOut([sid])
+      return done
+    },
 
-    /** The access tokens of one session: each of its applications asks again, and a refresh token that is still good gets an answer. */
-    reevaluateSession: (actor: Actor, sid: string, reason: string) => endSession(actor, sid, reason, 'access'),
+    revokeToken: (actor: Actor, token: RevokedToken, reason: string) => store.commit(endToken(actor, token, reason)),
 
-    /**
-     * One access token. Guards keep a cutoff for each, so there is a bound: beyond it the cutoff widens to the session, then to the user (or the daemon), all of whose
-     * tokens are asked for again. It is never dropped.
-     */
-    revokeToken: (actor: Actor, token: RevokedToken, reason: string) =>
-      store.commit({
-        tenant,
-        actor,
-        async edit(context) {
-          const { db, now } = context
-          const { jti, iat, exp, appId, user, sid } = token
-          const known = await db.selectFrom('revoked_tokens').select('jti').where('tenant', '=', tenant).where('jti', '=', jti).executeTakeFirst()
-          if (known || exp <= now) return
-          const owner = user === undefined ? `app ${appId}` : `user ${user}`
-          const application = { application: { format: 'opaque', id: appId } } as const
-          const depth = 'access'
-          const type = EVENT.sessionRevoked
-          if ((await count(context, 'owner', owner)) >= TOKENS_OF_OWNER) {
-            const [subject, cut] =
-              user === undefined
-                ? [complexOf(undefined, application), { kind: 'app', id: appId, depth } as const]
-                : [
-                    { simple: { format: 'iss_sub', iss: issuer, sub: user } as const, ...complexOf(user, {}) },
-                    { kind: 'user', id: user, depth } as const,
-                  ]
-            context.publish({ type, subject, reason, cut })
-          } else if (user !== undefined && sid !== undefined && (await count(context, 'sid', sid)) >= TOKENS_OF_SESSION) {
-            context.publish({
-              type,
-              subject: complexOf(user, { session: { format: 'opaque', id: sid } }),
-              reason,
-              cut: { kind: 'session', id: sid, depth },
-            })
-          } else {
-            const one = { format: 'jwt_id', iss: issuer, jti } as const
-            await db
-              .insertInto('revoked_tokens')
-              .values({ tenant, jti, owner, sid: sid ?? null, until: exp })
-              .execute()
-            context.publish({ type, subject: { simple: one, complex: one }, reason, cut: { kind: 'token', id: jti, iat, exp, depth } })
-          }
-        },
-      }),
+    /** The same as parts of a transaction that does more. */
+    changes: {
+      revokeSession: (actor: Actor, sid: string, reason: string) => endSession(actor, sid, reason, 'sign-in'),
+      /** The access tokens of one session: each of its applications asks again, and a refresh token that is still good gets an answer. */
+      reevaluateSession: (actor: Actor, sid: string, reason: string) => endSession(actor, sid, reason, 'access'),
+      revokeToken: endToken,
+    },
   }
 }

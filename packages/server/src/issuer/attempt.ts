@@ -8,7 +8,7 @@ import type { Artifact } from '../store/artifacts.ts'
 export type Reading =
   | { table: 'grant'; id: string; user: string; app: string }
   | { table: 'user-device'; id: string; user: string; device: string }
-  | { table: 'tenant' | 'user' | 'app' | 'session' | 'device'; id: string }
+  | { table: 'tenant' | 'user' | 'app' | 'session' | 'device' | 'token'; id: string }
   | { table: 'artifact'; model: string; id: string }
 
 /** An access token that the attempt would hand out. */

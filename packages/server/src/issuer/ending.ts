@@ -1,22 +1,27 @@
 import type { Directory } from '../directory/directory.ts'
-import type { Ending } from './attempt.ts'
+import type { Change } from '../store/change.ts'
+import type { Attempt, Ending } from './attempt.ts'
 
-/**
- * Makes known what a request has brought to an end: every API hears of it by one change, and a client that asked for it by a logout token.
- * @param tell sends without anybody waiting for it
- */
-export async function endByRequest(directory: Directory, tell: (uri: string, body: string) => void, ending: Ending): Promise<void> {
-  if (ending.kind === 'logout') {
-    tell(ending.uri, ending.body)
-    return
-  }
+/** What ends by what the provider found, and by what was asked for. */
+export function endingsOf({ endings, reused, replayed, removedGrants }: Attempt): Ending[] {
+  const found: Ending[] = []
+  if (reused) found.push({ kind: 'session', sid: reused.sid, reason: 'A refresh token that had been replaced was used again' })
+  // The provider has looked at client, verifier and address of return before it takes the grant back: only then somebody really had the code.
+  if (replayed && removedGrants.size > 0) found.push({ kind: 'lineage', sid: replayed.sid, reason: 'An authorization code was used again' })
+  return [...found, ...endings]
+}
+
+/** The change by which every API hears of it; part of the transaction that lets the request's answer out, so that neither happens without the other. */
+export function changeOf(directory: Directory, ending: Exclude<Ending, { kind: 'logout' }>): Change<unknown> {
   const { reason } = ending
-  if (ending.kind === 'token') {
-    const { user } = ending.token
-    await directory.revokeToken(user === undefined ? { kind: 'system', reason } : { kind: 'holder', user }, ending.token, reason)
-    return
+  const by = ending.kind === 'token' ? ending.token.user : ending.by
+  const actor = by === undefined ? ({ kind: 'system', reason } as const) : ({ kind: 'holder', user: by } as const)
+  switch (ending.kind) {
+    case 'token':
+      return directory.changes.revokeToken(actor, ending.token, reason)
+    case 'session':
+      return directory.changes.revokeSession(actor, ending.sid, reason)
+    case 'lineage':
+      return directory.changes.reevaluateSession(actor, ending.sid, reason)
   }
-  const actor = ending.by === undefined ? ({ kind: 'system', reason } as const) : ({ kind: 'holder', user: ending.by } as const)
-  if (ending.kind === 'session') await directory.revokeSession(actor, ending.sid, reason)
-  else await directory.reevaluateSession(actor, ending.sid, reason)
 }

@@ -33,6 +33,18 @@ export async function readUser(store: Store, tenant: Tenant, id: string): Promis
   }
 }
 
+/** Whether a token was revoked alone: it has no row of its own, so its cutoff is its version. */
+export async function tokenVersion(db: Pick<Store['db'], 'selectFrom'>, tenant: Tenant, jti: string): Promise<number> {
+  const cutoff = await db
+    .selectFrom('cutoffs')
+    .select('t')
+    .where('tenant', '=', tenant.id)
+    .where('kind', '=', 'token')
+    .where('id', '=', jti)
+    .executeTakeFirst()
+  return cutoff ? 1 : 0
+}
+
 /** The instants of the tenant and, where there is one, of the session, the client, what the client holds of the user, and the device; all noted. */
 export async function readInstants(
   store: Store,

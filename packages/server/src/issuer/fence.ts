@@ -1,24 +1,33 @@
 import type { Transaction } from 'kysely'
 import { isBreakGlass } from '../directory/break-glass.ts'
 import type { Log } from '../log.ts'
+import { runChange } from '../store/change.ts'
 import type { Schema } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
-import type { Attempt, Mint, Reading } from './attempt.ts'
+import type { Attempt, Ending, Mint, Reading } from './attempt.ts'
+import { changeOf, endingsOf } from './ending.ts'
+import { tokenVersion } from './facts.ts'
 import type { Tenant } from './tenant.ts'
 
 /**
  * What the fence says of an attempt.
- * `passed`: its writes are stored, the answer may leave. `moved`: something that it read was edited since, decide again.
+ * `passed`: its writes are stored and what it ends has ended, the answer may leave. `moved`: something that it read was edited since, decide again.
  * `covered`: a cutoff covers the instant of its tokens, decide again once the clock is past `until`. `stopped`: the tenant is, and this is not let out of it.
  */
-export type FenceVerdict = { outcome: 'passed' } | { outcome: 'moved' } | { outcome: 'covered'; until: number } | { outcome: 'stopped' }
+export type FenceVerdict =
+  | { outcome: 'passed'; endings: Ending[]; txns: string[] }
+  | { outcome: 'moved' }
+  | { outcome: 'covered'; until: number }
+  | { outcome: 'stopped' }
 
 /**
  * A decision may be older than the revocation it races with. So nothing that was minted leaves before this transaction has seen, under the lock that every change
  * takes, that no row the decision read has moved, that no cutoff covers the new `iat`, and that `iat` is not ahead of the store's clock.
  */
 export async function passFence(store: Store, tenant: Tenant, attempt: Attempt): Promise<FenceVerdict> {
+  const endings = endingsOf(attempt)
   return store.transaction(async (db) => {
+    const txns: string[] = []
     const now = Math.floor(store.clock())
     for (const { reading, version } of attempt.readings.values()) {
       if ((await versionOf(db, tenant, reading, now)) !== version) return { outcome: 'moved' }
@@ -38,7 +47,10 @@ export async function passFence(store: Store, tenant: Tenant, attempt: Attempt):
     for (const grant of attempt.removedGrants) await tenant.artifacts.removeGrant(db, grant)
     for (const consent of attempt.consents) await recordConsent(db, tenant, consent, now)
     for (const mint of attempt.mints) await recordMint(db, tenant, mint, now)
-    return { outcome: 'passed' }
+    for (const ending of endings) {
+      if (ending.kind !== 'logout') txns.push((await runChange(db, changeOf(tenant.directory, ending), now)).txn)
+    }
+    return { outcome: 'passed', endings, txns }
   })
 }
 
@@ -74,6 +86,8 @@ async function versionOf(db: Transaction<Schema>, tenant: Tenant, reading: Readi
       )
     case 'user-device':
       return (await pairOf(db, tenant, reading.user, reading.device))?.version ?? 0
+    case 'token':
+      return tokenVersion(db, tenant, reading.id)
     case 'grant':
       return (await grantOf(db, tenant, reading.user, reading.app))?.version ?? 0
     case 'session':
@@ -103,7 +117,7 @@ async function lastCutoff(db: Transaction<Schema>, tenant: Tenant, mint: Mint): 
     rows.push(await db.selectFrom('devices').select(fields).where('tenant', '=', tenant.id).where('id', '=', mint.device).executeTakeFirst())
     if (mint.user !== undefined) rows.push(await pairOf(db, tenant, mint.user, mint.device))
   }
-  if (mint.user !== undefined) rows.push(await grantOf(db, tenant, mint.user, mint.appId))
+  if (mint.user !== undefined) for (const appId of [mint.appId, ...(mint.actors ?? [])]) rows.push(await grantOf(db, tenant, mint.user, appId))
   return Math.max(0, ...rows.map((row) => (row ? Math.max(row.valid_from, row.access_from) : 0)))
 }
 
@@ -215,6 +229,15 @@ async function recordMint(db: Transaction<Schema>, tenant: Tenant, mint: Mint, n
       .set((eb) => ({ last_iat: eb.fn<number>('max', ['last_iat', eb.val(iat)]), tokens_until: eb.fn<number>('max', ['tokens_until', eb.val(exp)]) }))
       .where('tenant', '=', tenant.id)
       .where('id', '=', user)
+      .execute()
+  }
+  if (user !== undefined && actors.length > 0) {
+    await db
+      .updateTable('grants')
+      .set((eb) => ({ last_iat: eb.fn<number>('max', ['last_iat', eb.val(iat)]), tokens_until: eb.fn<number>('max', ['tokens_until', eb.val(exp)]) }))
+      .where('tenant', '=', tenant.id)
+      .where('user_id', '=', user)
+      .where('app_id', 'in', actors)
       .execute()
   }
   await db

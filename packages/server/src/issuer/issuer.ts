@@ -6,9 +6,9 @@ import type Provider from 'oidc-provider'
 import type { Denial } from '../access/account.ts'
 import { JWKS_MAX_AGE } from '../directory/keys.ts'
 import { SERVER_ERRORS } from '../errors.ts'
-import { type Attempt, createAttempt, type Ending, runAttempt } from './attempt.ts'
+import { type Attempt, createAttempt, runAttempt } from './attempt.ts'
 import { admitDevice } from './device.ts'
-import { MAX_WAIT, nextInstant, passFence } from './fence.ts'
+import { type FenceVerdict, MAX_WAIT, nextInstant, passFence } from './fence.ts'
 import { createProvider, type IssuerOptions, ROUTES } from './provider.ts'
 import { isStop, passGate } from './stop.ts'
 import type { Tenant } from './tenant.ts'
@@ -40,8 +40,15 @@ export interface Issuer {
   answer(request: IssuerRequest): Promise<IssuerAnswer>
   /** Runs work of a page (sign-in) inside an attempt, and lets its writes through the same fence. */
   attempt<T>(address: string, work: () => Promise<T>): Promise<T>
+  /** Tells the clients that ask for it that these browser sessions are over. */
+  tellClients(sids: readonly string[]): Promise<void>
   /** Waits until the clock has passed `t`, at most {@link MAX_WAIT} seconds. */
   waitPast(t: number): Promise<void>
+}
+
+/** What the provider's types leave out. */
+interface LogoutClient {
+  backchannelLogout(sub: string, sid: string): Promise<void>
 }
 
 const MAX_TRIES = 8
@@ -79,7 +86,7 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
       const verdict = await passFence(store, tenant, attempt)
       if (verdict.outcome === 'stopped') throw new CaegisError('tenant_stopped', SERVER_ERRORS.tenant_stopped)
       if (verdict.outcome === 'passed') {
-        for (const ending of endingsOf(attempt)) await options.onEnding?.(ending)
+        tellOf(verdict)
         alarm(attempt)
         return { result, attempt }
       }
@@ -92,6 +99,33 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
       }
     }
     throw new CaegisError('busy', SERVER_ERRORS.busy)
+  }
+
+  /** Whoever follows the log, and the clients that ask to hear of sign-outs. */
+  function tellOf({ endings, txns }: Extract<FenceVerdict, { outcome: 'passed' }>): void {
+    for (const txn of txns) log.info('change committed', { tenant: tenant.id, txn })
+    if (txns.length > 0) store.wake(tenant.id)
+    for (const ending of endings) {
+      if (ending.kind === 'logout') options.tell(ending.uri, ending.body)
+      // Who signed out has been told of by the provider.
+      if (ending.kind === 'session' && ending.by === undefined) void tellClients([ending.sid])
+    }
+  }
+
+  /** Back-channel logout of sessions that ended without the provider's doing. Nobody waits for it, and nothing depends on it. */
+  async function tellClients(sids: readonly string[]): Promise<void> {
+    const { provider } = current()
+    for (const sid of sids) {
+      const attempt = createAttempt(Math.floor(store.clock()), NO_CLAIMS, '')
+      await runAttempt(attempt, async () => {
+        const session = await provider.Session.findByUid(sid)
+        for (const [clientId, { sid: own = '' }] of Object.entries(session?.authorizations ?? {})) {
+          const client = await provider.Client.find(clientId)
+          if (session?.accountId && client?.backchannelLogoutUri) await (client as unknown as LogoutClient).backchannelLogout(session.accountId, own)
+        }
+      }).catch((error: Error) => log.warn('clients could not be told of a sign-out', { tenant: tenant.name, name: error.name }))
+      for (const ending of attempt.endings) if (ending.kind === 'logout') options.tell(ending.uri, ending.body)
+    }
   }
 
   /** Each use of the emergency account is one that somebody should know of. */
@@ -190,21 +224,13 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
       if (result.status >= 500) return result
       return { ...result, body: JSON.stringify(refuseTokens(body, form, attempt.denial, store.clock(), shortId(correlation))) }
     },
+    tellClients,
     attempt: async (address, work) => (await settle(work, NO_CLAIMS, address)).result,
     async waitPast(t) {
       const { waitMs } = nextInstant(store.clock(), t, log)
       if (waitMs > 0) await sleep(waitMs)
     },
   }
-}
-
-/** What ends by what the provider found, and by what was asked for. */
-function endingsOf({ endings, reused, replayed, removedGrants }: Attempt): Ending[] {
-  const found: Ending[] = []
-  if (reused) found.push({ kind: 'session', sid: reused.sid, reason: 'A refresh token that had been replaced was used again' })
-  // The provider has looked at client, verifier and address of return before it takes the grant back: only then somebody really had the code.
-  if (replayed && removedGrants.size > 0) found.push({ kind: 'lineage', sid: replayed.sid, reason: 'An authorization code was used again' })
-  return [...found, ...endings]
 }
 
 /** What begins or goes on with a sign-in; below them lie the pages of one that is half done. */

@@ -2,9 +2,9 @@ import type Provider from 'oidc-provider'
 import { errors, type KoaContextWithOIDC } from 'oidc-provider'
 import { judge } from '../access/account.ts'
 import type { Store } from '../store/store.ts'
-import { currentAttempt, type OnBehalf } from './attempt.ts'
+import { currentAttempt, note, type OnBehalf } from './attempt.ts'
 import { ON_BEHALF_OF } from './client.ts'
-import { readInstants, readUser } from './facts.ts'
+import { readInstants, readUser, tokenVersion } from './facts.ts'
 import { isGood, verifyAccessToken } from './presented.ts'
 import { fullScope, type Resource } from './resources.ts'
 import type { Tenant } from './tenant.ts'
@@ -76,8 +76,9 @@ async function admit(store: Store, tenant: Tenant, text: string, clientId: strin
   delete attempt.device
   if (typeof claims.deviceid === 'string') attempt.device = claims.deviceid
   const user = await readUser(store, tenant, sub)
-  const rows = [await readInstants(store, tenant, { sid: typeof sid === 'string' ? sid : undefined, appId: clientId })]
-  for (const appId of actors) rows.push(await readInstants(store, tenant, { appId }))
+  const rows = [await readInstants(store, tenant, { sid: typeof sid === 'string' ? sid : undefined, appId: clientId, user: sub })]
+  for (const appId of actors) rows.push(await readInstants(store, tenant, { appId, user: sub }))
+  note(attempt, { table: 'token', id: claims.jti }, await tokenVersion(store.db, tenant, claims.jti))
   const late = <T extends { validFrom: number; accessFrom: number }>(one: T) => ({ ...one, validFrom: Math.max(one.validFrom, one.accessFrom) })
   const others = rows.flat().map((one) => one && late(one))
   const denial = judge(user && late(user), others, Math.floor(iat)) ?? ((await isGood(store, tenant, claims)) ? undefined : DEAD(iat))

@@ -7,7 +7,7 @@ import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
 import { createAdapter } from './adapter.ts'
 import { checkAssertion } from './assertion.ts'
-import { currentAttempt, type Ending } from './attempt.ts'
+import { currentAttempt } from './attempt.ts'
 import { accessTokenClaims } from './claims.ts'
 import { expandScopes, lacksConsent } from './consent.ts'
 import { readInstants, readUser } from './facts.ts'
@@ -24,8 +24,8 @@ export interface IssuerOptions {
   lifetimes: Lifetimes
   /** Are all guards of this API connected and up to date (rule I5)? */
   isGuarded(tenant: string, appId: string): Promise<boolean>
-  /** Something came to an end by a request: a copied session, a token that was handed back, a sign-out. */
-  onEnding?(ending: Ending): Promise<void>
+  /** Sends a logout token to a client, without anybody waiting for it. */
+  tell(uri: string, body: string): void
 }
 
 /** Paths under `https://host/{t}`; MSAL derives the device endpoint from the token endpoint by name. */
