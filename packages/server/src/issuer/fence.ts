@@ -1,7 +1,7 @@
 import type { Transaction } from 'kysely'
 import { isBreakGlass } from '../directory/break-glass.ts'
 import type { Log } from '../log.ts'
-import { runChange } from '../store/change.ts'
+import { type Committed, runChange } from '../store/change.ts'
 import type { Schema } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import type { Attempt, Ending, Mint, Reading } from './attempt.ts'
@@ -15,7 +15,7 @@ import type { Tenant } from './tenant.ts'
  * `covered`: a cutoff covers the instant of its tokens, decide again once the clock is past `until`. `stopped`: the tenant is, and this is not let out of it.
  */
 export type FenceVerdict =
-  | { outcome: 'passed'; endings: Ending[]; txns: string[] }
+  | { outcome: 'passed'; endings: Ending[]; changes: Committed<unknown>[] }
   | { outcome: 'moved' }
   | { outcome: 'covered'; until: number }
   | { outcome: 'stopped' }
@@ -27,7 +27,7 @@ export type FenceVerdict =
 export async function passFence(store: Store, tenant: Tenant, attempt: Attempt): Promise<FenceVerdict> {
   const endings = endingsOf(attempt)
   return store.transaction(async (db) => {
-    const txns: string[] = []
+    const changes: Committed<unknown>[] = []
     const now = Math.floor(store.clock())
     for (const { reading, version } of attempt.readings.values()) {
       if ((await versionOf(db, tenant, reading, now)) !== version) return { outcome: 'moved' }
@@ -48,9 +48,9 @@ export async function passFence(store: Store, tenant: Tenant, attempt: Attempt):
     for (const consent of attempt.consents) await recordConsent(db, tenant, consent, now)
     for (const mint of attempt.mints) await recordMint(db, tenant, mint, now)
     for (const ending of endings) {
-      if (ending.kind !== 'logout') txns.push((await runChange(db, changeOf(tenant.directory, ending), now)).txn)
+      if (ending.kind !== 'logout') changes.push(await runChange(db, changeOf(tenant.directory, ending), now))
     }
-    return { outcome: 'passed', endings, txns }
+    return { outcome: 'passed', endings, changes }
   })
 }
 

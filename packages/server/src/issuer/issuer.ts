@@ -102,9 +102,9 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
   }
 
   /** Whoever follows the log, and the clients that ask to hear of sign-outs. */
-  function tellOf({ endings, txns }: Extract<FenceVerdict, { outcome: 'passed' }>): void {
-    for (const txn of txns) log.info('change committed', { tenant: tenant.id, txn })
-    if (txns.length > 0) store.wake(tenant.id)
+  function tellOf({ endings, changes }: Extract<FenceVerdict, { outcome: 'passed' }>): void {
+    for (const { txn, seq } of changes) log.info('change committed', { tenant: tenant.id, txn, seq })
+    if (changes.length > 0) store.wake(tenant.id)
     for (const ending of endings) {
       if (ending.kind === 'logout') options.tell(ending.uri, ending.body)
       // Who signed out has been told of by the provider.
