@@ -254,7 +254,7 @@ describe('writes', () => {
       { userPrincipalName: 'mallory@contoso.test' },
       { id: ids.alice },
       { passwordProfile: { password: 'short' } },
-      { passwordProfile: { password: PASSWORD, forceChangePasswordNextSignIn: true } },
+      { passwordProfile: { password: PASSWORD, forceChangePasswordNextSignIn: 'yes' } },
       { passwordProfile: { password: PASSWORD, more: 1 } },
       { passwordProfile: {} },
     ]) {

@@ -154,8 +154,7 @@ describe('what an administrator sees and ends', () => {
     expect(await listed('/users/alice@contoso.test/oauth2PermissionGrants').then((all) => all.map(({ clientId }) => clientId))).not.toContain(
       'files-native',
     )
-    // A password that is proved in the very second of the withdrawal is not after it.
-    await new Promise((resolve) => setTimeout(resolve, 1000))
+    // The proof of the password waits until it is after the withdrawal.
     const fresh = createFlow(loop, { browser: files.browser })
     expect((await verdictOf(guard, (await fresh.tokens()).accessToken)).allowed).toBe(true)
     const event = await loop.server.store.db.selectFrom('events').select('subject').orderBy('seq', 'desc').executeTakeFirstOrThrow()

@@ -160,3 +160,61 @@ it('a new password is refused when it is short, long, not repeated, the user nam
   ahead += 901
   await session()
 })
+
+it('A10: a password that an administrator set is changed before anything is issued, and the sign-in goes on with the new one', async () => {
+  const bob = 'bob@contoso.test'
+  const given = 'given by the admin'
+  expect((await loop.graph('PATCH', `/users/${bob}`, { passwordProfile: { password: given, forceChangePasswordNextSignIn: true } })).status).toBe(204)
+  const browser = createBrowser()
+  const flow = createFlow(loop, { browser })
+  const page = await browser.open(flow.url)
+  const half = await browser.open(page.url.href, { username: bob, password: given })
+  expect(half).toMatchObject({ status: 200, text: expect.stringContaining('name="new"') })
+  expect(half.text).not.toContain('name="old"')
+  const silent = () => createFlow(loop, { browser, more: { prompt: 'none' } }).signIn()
+  expect((await silent()).searchParams.get('error')).toBe('login_required')
+  // Neither the first page again nor a code gets past it.
+  expect((await browser.open(half.url.href)).text).toContain('name="new"')
+  expect((await browser.open(half.url.href, { code: '000000' })).status).toBe(400)
+  await browser.open(half.url.href)
+  for (const [next, again] of [
+    [given, given],
+    ['short', 'short'],
+    ['one password', 'another one'],
+  ] as const)
+    expect((await browser.open(half.url.href, { new: next, again })).status).toBe(400)
+  expect((await browser.open(half.url.href, { new: 'of his own', again: 'of his own', csrf: 'guess' })).status).toBe(400)
+  expect((await silent()).searchParams.get('error')).toBe('login_required')
+
+  await browser.open(half.url.href)
+  const resume = await browser.submit(half.url.href, { new: 'of his own', again: 'of his own' })
+  const end = await browser.signIn(resume, 'http://localhost', { username: bob, password: 'unused' })
+  const { body } = await flow.redeem(end.searchParams.get('code') as string)
+  const event = await lastEvent()
+  expect(event).toMatchObject({ credential_type: 'password', initiating_entity: 'user' })
+  expect(claimsOf(String(body.access_token))).toMatchObject({ auth_time: event.event_timestamp + 1, amr: ['pwd'] })
+  expect((await flow.refresh(String(body.refresh_token))).status).toBe(200)
+  const again = createBrowser()
+  await expect(again.signIn(createFlow(loop, { browser: again }).url, 'http://localhost', { username: bob, password: given })).rejects.toThrow(
+    /is wrong/,
+  )
+  const next = await again.signIn(createFlow(loop, { browser: again }).url, 'http://localhost', { username: bob, password: 'of his own' })
+  expect(next.searchParams.get('code')).toEqual(expect.any(String))
+})
+
+it('A3(d): who waits at the page for a new password is sent back by a revocation; a tenant file can ask for the change too', async () => {
+  const carol = 'carol@contoso.test'
+  const users = [{ userPrincipalName: carol, password, forceChangePasswordNextSignIn: true }]
+  await loop.server.apply(JSON.stringify({ tenant: { name: 'contoso' }, users }))
+  const browser = createBrowser()
+  const page = await browser.open(createFlow(loop, { browser }).url)
+  const half = await browser.open(page.url.href, { username: carol, password })
+  expect(half.text).toContain('name="new"')
+  await loop.graph('POST', `/users/${carol}/revokeSignInSessions`)
+  const refused = await browser.open(half.url.href, { new: 'a thief chose this', again: 'a thief chose this' })
+  expect(refused).toMatchObject({ status: 401, text: expect.stringContaining('Your access changed meanwhile') })
+  // An administrator may take the demand back.
+  expect((await loop.graph('PATCH', `/users/${carol}`, { passwordProfile: { forceChangePasswordNextSignIn: false } })).status).toBe(204)
+  const end = await createBrowser().signIn(createFlow(loop).url, 'http://localhost', { username: carol, password })
+  expect(end.searchParams.get('code')).toEqual(expect.any(String))
+})

@@ -41,11 +41,12 @@ export async function applyTenantFile(store: Store, secrets: Secrets, file: Tena
   for (const entry of file.users ?? []) {
     const known = await directory.user(entry.userPrincipalName)
     if (!known) {
-      const { enabled, roles, password } = entry
+      const { enabled, roles, password, forceChangePasswordNextSignIn: passwordExpired } = entry
       await directory.createUser(IMPORT, {
         userPrincipalName: entry.userPrincipalName,
         displayName: entry.displayName ?? entry.userPrincipalName,
         ...(password === undefined ? {} : { password }),
+        ...(passwordExpired === undefined ? {} : { passwordExpired }),
         ...(enabled === undefined ? {} : { enabled }),
         ...(roles === undefined ? {} : { roles }),
       })

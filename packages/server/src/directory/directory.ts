@@ -29,6 +29,8 @@ export interface NewUser {
   password?: string
   enabled?: boolean
   roles?: string[]
+  /** The password must be changed at the next sign-in. */
+  passwordExpired?: boolean
 }
 
 export interface UserUpdate {
@@ -36,6 +38,8 @@ export interface UserUpdate {
   displayName?: string
   password?: string
   roles?: string[]
+  /** Whether the password must be changed at the next sign-in; a new one need not, unless this says so. */
+  passwordExpired?: boolean
 }
 
 /** A page of the user list, in the order of ids. */
@@ -102,6 +106,7 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
   return {
     organization: createOrganization(store, tenant),
     ...sessions,
+    sayingWhich,
 
     async user(idOrName: string): Promise<User | undefined> {
       const row = await find(store.db, idOrName)
@@ -143,6 +148,7 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
                 password,
                 password_at: password === null ? null : now,
                 roles: JSON.stringify(given.roles ?? []),
+                password_expired: given.passwordExpired ? 1 : 0,
                 created_at: now,
                 deleted_at: null,
               })
@@ -163,10 +169,11 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
           const subject = about(user.id)
           if (given.displayName !== undefined && given.displayName !== user.display_name) columns.display_name = given.displayName
           if (password !== undefined) {
-            Object.assign(columns, { password, password_at: context.now })
+            Object.assign(columns, { password, password_at: context.now, password_expired: 0 })
             const payload = { credential_type: 'password', change_type: 'update' }
             context.publish({ type: EVENT.credentialChange, subject, payload, reason: 'The password was set', cut: cut('sign-in') })
           }
+          if (given.passwordExpired !== undefined) columns.password_expired = given.passwordExpired ? 1 : 0
           const roles = given.roles && JSON.stringify(given.roles)
           if (roles !== undefined && roles !== user.roles) {
             columns.roles = roles

@@ -3,6 +3,7 @@ import { SERVER_ERRORS } from '../errors.ts'
 import type { Artifacts } from '../store/artifacts.ts'
 import type { Proof } from '../store/change.ts'
 import type { Store } from '../store/store.ts'
+import type { Directory } from './directory.ts'
 import { holdSession } from './restamp.ts'
 
 export interface OwnPassword {
@@ -21,31 +22,33 @@ export interface OwnPassword {
  */
 export async function changeOwnPassword(
   store: Store,
-  tenant: { id: string; issuer: string; artifacts: Artifacts },
+  tenant: { id: string; issuer: string; artifacts: Artifacts; directory: Pick<Directory, 'sayingWhich'> },
   { user, from, to, proof }: OwnPassword,
 ): Promise<number> {
-  const { t } = await store.commit({
-    tenant: tenant.id,
-    actor: { kind: 'holder', user, proof },
-    async edit(context) {
-      const { numUpdatedRows } = await context.db
-        .updateTable('users')
-        .set((eb) => ({ password: to, password_at: context.now, password_expired: 0, version: eb('version', '+', 1) }))
-        .where('tenant', '=', tenant.id)
-        .where('id', '=', user)
-        .where('password', '=', from)
-        .executeTakeFirst()
-      if (numUpdatedRows !== 1n) throw new CaegisError('actor_revoked', SERVER_ERRORS.actor_revoked, { detail: 'password' })
-      const held = proof.sid === undefined ? undefined : await holdSession(context, tenant.artifacts, user, proof.sid)
-      const about = { format: 'iss_sub', iss: tenant.issuer, sub: user } as const
-      context.publish({
-        ...event(EVENT.credentialChange, { credential_type: 'password', change_type: 'update' }),
-        subject: { simple: about, complex: { format: 'complex', user: about } },
-        reason: 'The user changed the password',
-        cut: { kind: 'user', id: user, depth: 'sign-in' },
-        ...(held ? { after: held.restamp } : {}),
-      })
-    },
-  })
+  const run = () =>
+    store.commit({
+      tenant: tenant.id,
+      actor: { kind: 'holder', user, proof },
+      async edit(context) {
+        const { numUpdatedRows } = await context.db
+          .updateTable('users')
+          .set((eb) => ({ password: to, password_at: context.now, password_expired: 0, version: eb('version', '+', 1) }))
+          .where('tenant', '=', tenant.id)
+          .where('id', '=', user)
+          .where('password', '=', from)
+          .executeTakeFirst()
+        if (numUpdatedRows !== 1n) throw new CaegisError('actor_revoked', SERVER_ERRORS.actor_revoked, { detail: 'password' })
+        const held = proof.sid === undefined ? undefined : await holdSession(context, tenant.artifacts, user, proof.sid)
+        const about = { format: 'iss_sub', iss: tenant.issuer, sub: user } as const
+        context.publish({
+          ...event(EVENT.credentialChange, { credential_type: 'password', change_type: 'update' }),
+          subject: { simple: about, complex: { format: 'complex', user: about } },
+          reason: 'The user changed the password',
+          cut: { kind: 'user', id: user, depth: 'sign-in' },
+          ...(held ? { after: held.restamp } : {}),
+        })
+      },
+    })
+  const { t } = await tenant.directory.sayingWhich(user, run)
   return t as number
 }

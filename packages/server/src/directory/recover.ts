@@ -72,7 +72,7 @@ async function make(store: Store, { id: tenant, name }: { id: string; name: stri
     actor: ON_THE_HOST,
     async edit({ db, now }) {
       const who = { id: randomUUID(), upn, upn_key: upn, display_name: 'Emergency account', roles: JSON.stringify(['admin']) }
-      const secret = { password: hash, password_at: now }
+      const secret = { password: hash, password_at: now, password_expired: 0 }
       await db
         .insertInto('users')
         .values({ tenant, ...who, ...secret, break_glass: 1, enabled: 1, created_at: now, deleted_at: null })

@@ -15,7 +15,7 @@ const BEARERS = ['RefreshToken', 'AuthorizationCode', 'DeviceCode']
  * (an application that was disabled, a consent that was withdrawn, a token that was replaced) is not taken along: a later instant would revive it.
  */
 export async function holdSession({ db, tenant, now }: ChangeContext, artifacts: Artifacts, user: string, sid: string): Promise<HeldSession> {
-  const lastOf = async (clientId?: string) => {
+  const lastOf = async (device: string | undefined, clientId?: string) => {
     const rows = [
       await db.selectFrom('tenants').select('valid_from').where('id', '=', tenant).executeTakeFirst(),
       await db.selectFrom('users').select('valid_from').where('tenant', '=', tenant).where('id', '=', user).executeTakeFirst(),
@@ -33,19 +33,31 @@ export async function holdSession({ db, tenant, now }: ChangeContext, artifacts:
           .executeTakeFirst(),
       )
     }
+    if (device !== undefined) {
+      rows.push(
+        await db.selectFrom('devices').select('valid_from').where('tenant', '=', tenant).where('id', '=', device).executeTakeFirst(),
+        await db
+          .selectFrom('device_users')
+          .select('valid_from')
+          .where('tenant', '=', tenant)
+          .where('user_id', '=', user)
+          .where('device_id', '=', device)
+          .executeTakeFirst(),
+      )
+    }
     return Math.max(0, ...rows.map((row) => row?.valid_from ?? 0))
   }
 
   const session = await artifacts.findByUid(db, 'Session', sid, now)
-  const { accountId, loginTs, authorizations = {} } = (session?.payload ?? {}) as SessionPayload
-  if (!session || accountId !== user || loginTs === undefined || loginTs <= (await lastOf())) return { restamp: async () => {} }
+  const { accountId, loginTs, device, authorizations = {} } = (session?.payload ?? {}) as SessionPayload
+  if (!session || accountId !== user || loginTs === undefined || loginTs <= (await lastOf(device))) return { restamp: async () => {} }
   const held: FoundArtifact[] = []
   for (const [clientId, { grantId }] of Object.entries(authorizations)) {
     if (grantId === undefined) continue
-    const last = await lastOf(clientId)
     for (const one of await artifacts.ofGrant(db, grantId, now)) {
-      const { authTime, sessionUid, consumed } = one.payload as BearerPayload
-      if (BEARERS.includes(one.model) && sessionUid === sid && consumed === undefined && authTime !== undefined && authTime > last) held.push(one)
+      const { authTime, sessionUid, consumed, device: own } = one.payload as BearerPayload
+      if (!BEARERS.includes(one.model) || sessionUid !== sid || consumed !== undefined || authTime === undefined) continue
+      if (authTime > (await lastOf(own, clientId))) held.push(one)
     }
   }
   return {
@@ -65,6 +77,7 @@ export async function holdSession({ db, tenant, now }: ChangeContext, artifacts:
 interface SessionPayload {
   accountId?: string
   loginTs?: number
+  device?: string
   authorizations?: Record<string, { grantId?: string }>
 }
 
@@ -72,4 +85,5 @@ interface BearerPayload {
   authTime?: number
   sessionUid?: string
   consumed?: unknown
+  device?: string
 }

@@ -30,6 +30,8 @@ const user = z.strictObject({
   userPrincipalName: upn,
   displayName: name.optional(),
   password: z.string().min(8).max(256).optional(),
+  /** The password of this file is good for one sign-in, which leads to a new one. */
+  forceChangePasswordNextSignIn: z.boolean().optional(),
   enabled: z.boolean().optional(),
   groups: z.array(name).max(1000).optional(),
   roles: z.array(z.enum(['admin'])).optional(),

@@ -11,7 +11,10 @@ const userPatch = z
   .strictObject({
     accountEnabled: z.boolean().optional(),
     displayName: z.string().min(1).max(256).optional(),
-    passwordProfile: z.strictObject({ password: z.string().min(8).max(256), forceChangePasswordNextSignIn: z.literal(false).optional() }).optional(),
+    passwordProfile: z
+      .strictObject({ password: z.string().min(8).max(256).optional(), forceChangePasswordNextSignIn: z.boolean().optional() })
+      .refine((profile) => Object.keys(profile).length > 0, 'an empty change')
+      .optional(),
   })
   .refine((patch) => Object.keys(patch).length > 0, 'an empty change')
 
@@ -57,7 +60,8 @@ export function registerUsers({ origin, route }: Api): void {
     const done = await caller.tenant.directory.update(actor, pathOf(request), {
       ...(accountEnabled === undefined ? {} : { enabled: accountEnabled }),
       ...(displayName === undefined ? {} : { displayName }),
-      ...(passwordProfile === undefined ? {} : { password: passwordProfile.password }),
+      ...(passwordProfile?.password === undefined ? {} : { password: passwordProfile.password }),
+      ...(passwordProfile?.forceChangePasswordNextSignIn === undefined ? {} : { passwordExpired: passwordProfile.forceChangePasswordNextSignIn }),
     })
     return written(reply, done).code(204).send()
   })

@@ -18,8 +18,8 @@ import { passGate } from '../issuer/stop.ts'
 import { asksForCode, makeCodes, normalize, stepOf } from './code.ts'
 import { guessersOf, tooMany } from './guessers.ts'
 import { readNewPassword, SAME_PASSWORD } from './new-password.ts'
+import type { SignInOptions } from './options.ts'
 import { accountPage, codesPage, passwordPage, setupPage } from './pages.ts'
-import type { SignInOptions } from './routes.ts'
 
 /** Seconds: who signed in longer ago proves again that it is still they. */
 const FRESH = 30 * 60
@@ -141,7 +141,7 @@ export function registerAccount(app: FastifyInstance, { store, secrets, throttle
       const { accountId, loginTs, uid, amr } = session as unknown as { accountId?: string; loginTs?: number; uid: string; amr?: string[] }
       if (accountId === undefined || loginTs === undefined || store.clock() - loginTs > FRESH) return undefined
       const user = await readUser(store, tenant, accountId)
-      if (!user || judge(user, await readInstants(store, tenant, { sid: uid }), loginTs)) return undefined
+      if (!user || judge(user, await readInstants(store, tenant, { sid: uid, user: accountId }), loginTs)) return undefined
       await passGate(store, tenant, { username: accountId })
       if (asksForCode(await factorsOf(issuer).list(accountId)) && !amr?.includes('mfa')) return undefined
       const form = `${uid} ${accountId}`

@@ -7,9 +7,9 @@ import type { Issuer, IssuerAnswer } from '../issuer/issuer.ts'
 import { messagePage } from '../issuer/pages.ts'
 import { forTenant } from '../issuer/routes.ts'
 import { passGate } from '../issuer/stop.ts'
+import type { SignInOptions } from './options.ts'
 import { consentPage } from './pages.ts'
 import { permissionWords } from './permission-words.ts'
-import type { SignInOptions } from './routes.ts'
 
 const EXPIRED = 'Go back to the application and sign in again.'
 

@@ -8,9 +8,15 @@ export type PasswordProof = { id: string; at: number } | { wrong: string; disabl
 
 /**
  * Checks a user name and a password; unknown users cost as much and are told the same. The instant of the proof lies before the stored hash was read and after
- * every cutoff that was known then: a password that is changed meanwhile leaves the proof behind, and the fence notices it besides.
+ * every cutoff that was known then, of the session and of the application that it is for, too: a password that is changed meanwhile leaves the proof behind, and the fence notices it besides.
  */
-export async function provePassword(store: Store, issuer: Issuer, username: string, password: string): Promise<PasswordProof> {
+export async function provePassword(
+  store: Store,
+  issuer: Issuer,
+  username: string,
+  password: string,
+  where: { appId?: string | undefined; sid?: string | undefined },
+): Promise<PasswordProof> {
   const attempt = currentAttempt()
   const read = async () => {
     const user = await store.db
@@ -25,8 +31,8 @@ export async function provePassword(store: Store, issuer: Issuer, username: stri
   }
   let at = Math.floor(store.clock())
   let user = await read()
-  // The tenant, and the device that the sign-in began on.
-  const others = await readInstants(store, issuer.tenant, { user: user?.id })
+  // The tenant, the session and the application, and the device that the sign-in began on.
+  const others = await readInstants(store, issuer.tenant, { ...where, user: user?.id })
   const cutoff = Math.max(user?.valid_from ?? 0, ...others.map((one) => one?.validFrom ?? 0))
   if (user && at <= cutoff) {
     await issuer.waitPast(cutoff)

@@ -1,0 +1,172 @@
+import { CaegisError } from '@caegis/protocol'
+import { judge } from '../access/account.ts'
+import { createFactors } from '../directory/factors.ts'
+import { changeOwnPassword } from '../directory/own-password.ts'
+import { hashPassword, verifyPassword } from '../directory/password.ts'
+import { html, withWait } from '../issuer/answer.ts'
+import { currentAttempt } from '../issuer/attempt.ts'
+import { readInstants, readUser } from '../issuer/facts.ts'
+import type { IssuerAnswer } from '../issuer/issuer.ts'
+import { passGate } from '../issuer/stop.ts'
+import { asksForCode, proveCode } from './code.ts'
+import { guessersOf, tooMany } from './guessers.ts'
+import { readNewPassword, SAME_PASSWORD } from './new-password.ts'
+import type { SignInOptions } from './options.ts'
+import { codePage, passwordPage, signInPage } from './pages.ts'
+import { provePassword } from './password.ts'
+import { expired, type Half, here, type Visit, type Visits } from './visit.ts'
+
+const ONLY_EMERGENCY = 'An administrator has stopped sign-in. Only the emergency account can sign in now.'
+const CHANGED = 'Your access changed meanwhile. Sign in again.'
+const MUST_CHANGE = 'An administrator set your password. Choose one that only you know.'
+const MAX_NAME = 320
+
+/** The steps of a sign-in: a first factor, a second where there is one, a new password where the old one must go. Nothing is issued before the last. */
+export function createSteps({ store, secrets, throttle }: SignInOptions, visits: Visits) {
+  const factorsOf = ({ issuer: { tenant } }: Visit) => createFactors(store, secrets, tenant.id, tenant.issuer)
+  const guessers = ({ issuer, request, address }: Visit, username: string, what: 'password' | 'code') =>
+    guessersOf(issuer.tenant, secrets, { request, username, address }, what)
+  const attempt = <T>({ issuer, address }: Visit, work: () => Promise<T>) => issuer.attempt(address, work)
+
+  /** The step after `proved`: another question, or the end. */
+  async function goOn(visit: Visit, proved: Omit<Half, 'waitsFor'>): Promise<IssuerAnswer> {
+    const { tenant } = visit.issuer
+    if (!proved.amr.includes('mfa') && asksForCode(await factorsOf(visit).list(proved.accountId)))
+      return visits.wait(visit, { ...proved, waitsFor: 'second' })
+    const row = await store.db
+      .selectFrom('users')
+      .select('password_expired')
+      .where('tenant', '=', tenant.id)
+      .where('id', '=', proved.accountId)
+      .executeTakeFirst()
+    if (row?.password_expired === 1 && proved.amr.includes('pwd')) return visits.wait(visit, { ...proved, waitsFor: 'new-password' })
+    return visits.finish(visit, proved)
+  }
+
+  /** The half-done sign-in if it is still good; else what to answer. */
+  async function resume(visit: Visit, step: Half['waitsFor']): Promise<{ half: Half; breakGlass: boolean } | { answer: IssuerAnswer }> {
+    const { tenant } = visit.issuer
+    const half = await visits.half(visit)
+    if (half?.waitsFor !== step || !(await visits.isOwnForm(visit))) return { answer: expired(visit) }
+    await passGate(store, tenant, { username: half.accountId })
+    const user = await readUser(store, tenant, half.accountId)
+    if (!judge(user, await readInstants(store, tenant, { user: half.accountId }), half.at)) return { half, breakGlass: user?.breakGlass === true }
+    return { answer: await refuse(visit, half) }
+  }
+
+  /** What was proved is no longer good. */
+  async function refuse(visit: Visit, { username }: Half): Promise<IssuerAnswer> {
+    await visits.forget(visit)
+    return showSignIn(visit, 401, { username, wrong: CHANGED })
+  }
+
+  async function showSignIn(visit: Visit, status: number, again: { username?: string; wrong?: string }): Promise<IssuerAnswer> {
+    const about = await visits.about(visit)
+    if (!about) return expired(visit)
+    return html(status, signInPage(visit.issuer.tenant, { ...about.content, username: about.hint, ...again }), about.targets)
+  }
+
+  async function showCode(visit: Visit, status: number, wrong?: string): Promise<IssuerAnswer> {
+    const about = await visits.about(visit)
+    if (!about) return expired(visit)
+    return html(status, codePage(visit.issuer.tenant, { ...about.content, ...(wrong === undefined ? {} : { wrong }) }), about.targets)
+  }
+
+  async function showNewPassword(visit: Visit, username: string, status: number, wrong?: string): Promise<IssuerAnswer> {
+    const about = await visits.about(visit)
+    if (!about) return expired(visit)
+    const content = { username, csrf: about.content.csrf, asksOld: false, reason: MUST_CHANGE, ...(wrong === undefined ? {} : { wrong }) }
+    return html(status, passwordPage(visit.issuer.tenant, content), about.targets)
+  }
+
+  return {
+    show: (visit: Visit) =>
+      attempt(visit, async () => {
+        const isStopped = await passGate(store, visit.issuer.tenant, 'somebody')
+        const half = await visits.half(visit)
+        if (half?.waitsFor === 'second') return showCode(visit, 200)
+        if (half) return showNewPassword(visit, half.username, 200)
+        return showSignIn(visit, 200, isStopped ? { wrong: ONLY_EMERGENCY } : {})
+      }),
+
+    restart: (visit: Visit) =>
+      attempt(visit, async () => {
+        if (!(await visits.isOwnForm(visit))) return expired(visit)
+        await visits.forget(visit)
+        return here(visit)
+      }),
+
+    async password(visit: Visit): Promise<IssuerAnswer> {
+      const { issuer, form } = visit
+      const username = (form.get('username') ?? '').trim().slice(0, MAX_NAME)
+      const done = await throttle.attempt(issuer.tenant.id, guessers(visit, username, 'password'), () =>
+        attempt(visit, async () => {
+          await passGate(store, issuer.tenant, { username })
+          if (!(await visits.isOwnForm(visit))) return { right: undefined, value: expired(visit) }
+          const details = await visits.details(visit)
+          const where = { appId: details?.params.client_id as string | undefined, sid: details?.session?.uid }
+          const proof = await provePassword(store, issuer, username, form.get('password') ?? '', where)
+          if ('id' in proof) return { right: true, value: await goOn(visit, { accountId: proof.id, at: proof.at, username, amr: ['pwd'] }) }
+          return { right: proof.disabled === true, value: await showSignIn(visit, 401, { username, wrong: proof.wrong }) }
+        }),
+      )
+      if ('value' in done) return done.value
+      return withWait(await attempt(visit, () => showSignIn(visit, 429, { username, wrong: tooMany(done.wait) })), done.wait)
+    },
+
+    /** The second factor. The sign-in bears the instant of the first. */
+    async code(visit: Visit): Promise<IssuerAnswer> {
+      const { tenant } = visit.issuer
+      const known = await visits.peek(visit)
+      if (!known) return expired(visit)
+      const done = await throttle.attempt(tenant.id, guessers(visit, known.username, 'code'), () =>
+        attempt(visit, async () => {
+          const found = await resume(visit, 'second')
+          if ('answer' in found) return { right: undefined, value: found.answer }
+          const { half, breakGlass } = found
+          const amr = await proveCode(store, tenant, factorsOf(visit), half.accountId, visit.form.get('code') ?? '')
+          if (!amr) return { right: false, value: await showCode(visit, 401, 'The code is wrong or was used before.') }
+          Object.assign(currentAttempt(), { account: { id: half.accountId, breakGlass }, proved: true })
+          return { right: true, value: await goOn(visit, { ...half, amr }) }
+        }),
+      )
+      if ('value' in done) return done.value
+      return withWait(await attempt(visit, () => showCode(visit, 429, tooMany(done.wait))), done.wait)
+    },
+
+    /** A password that must go: everything of the user ends by the change, but this sign-in, which goes on as of the second after it (threat A10). */
+    async newPassword(visit: Visit): Promise<IssuerAnswer> {
+      const { issuer, form } = visit
+      const { tenant } = issuer
+      const found = await attempt(visit, () => resume(visit, 'new-password'))
+      if ('answer' in found) return found.answer
+      const { half, breakGlass } = found
+      const row = await store.db
+        .selectFrom('users')
+        .select(['upn', 'password'])
+        .where('tenant', '=', tenant.id)
+        .where('id', '=', half.accountId)
+        .executeTakeFirst()
+      const from = row?.password
+      const next = readNewPassword(form, row?.upn ?? '')
+      if ('wrong' in next) return attempt(visit, () => showNewPassword(visit, half.username, 400, next.wrong))
+      if (await verifyPassword(next.password, from ?? null)) return attempt(visit, () => showNewPassword(visit, half.username, 400, SAME_PASSWORD))
+      if (from == null) return attempt(visit, () => refuse(visit, half))
+      let t: number
+      try {
+        t = await changeOwnPassword(store, tenant, { user: half.accountId, from, to: await hashPassword(next.password), proof: { at: half.at } })
+      } catch (error) {
+        if (error instanceof CaegisError && error.code === 'actor_revoked') return attempt(visit, () => refuse(visit, half))
+        throw error
+      }
+      return attempt(visit, async () => {
+        if (!(await visits.isOwnForm(visit))) return expired(visit)
+        await passGate(store, tenant, { username: half.accountId })
+        const user = await readUser(store, tenant, half.accountId)
+        if (judge(user, await readInstants(store, tenant, { user: half.accountId }), t + 1)) return refuse(visit, half)
+        Object.assign(currentAttempt(), { account: { id: half.accountId, breakGlass }, proved: true })
+        return visits.finish(visit, { ...half, at: t + 1 })
+      })
+    },
+  }
+}

@@ -1,0 +1,105 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { createAdapter } from '../issuer/adapter.ts'
+import { html } from '../issuer/answer.ts'
+import { currentAttempt } from '../issuer/attempt.ts'
+import type { Issuer, IssuerAnswer } from '../issuer/issuer.ts'
+import { messagePage } from '../issuer/pages.ts'
+import { readBrowser, rememberBrowser } from './known-browser.ts'
+import type { SignInOptions } from './options.ts'
+
+/** One request to the page of a half-done sign-in. */
+export interface Visit {
+  issuer: Issuer
+  request: FastifyRequest
+  reply: FastifyReply
+  /** Of the sign-in, as the path names it. */
+  uid: string
+  address: string
+  form: URLSearchParams
+}
+
+/** Who has proved what so far, in a sign-in that still waits for something. */
+export type Half = {
+  accountId: string
+  /** Seconds: when the first factor was proved. Whatever was cut off since ends the sign-in (threat A3). */
+  at: number
+  username: string
+  amr: string[]
+  waitsFor: 'second' | 'new-password'
+}
+
+export type Visits = ReturnType<typeof createVisits>
+
+/** Seconds for which a half-done sign-in waits. */
+const HALF_TTL = 600
+const HALF = 'HalfSignIn'
+
+/** What the steps of a sign-in have in common. All but `open` and `peek` are for use inside an attempt. */
+export function createVisits({ store, secrets, addressOf }: SignInOptions) {
+  const halves = ({ issuer: { tenant } }: Visit) => createAdapter(store, tenant.id, tenant.artifacts)(HALF)
+  const formOf = ({ issuer }: Visit) => `form:${issuer.tenant.id}`
+
+  /** The half-done sign-in that both the link and the browser's cookie name. */
+  async function details({ issuer, request, reply, uid }: Visit) {
+    const found = await issuer.provider.interactionDetails(request.raw, reply.raw).catch(() => undefined)
+    return found?.uid === uid ? found : undefined
+  }
+
+  return {
+    details,
+    open(issuer: Issuer, request: FastifyRequest, reply: FastifyReply): Visit {
+      const form = new URLSearchParams(typeof request.body === 'string' ? request.body : '')
+      const { uid } = request.params as { uid: string }
+      return { issuer, request, reply, form, uid: uid.slice(0, 64), address: addressOf(request) }
+    },
+
+    async isOwnForm(visit: Visit): Promise<boolean> {
+      const found = await details(visit)
+      return found !== undefined && secrets.matches(formOf(visit), found.uid, visit.form.get('csrf') ?? '')
+    },
+
+    /** What the pages of one sign-in say of where it leads. */
+    async about(visit: Visit) {
+      const found = await details(visit)
+      if (!found) return undefined
+      const { client_id: clientId, redirect_uri: redirectUri, login_hint: hint } = found.params as Record<string, string | undefined>
+      const app = await visit.issuer.tenant.application(clientId ?? '')
+      const target = redirectUri ? URL.parse(redirectUri)?.origin : undefined
+      const content = { application: app?.displayName ?? 'an application', csrf: secrets.digest(formOf(visit), found.uid) }
+      return { content, hint: hint ?? '', targets: target && target !== 'null' ? [target] : [] }
+    },
+
+    /** Outside of an attempt: who this seems to be, to know whose budget a guess is of. */
+    async peek({ issuer: { tenant }, uid }: Visit): Promise<Half | undefined> {
+      return (await tenant.artifacts.find(store.db, HALF, uid, Math.floor(store.clock())))?.payload as Half | undefined
+    },
+    half: async (visit: Visit) => (await halves(visit).find(visit.uid)) as unknown as Half | undefined,
+    forget: async (visit: Visit) => halves(visit).destroy(visit.uid),
+
+    /** Goes on with the next step of the same sign-in. */
+    async wait(visit: Visit, half: Half): Promise<IssuerAnswer> {
+      // Only whole sign-ins are told of.
+      delete currentAttempt().proved
+      await halves(visit).upsert(visit.uid, half, HALF_TTL)
+      return here(visit)
+    },
+
+    async finish(visit: Visit, { accountId, at, username, amr }: Omit<Half, 'waitsFor'>): Promise<IssuerAnswer> {
+      const { issuer, request, reply, uid } = visit
+      await halves(visit).destroy(uid)
+      const login = { accountId, ts: at, amr }
+      const location = await issuer.provider.interactionResult(request.raw, reply.raw, { login }, { mergeWithLastSubmission: false })
+      const cookie = rememberBrowser(issuer.tenant, secrets, readBrowser(issuer.tenant, secrets, request), username.toLowerCase())
+      return { status: 303, headers: { location, 'cache-control': 'no-store', 'set-cookie': cookie }, body: '' }
+    },
+  }
+}
+
+/** Back to the page of this sign-in, by GET. */
+export function here({ issuer: { tenant }, uid }: Visit): IssuerAnswer {
+  return { status: 303, headers: { location: `${tenant.base}/signin/${uid}`, 'cache-control': 'no-store' }, body: '' }
+}
+
+export function expired({ issuer: { tenant } }: Visit): IssuerAnswer {
+  return html(400, messagePage(tenant, 'This sign-in has expired', 'Go back to the application and sign in again.'))
+}
