@@ -1,25 +1,34 @@
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
 // Packages are run from source: the condition is ours, so that no bundler of a user ever asks for it.
 const ssr = { resolve: { conditions: ['caegis-source', 'module', 'node', 'development|production'], externalConditions: ['caegis-source'] } }
+
+// Each file has a process of its own, which would compile the server's thousand dependencies anew; the commands that tests start keep theirs in the same folder.
+process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL('node_modules/.cache/caegis', import.meta.url))
+
+/** Files that kill processes, or hold a guard to its staleness bound: a busy neighbour would look like a server that is late. They run alone, one at a time. */
+const ALONE = ['test/kill.test.ts', 'test/browser.test.ts', 'test/demo.test.ts']
+const WAIT = { testTimeout: 60_000, hookTimeout: 60_000 }
 
 export default defineConfig({
   ssr,
   test: {
     reporters: ['default', './tools/closing-line.ts'],
     projects: [
-      { ssr, test: { name: 'unit', include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts'], testTimeout: 20_000 } },
       {
         ssr,
         test: {
-          name: 'e2e',
-          include: ['test/**/*.test.ts'],
-          // Real servers on a two-core machine: one file at a time keeps a slow neighbour from failing a test.
-          fileParallelism: false,
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          name: 'unit',
+          include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts'],
+          testTimeout: 20_000,
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
         },
       },
+      // Real servers on free ports with data of their own: two files at a time is what two cores bear.
+      { ssr, test: { name: 'e2e', include: ['test/**/*.test.ts'], exclude: ALONE, ...WAIT, maxWorkers: 2, sequence: { groupOrder: 1 } } },
+      { ssr, test: { name: 'e2e-alone', include: ALONE, ...WAIT, fileParallelism: false, sequence: { groupOrder: 2 } } },
     ],
   },
 })

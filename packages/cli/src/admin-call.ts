@@ -1,13 +1,14 @@
 import { CaegisError } from '@caegis/protocol'
-import { adminFetch, CLI_ERRORS, readProfile } from './session.ts'
+import { CLI_ERRORS } from './errors.ts'
 
 /** A call of the admin API under its `/v1.0`. @throws CaegisError `refused` with the server's words */
 export type AdminCall = (method: string, path: string, options?: { body?: object; headers?: Record<string, string> }) => Promise<Response>
 
 export function createAdminCall(): AdminCall {
-  const { origin, ...rest } = readProfile()
-  const send = adminFetch({ origin, ...rest })
+  let opened: { origin: string; send: typeof fetch } | undefined
   return async (method, path, { body, headers = {} } = {}) => {
+    opened ??= await open()
+    const { origin, send } = opened
     const response = await send(`${origin}/v1.0${path}`, {
       method,
       headers: { ...headers, ...(body ? { 'content-type': 'application/json' } : {}) },
@@ -18,6 +19,13 @@ export function createAdminCall(): AdminCall {
     const message = `${answer.error?.message ?? CLI_ERRORS.refused} (${response.status} ${answer.error?.code ?? ''})`
     throw new CaegisError('refused', message, { detail: { status: response.status } })
   }
+}
+
+/** MSAL is loaded when it is needed: help, and a mistake in the command line, do not wait for it. */
+async function open(): Promise<{ origin: string; send: typeof fetch }> {
+  const { adminFetch, readProfile } = await import('./session.ts')
+  const profile = readProfile()
+  return { origin: profile.origin, send: adminFetch(profile) }
 }
 
 /** Every entry of a list, page after page. */

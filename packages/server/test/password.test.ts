@@ -20,5 +20,6 @@ describe('passwords', () => {
     expect(refused.length).toBe(140 - 128 - 2)
     for (const one of refused) expect((one as PromiseRejectedResult).reason).toMatchObject({ code: 'busy' })
     expect(await verifyPassword('x', null)).toBe(false)
-  })
+    // That many hashes are the point of it, and a machine may have others to serve.
+  }, 60_000)
 })

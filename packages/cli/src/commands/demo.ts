@@ -1,6 +1,5 @@
 import type { Command } from 'commander'
-import { type DemoFacts, startDemo } from '../demo/demo.ts'
-import { runOnce } from '../demo/once.ts'
+import type { DemoFacts } from '../demo/demo.ts'
 import { stopOnSignals } from '../stop.ts'
 
 export function addDemo(program: Command): void {
@@ -13,6 +12,7 @@ export function addDemo(program: Command): void {
     .option('--port <number>', 'port of the server; the API and the page take the next two', '8443')
     .action(async (options: { once?: boolean; json?: boolean; data: string; port: string }) => {
       if (options.once) {
+        const { runOnce } = await import('../demo/once.ts')
         const start = performance.now()
         const held = await runOnce((hop) => {
           const time = `${hop.milliseconds.toFixed(0).padStart(6)} ms`
@@ -29,6 +29,7 @@ export function addDemo(program: Command): void {
         process.exit(held ? 0 : 1)
       }
       const port = Number(options.port)
+      const { startDemo } = await import('../demo/demo.ts')
       const demo = await startDemo({
         data: options.data,
         ports: { server: port, api: port + 1, page: port + 2 },

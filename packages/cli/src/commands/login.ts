@@ -1,6 +1,4 @@
 import type { Command } from 'commander'
-import { publicClient, saveProfile, scopesOf, withReason } from '../session.ts'
-import { trustLocalCa } from '../trust.ts'
 
 export function addLogin(program: Command): void {
   program
@@ -9,6 +7,8 @@ export function addLogin(program: Command): void {
     .requiredOption('--tenant <name>', 'the tenant [CAEGIS_TENANT]', process.env.CAEGIS_TENANT)
     .option('--origin <url>', 'the server [CAEGIS_ORIGIN]', process.env.CAEGIS_ORIGIN ?? 'https://localhost:8443')
     .action(async ({ tenant, origin }: { tenant: string; origin: string }) => {
+      const { publicClient, saveProfile, scopesOf, withReason } = await import('../session.ts')
+      const { trustLocalCa } = await import('../trust.ts')
       trustLocalCa(process.env.CAEGIS_DATA ?? '.caegis')
       const profile = { origin: new URL(origin).origin, tenant }
       const client = publicClient(profile)

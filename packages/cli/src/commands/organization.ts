@@ -2,7 +2,7 @@ import { createInterface } from 'node:readline/promises'
 import { CaegisError } from '@caegis/protocol'
 import type { Command } from 'commander'
 import { createAdminCall } from '../admin-call.ts'
-import { CLI_ERRORS } from '../session.ts'
+import { CLI_ERRORS } from '../errors.ts'
 
 interface Organization {
   id: string

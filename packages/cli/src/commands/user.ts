@@ -1,6 +1,5 @@
-import { CaegisError } from '@caegis/protocol'
 import type { Command } from 'commander'
-import { adminFetch, CLI_ERRORS, readProfile } from '../session.ts'
+import { createAdminCall } from '../admin-call.ts'
 
 const COMMANDS = {
   disable: {
@@ -28,15 +27,7 @@ export function addUser(program: Command): void {
       .description(text)
       .option('--json', 'print the result as JSON')
       .action(async (upn: string, { json }: { json?: boolean }) => {
-        const profile = readProfile()
-        const response = await adminFetch(profile)(`${profile.origin}/v1.0/users/${encodeURIComponent(upn)}${path}`, {
-          method,
-          ...(body ? { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) } : {}),
-        })
-        if (!response.ok) {
-          const answer = (await response.json().catch(() => ({}))) as { error?: { code?: string; message?: string } }
-          throw new CaegisError('refused', `${answer.error?.message ?? CLI_ERRORS.refused} (${response.status} ${answer.error?.code ?? ''})`)
-        }
+        const response = await createAdminCall()(method, `/users/${encodeURIComponent(upn)}${path}`, body ? { body } : {})
         const txn = response.headers.get('caegis-txn')
         process.stdout.write(json ? `${JSON.stringify({ user: upn, command: name, txn })}\n` : `${upn} ${done} (txn ${txn}).\n`)
       })

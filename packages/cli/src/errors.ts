@@ -1,0 +1,9 @@
+/** Codes of the command line. */
+export const CLI_ERRORS = {
+  not_signed_in: 'You are not signed in. Run: caegis login --tenant <name>',
+  refused: 'The server refused.',
+  unknown_tenant: 'The server has no such tenant.',
+  tenant_stopped: 'The tenant is stopped: nobody can sign in until it is resumed.',
+  other_tenant: 'You are signed in to another tenant.',
+  not_confirmed: "That is not the tenant's name: nothing was stopped.",
+} as const
