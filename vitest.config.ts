@@ -7,8 +7,8 @@ const ssr = { resolve: { conditions: ['caegis-source', 'module', 'node', 'develo
 // Each file has a process of its own, which would compile the server's thousand dependencies anew; the commands that tests start keep theirs in the same folder.
 process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL('node_modules/.cache/caegis', import.meta.url))
 
-/** Files that kill processes, or hold a guard to its staleness bound: a busy neighbour would look like a server that is late. They run alone, one at a time. */
-const ALONE = ['test/kill.test.ts', 'test/browser.test.ts', 'test/demo.test.ts']
+/** Holds a guard to its staleness bound while servers are killed: a busy neighbour would look like a server that is late. */
+const ALONE = ['test/kill.test.ts']
 const WAIT = { testTimeout: 60_000, hookTimeout: 60_000 }
 
 export default defineConfig({

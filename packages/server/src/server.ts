@@ -9,7 +9,8 @@ import { parseTenantFile } from './directory/tenant-file.ts'
 import { registerGlobalRevocation } from './graph/global-revocation.ts'
 import { registerGraph } from './graph/routes.ts'
 import { startHousekeeping } from './housekeeping.ts'
-import { cspFor, welcomePage } from './issuer/pages.ts'
+import { html, send } from './issuer/answer.ts'
+import { welcomePage } from './issuer/pages.ts'
 import { registerIssuer } from './issuer/routes.ts'
 import { createLog, type Log } from './log.ts'
 import type { Settings } from './settings.ts'
@@ -96,9 +97,7 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
   app.addHook('onRequest', async (_request, reply) => {
     reply.header('strict-transport-security', 'max-age=31536000')
   })
-  app.get('/', async (_request, reply) =>
-    reply.headers({ 'content-type': 'text/html; charset=utf-8', 'content-security-policy': cspFor([]) }).send(welcomePage(origin)),
-  )
+  app.get('/', async (_request, reply) => send(reply, html(200, welcomePage(origin))))
   app.get('/healthz', async () => ({ status: 'ok' }))
   app.get('/readyz', async () => ({
     status: 'ready',

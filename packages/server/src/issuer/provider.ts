@@ -315,6 +315,8 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
   provider.use(async (ctx, next) => {
     ctx.set('content-security-policy', cspFor([]))
     await next()
+    // Codes of devices and the proofs of forms are for the one who asked, now.
+    if (ctx.response.is('html')) ctx.set('cache-control', 'no-store')
     await answerPresented(store, tenant, ctx as KoaContextWithOIDC)
     noteSignOut(ctx as KoaContextWithOIDC)
   })
