@@ -27,6 +27,8 @@ export interface Settings {
   retention: number
   /** Seconds after which a signing key is replaced. */
   keyRotation: number
+  /** How often one client may ask for the same in one browser session within five minutes. */
+  loopLimit: number
   /** SETs and metadata also in the form of the implementer's draft of SSF 1.0, for receivers that know no other. */
   legacyDraft: boolean
 }
@@ -87,6 +89,7 @@ export function readSettings(input: SettingsInput): Settings {
     logLevel: logLevel as LogLevel,
     lifetimes: LIFETIMES,
     maxStaleness: 30,
+    loopLimit: 100,
     retention: readRetention(input.CAEGIS_RETENTION),
     keyRotation: readKeyRotation(input.CAEGIS_KEY_ROTATION),
     legacyDraft: readLegacyDraft(input.CAEGIS_SSF_LEGACY_DRAFT),

@@ -121,6 +121,7 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
     const provided = createIssuer(tenant, {
       ...{ store, secrets, log, tell },
       lifetimes: settings.lifetimes,
+      loopLimit: settings.loopLimit,
       async isGuarded(_tenant, appId) {
         const { epoch, asOf } = await store.position(id)
         return allLive(await streams.listStreams(appId), asOf, settings.maxStaleness, epoch)

@@ -18,6 +18,8 @@ export type Denial =
   | { reason: 'revoked'; validFrom: number }
   /** The user has not agreed to what the application asks for, or has taken it back. */
   | { reason: 'consent-missing' }
+  /** The client asks for the same again and again. */
+  | { reason: 'client-loop' }
 
 /**
  * May somebody whose first factor was proved at `provedAt` (seconds) still be issued anything?

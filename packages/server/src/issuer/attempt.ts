@@ -3,6 +3,7 @@ import type { ClaimsRequest } from '@caegis/protocol'
 import type { Denial } from '../access/account.ts'
 import type { RevokedToken } from '../directory/sessions.ts'
 import type { Artifact } from '../store/artifacts.ts'
+import type { Wish } from './loops.ts'
 
 /** A row that a decision read, and the version it had. */
 export type Reading =
@@ -86,6 +87,8 @@ export interface Attempt {
   /** What comes to an end because of this request: said once the fence has let the attempt through. */
   endings: Ending[]
   denial?: Denial
+  /** What a user's grant asks for: counted once it is answered with something new. */
+  wish?: Wish
   /** What an API called with, to call on in the name of the same user. */
   onBehalf?: OnBehalf
   /** What the request comes from: proved here, or remembered by what the request shows. */

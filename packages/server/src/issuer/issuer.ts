@@ -9,6 +9,7 @@ import { SERVER_ERRORS } from '../errors.ts'
 import { type Attempt, createAttempt, runAttempt } from './attempt.ts'
 import { admitDevice } from './device.ts'
 import { type FenceVerdict, MAX_WAIT, nextInstant, passFence } from './fence.ts'
+import { createLoops } from './loops.ts'
 import { createProvider, type IssuerOptions, ROUTES } from './provider.ts'
 import { isStop, passGate } from './stop.ts'
 import type { Tenant } from './tenant.ts'
@@ -57,10 +58,11 @@ const NO_CLAIMS: ClaimsRequest = { capable: false, acrs: [] }
 export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
   const { store, log } = options
   let built: { version: string; provider: Provider; callback: ReturnType<Provider['callback']> } | undefined
+  const loops = createLoops(store.clock, options.loopLimit)
   const current = () => {
     const { version } = tenant.keys
     if (built?.version === version) return built
-    const provider = createProvider(tenant, options)
+    const provider = createProvider(tenant, options, loops)
     built = { version, provider, callback: provider.callback() }
     return built
   }
@@ -220,6 +222,7 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
       const body = isToken || isDevice ? asObject(result.body) : undefined
       if (!body) return result
       if (!isToken) return result.status === 200 ? { ...result, body: JSON.stringify(completeDevice(body)) } : result
+      if (result.status === 200 && attempt.wish && attempt.successor === undefined) loops.note(attempt.wish)
       if (result.status === 200) return { ...result, body: JSON.stringify(completeTokens(body, form, tenant, attempt)) }
       if (result.status >= 500) return result
       return { ...result, body: JSON.stringify(refuseTokens(body, form, attempt.denial, store.clock(), shortId(correlation))) }

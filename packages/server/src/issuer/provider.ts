@@ -11,6 +11,7 @@ import { currentAttempt } from './attempt.ts'
 import { accessTokenClaims } from './claims.ts'
 import { expandScopes, lacksConsent } from './consent.ts'
 import { readInstants, readUser } from './facts.ts'
+import type { Loops } from './loops.ts'
 import { registerOnBehalfOf } from './obo.ts'
 import { cspFor, renderDeviceConfirm, renderDeviceInput, renderMessage, renderSignOut } from './pages.ts'
 import { answerPresented } from './presented.ts'
@@ -24,6 +25,8 @@ export interface IssuerOptions {
   lifetimes: Lifetimes
   /** Are all guards of this API connected and up to date (rule I5)? */
   isGuarded(tenant: string, appId: string): Promise<boolean>
+  /** Times; see loops.ts. */
+  loopLimit: number
   /** Sends a logout token to a client, without anybody waiting for it. */
   tell(uri: string, body: string): void
 }
@@ -44,7 +47,7 @@ export const ROUTES = {
 const DAY = 24 * 3600
 
 /** One OpenID provider a tenant: the protocol is oidc-provider's, what is decided is ours, what is stored goes through the fence. */
-export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log, isGuarded }: IssuerOptions): Provider {
+export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log, isGuarded }: IssuerOptions, loops: Loops): Provider {
   const policy = interactionPolicy.base()
   // What an application may ask for at most was granted by an administrator in its permissions; for some, each user is asked too.
   policy.remove('consent')
@@ -199,7 +202,7 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
         },
       },
     },
-    async findAccount(_ctx, sub, token) {
+    async findAccount(ctx, sub, token) {
       const attempt = currentAttempt()
       const user = await readUser(store, tenant, sub)
       if (token) {
@@ -220,6 +223,13 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
           throw new errors.InvalidGrant('the grant is no longer good')
         }
         if (attempt.otherDevice) throw new errors.InvalidGrant('the grant was given to another device')
+        if (held.kind !== 'AccessToken' && held.clientId !== undefined && held.sessionUid !== undefined) {
+          attempt.wish = { clientId: held.clientId, sid: held.sessionUid, scope: String(ctx.oidc.params?.scope ?? held.scope ?? '') }
+          if (attempt.successor === undefined && loops.isLooping(attempt.wish)) {
+            attempt.denial = { reason: 'client-loop' }
+            throw new errors.InvalidGrant('the client asks for the same again and again')
+          }
+        }
         attempt.account = { id: sub, breakGlass: user?.breakGlass === true }
       }
       if (!user) return undefined

@@ -101,6 +101,14 @@ function ofDenial(denial: Denial): Refusal {
         code: 50155,
         text: 'the device assertion is malformed, false, expired, for somebody else or was used before',
       }
+    case 'client-loop':
+      // Not the user's fault, and no reason to forget the refresh token: it is good again when the client has calmed down.
+      return {
+        error: 'invalid_grant',
+        suberror: 'message_only',
+        code: 50196,
+        text: 'the client asks for the same again and again; it must keep what it gets',
+      }
     case 'tenant-stopped':
       // Neither an error that makes a client ask the user, nor one that makes it try again by itself.
       return { error: 'access_denied', code: 5000224, text: SERVER_ERRORS.tenant_stopped }
