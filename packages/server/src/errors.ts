@@ -3,6 +3,7 @@ export const SERVER_ERRORS = {
   actor_revoked: 'The caller lost the right to do this while the request was under way.',
   emergency_account: 'The emergency account is not ended from outside.',
   user_not_found: 'No such user.',
+  user_exists: 'There is a user of that name already, or one that the same system knows by the same id.',
   group_not_found: 'No such group.',
   device_not_found: 'No such device.',
   device_exists: 'There is, or was, a device with that id.',

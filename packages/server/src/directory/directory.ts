@@ -6,15 +6,18 @@ import type { UserRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import { createOrganization } from './organization.ts'
 import { hashPassword } from './password.ts'
+import { changeNaming, type Naming, type Profile, profileColumns, refuseTaken } from './profile.ts'
 import { createSessions } from './sessions.ts'
 
 export type { Actor, Committed }
 
 /** A user as the admin API and the pages see one. */
-export interface User {
+export interface User extends Profile {
   id: string
   userPrincipalName: string
   displayName: string
+  /** The system that keeps the user; empty for this directory itself. */
+  source: string
   accountEnabled: boolean
   roles: string[]
   createdAt: number
@@ -23,9 +26,10 @@ export interface User {
   validFrom: number
 }
 
-export interface NewUser {
+export interface NewUser extends Partial<Profile> {
   userPrincipalName: string
   displayName: string
+  source?: string
   password?: string
   enabled?: boolean
   roles?: string[]
@@ -33,9 +37,8 @@ export interface NewUser {
   passwordExpired?: boolean
 }
 
-export interface UserUpdate {
+export interface UserUpdate extends Naming {
   enabled?: boolean
-  displayName?: string
   password?: string
   roles?: string[]
   /** Whether the password must be changed at the next sign-in; a new one need not, unless this says so. */
@@ -113,6 +116,19 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
       return row && toUser(row)
     },
 
+    /** The user that another system keeps, by what that calls it. */
+    async userOf(source: string, externalId: string): Promise<User | undefined> {
+      const row = await store.db
+        .selectFrom('users')
+        .selectAll()
+        .where('tenant', '=', tenant)
+        .where('source', '=', source)
+        .where('external_id', '=', externalId)
+        .where('deleted_at', 'is', null)
+        .executeTakeFirst()
+      return row && toUser(row)
+    },
+
     async list({ filter, limit, after }: UserPage): Promise<User[]> {
       let select = store.db.selectFrom('users').selectAll().where('tenant', '=', tenant).where('deleted_at', 'is', null)
       if (filter) {
@@ -136,6 +152,7 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
           actor,
           async edit({ db, now }) {
             const id = randomUUID()
+            await refuseTaken({ db, tenant }, given)
             await db
               .insertInto('users')
               .values({
@@ -149,6 +166,8 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
                 password_at: password === null ? null : now,
                 roles: JSON.stringify(given.roles ?? []),
                 password_expired: given.passwordExpired ? 1 : 0,
+                ...profileColumns(given),
+                source: given.source ?? '',
                 created_at: now,
                 deleted_at: null,
               })
@@ -164,10 +183,9 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
       const password = given.password === undefined ? undefined : await hashPassword(given.password)
       const run = () =>
         edit(actor, idOrName, async (context, user) => {
-          const columns: Partial<UserRow> = {}
           const cut = (depth: CutoffDepth) => ({ kind: 'user', id: user.id, depth }) as const
           const subject = about(user.id)
-          if (given.displayName !== undefined && given.displayName !== user.display_name) columns.display_name = given.displayName
+          const columns = await changeNaming(context, user, given, subject)
           if (password !== undefined) {
             Object.assign(columns, { password, password_at: context.now, password_expired: 0 })
             const payload = { credential_type: 'password', change_type: 'update' }
@@ -247,6 +265,11 @@ function toUser(row: UserRow): User {
     id: row.id,
     userPrincipalName: row.upn,
     displayName: row.display_name,
+    mail: row.mail,
+    givenName: row.given_name,
+    surname: row.surname,
+    externalId: row.external_id,
+    source: row.source,
     accountEnabled: row.enabled === 1,
     roles: JSON.parse(row.roles),
     createdAt: row.created_at,

@@ -115,7 +115,7 @@ async function membership(store: Store, tenant: Tenant, resource: Resource, user
     ...(facts.roles.length > 0 ? { wids: facts.roles } : {}),
     ...(asks('groups') ? (groups.length > MAX_GROUPS ? { hasgroups: true } : { groups }) : {}),
     ...(asks('upn') ? { upn: facts.userPrincipalName } : {}),
-    ...(asks('email') ? { email: facts.userPrincipalName } : {}),
+    ...(asks('email') ? { email: facts.mail ?? facts.userPrincipalName } : {}),
     ...(asks('login_hint') ? { login_hint: facts.userPrincipalName } : {}),
   }
 }

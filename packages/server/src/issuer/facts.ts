@@ -8,6 +8,7 @@ export interface UserFacts extends Instants {
   enabled: boolean
   displayName: string
   userPrincipalName: string
+  mail: string | null
   breakGlass: boolean
   roles: string[]
 }
@@ -16,7 +17,7 @@ export interface UserFacts extends Instants {
 export async function readUser(store: Store, tenant: Tenant, id: string): Promise<UserFacts | undefined> {
   const row = await store.db
     .selectFrom('users')
-    .select(['enabled', 'display_name', 'upn', 'deleted_at', 'break_glass', 'roles', 'version', 'valid_from', 'access_from'])
+    .select(['enabled', 'display_name', 'mail', 'upn', 'deleted_at', 'break_glass', 'roles', 'version', 'valid_from', 'access_from'])
     .where('tenant', '=', tenant.id)
     .where('id', '=', id)
     .executeTakeFirst()
@@ -26,6 +27,7 @@ export async function readUser(store: Store, tenant: Tenant, id: string): Promis
     enabled: row.enabled === 1,
     displayName: row.display_name,
     userPrincipalName: row.upn,
+    mail: row.mail,
     breakGlass: row.break_glass === 1,
     roles: JSON.parse(row.roles),
     validFrom: row.valid_from,

@@ -177,6 +177,26 @@ MIGRATIONS['0022-devices'] = {
   },
 }
 
+MIGRATIONS['0030-profiles'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    for (const statement of [
+      'alter table users add column mail text',
+      'alter table users add column given_name text',
+      'alter table users add column surname text',
+      `alter table users add column source text not null default ''`,
+      'alter table users add column external_id text',
+      'create unique index users_external on users (tenant, source, external_id) where external_id is not null and deleted_at is null',
+      `alter table groups add column source text not null default ''`,
+      'alter table groups add column external_id text',
+      'alter table groups add column description text',
+      'alter table groups add column created_at integer not null default 0',
+      'create unique index groups_external on groups (tenant, source, external_id) where external_id is not null',
+    ]) {
+      await sql.raw(statement).execute(db)
+    }
+  },
+}
+
 const provider: MigrationProvider = { getMigrations: async () => MIGRATIONS }
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {

@@ -46,12 +46,24 @@ export interface UserTable extends Decisive {
   break_glass: Generated<number>
   /** 1 = the password must be changed at the next sign-in. */
   password_expired: Generated<number>
+  mail: Generated<string | null>
+  given_name: Generated<string | null>
+  surname: Generated<string | null>
+  /** Who keeps this user: `` for this directory itself, otherwise the name of the system that it comes from. */
+  source: Generated<string>
+  /** What that system calls the user; unique within it, among the living. */
+  external_id: Generated<string | null>
 }
 
 export interface GroupRow {
   tenant: string
   id: string
   display_name: string
+  description: Generated<string | null>
+  /** As of a user. */
+  source: Generated<string>
+  external_id: Generated<string | null>
+  created_at: Generated<number>
 }
 
 export interface MemberRow {

@@ -1,0 +1,97 @@
+import { CaegisError, EVENT } from '@caegis/protocol'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { createDirectory, type Directory } from '../src/directory/directory.ts'
+import { createStore, type Store } from '../src/store/store.ts'
+
+const ADMIN = { kind: 'system', reason: 'test' } as const
+const log = { debug() {}, info() {}, warn() {}, error() {} }
+
+let store: Store
+let directory: Directory
+
+beforeEach(async () => {
+  store = await createStore({ file: ':memory:', now: Date.now, log })
+  for (const id of ['one', 'two']) {
+    await store.db.insertInto('tenants').values({ id, name: id, display_name: id, epoch: 'e', created_at: 1 }).execute()
+  }
+  directory = createDirectory(store, 'one', 'https://id.test/one/v2.0')
+})
+afterEach(() => store.close())
+
+const events = async () => (await store.db.selectFrom('events').select(['type', 'payload']).orderBy('seq').execute()).map(({ type }) => type)
+const versionOf = async (id: string) => (await store.db.selectFrom('users').select('version').where('id', '=', id).executeTakeFirstOrThrow()).version
+const codeOf = (work: Promise<unknown>) =>
+  work.then(
+    () => 'done',
+    (error) => (error instanceof CaegisError ? error.code : String(error)),
+  )
+
+describe('users that other systems keep', () => {
+  const kim = {
+    userPrincipalName: 'kim@one.test',
+    displayName: 'Kim',
+    source: 'hr',
+    externalId: '17',
+    mail: 'kim@mail.test',
+    givenName: 'Kim',
+    surname: 'Roe',
+  }
+
+  it('are found by what that system calls them, and by nobody else', async () => {
+    const { result: id } = await directory.createUser(ADMIN, kim)
+    expect(await directory.userOf('hr', '17')).toMatchObject({
+      id,
+      mail: 'kim@mail.test',
+      givenName: 'Kim',
+      surname: 'Roe',
+      source: 'hr',
+      externalId: '17',
+    })
+    expect(await directory.userOf('crm', '17')).toBeUndefined()
+    expect(await createDirectory(store, 'two', 'https://id.test/two/v2.0').userOf('hr', '17')).toBeUndefined()
+    await directory.remove(ADMIN, id)
+    expect(await directory.userOf('hr', '17')).toBeUndefined()
+  })
+
+  it('saved again as they are, they do not change: no event, and no decision is seen to be old', async () => {
+    const { result: id } = await directory.createUser(ADMIN, kim)
+    const before = await versionOf(id)
+    const { source, ...same } = kim
+    await directory.update(ADMIN, id, { ...same, enabled: true })
+    expect([await versionOf(id), await events()]).toEqual([before, []])
+    await directory.update(ADMIN, id, { surname: 'Doe' })
+    expect([await versionOf(id), await events()]).toEqual([before + 1, []])
+  })
+
+  it('take no name and no external id that a living user has; those of the dead are free', async () => {
+    const { result: id } = await directory.createUser(ADMIN, kim)
+    expect(await codeOf(directory.createUser(ADMIN, { ...kim, externalId: '18' }))).toBe('user_exists')
+    expect(await codeOf(directory.createUser(ADMIN, { ...kim, userPrincipalName: 'KIM@one.test', externalId: '18' }))).toBe('user_exists')
+    expect(await codeOf(directory.createUser(ADMIN, { ...kim, userPrincipalName: 'lee@one.test' }))).toBe('user_exists')
+    const { result: lee } = await directory.createUser(ADMIN, { ...kim, userPrincipalName: 'lee@one.test', source: 'crm' })
+    expect(await codeOf(directory.update(ADMIN, lee, { userPrincipalName: 'kim@ONE.test' }))).toBe('user_exists')
+    expect(await codeOf(directory.update(ADMIN, id, { userPrincipalName: 'Kim@One.test', externalId: '19' }))).toBe('done')
+    await directory.remove(ADMIN, id)
+    expect(await codeOf(directory.update(ADMIN, lee, { userPrincipalName: 'kim@ONE.test' }))).toBe('done')
+    expect((await directory.user('kim@one.test'))?.id).toBe(lee)
+  })
+
+  it('a new name is in the next token: the change is an event; an address only where an API asks for it', async () => {
+    const { result: id } = await directory.createUser(ADMIN, kim)
+    await directory.update(ADMIN, id, { mail: 'kim@new.test' })
+    expect(await events()).toEqual([])
+    await directory.update(ADMIN, id, { userPrincipalName: 'roe@one.test' })
+    expect(await events()).toEqual([EVENT.tokenClaimsChange])
+    await store.db
+      .insertInto('applications')
+      .values({
+        ...{ tenant: 'one', id: 'a', app_id: 'api', display_name: 'API', type: 'api', enabled: 1, cae: 1, redirect_uris: '[]' },
+        ...{ identifier_uris: '[]', scopes: '[]', permissions: '[]', optional_claims: '["email"]' },
+      })
+      .execute()
+    await directory.update(ADMIN, id, { mail: null })
+    expect(await events()).toEqual([EVENT.tokenClaimsChange, EVENT.tokenClaimsChange])
+    const last = await store.db.selectFrom('events').select('payload').where('seq', '=', 2).executeTakeFirstOrThrow()
+    expect(JSON.parse(last.payload).claims).toEqual({ email: 'roe@one.test' })
+  })
+})
