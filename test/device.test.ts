@@ -3,7 +3,7 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createDevices } from '../packages/server/src/directory/devices.ts'
 import { createFlow } from './flow.ts'
-import { claimsOf, eventually, type Loop, PASSWORD, SCOPE, SECRET, startLoop, verdictOf } from './loop.ts'
+import { claimsOf, eventually, holdNextMint, type Loop, PASSWORD, SCOPE, SECRET, startLoop, verdictOf } from './loop.ts'
 
 const TENANT = JSON.stringify({
   tenant: { name: 'contoso', displayName: 'Contoso' },
@@ -56,20 +56,6 @@ const typesSince = async (seq: number) =>
   )
 const position = async () => (await loop.server.store.position(loop.tenant)).seq
 const cutoffs = () => loop.server.store.db.selectFrom('cutoffs').select(['kind', 'id', 'depth']).execute()
-
-function holdNextMint(): { held: Promise<void>; release(): void } {
-  const { store } = loop.server
-  const real = store.transaction
-  const held = Promise.withResolvers<void>()
-  const gate = Promise.withResolvers<void>()
-  store.transaction = async (work) => {
-    store.transaction = real
-    held.resolve()
-    await gate.promise
-    return real(work)
-  }
-  return { held: held.promise, release: () => gate.resolve() }
-}
 
 beforeAll(async () => {
   loop = await startLoop({ tenant: TENANT })
@@ -240,7 +226,7 @@ describe('a device that is lost', () => {
     const flow = await flowOn(phone)
     const { refreshToken } = await flow.tokens()
     const commands = createDevices(loop.server.store, loop.tenant)
-    const mint = holdNextMint()
+    const mint = holdNextMint(loop)
     const answer = flow.refresh(refreshToken)
     await mint.held
     await commands.update(system, phone.id, { enabled: false })
@@ -250,7 +236,7 @@ describe('a device that is lost', () => {
 
     const again = await flowOn(phone)
     const code = await again.code()
-    const second = holdNextMint()
+    const second = holdNextMint(loop)
     const redeemed = again.redeem(code)
     await second.held
     await commands.revokeUser(system, phone.id, String(claimsOf((await createFlow(loop).tokens()).accessToken).oid))

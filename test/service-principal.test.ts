@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { ConfidentialClientApplication } from '@azure/msal-node'
 import { SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createFlow } from './flow.ts'
 import { eventually, type Loop, PASSWORD, SECRET, startLoop, verdictOf } from './loop.ts'
 
 const DEFAULT = 'api://files/.default'
@@ -57,6 +58,8 @@ describe('service principals', () => {
     )
   const mint = (client_id: string, client_secret: string) =>
     loop.token({ grant_type: 'client_credentials', client_id, client_secret, scope: DEFAULT })
+  const mintFor = async (client_id: string, scope: string) =>
+    (await loop.token({ grant_type: 'client_credentials', client_id, client_secret: SECRET, scope })).body.access_token
   const events = async (appId: string) =>
     (await loop.server.store.db.selectFrom('events').selectAll().orderBy('seq').execute()).filter(
       ({ subject }) => JSON.parse(subject).complex.application?.id === appId,
@@ -192,5 +195,109 @@ describe('service principals', () => {
       expect(await show(wrong)).toMatchObject({ body: { error: expect.stringMatching(/^invalid_(client|request)$/) } })
     await loop.server.store.db.updateTable('credentials').set({ expires_at: 1 }).where('app_id', '=', 'sealed').execute()
     expect(await show(await assert())).toMatchObject({ status: 401 })
+  })
+
+  it('an assertion that names its certificate may be shown again for ten minutes, to this token endpoint and nowhere else', async () => {
+    await loop.server.apply(apps())
+    const key = createPrivateKey(certificate.key)
+    const thumbprint = Buffer.from(certificate.hex, 'hex').toString('base64url')
+    const now = () => Math.floor(Date.now() / 1000)
+    const assert = (claims: object = {}) => {
+      const payload = { iss: 'sealed', sub: 'sealed', aud: `${loop.authority}/oauth2/v2.0/token`, nbf: now(), exp: now() + 600, jti: randomUUID() }
+      return new SignJWT({ ...payload, ...claims }).setProtectedHeader({ alg: 'PS256', 'x5t#S256': thumbprint }).sign(key)
+    }
+    const proof = (client_assertion: string) => ({
+      ...{ client_id: 'sealed', client_assertion, client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer' },
+    })
+    const show = async (assertion: string) => (await loop.token({ grant_type: 'client_credentials', scope: DEFAULT, ...proof(assertion) })).status
+    const twice = async (assertion: string) => [await show(assertion), await show(assertion)]
+    expect(await twice(await assert())).toEqual([200, 200])
+    expect(await twice(await assert({ aud: loop.issuer }))).toEqual([200, 200])
+    expect(await twice(await assert({ nbf: undefined, iat: now() }))).toEqual([200, 200])
+    // More than ten minutes, no beginning, or an audience besides: once.
+    expect(await twice(await assert({ nbf: now() - 30 }))).toEqual([200, 401])
+    expect(await twice(await assert({ nbf: undefined }))).toEqual([200, 401])
+    expect(await twice(await assert({ aud: [loop.issuer, 'https://elsewhere.test'] }))).toEqual([200, 401])
+    const elsewhere = await assert()
+    const revoke = async () => {
+      const body = new URLSearchParams({ token: 'x', ...proof(elsewhere) })
+      return (await fetch(`${loop.authority}/oauth2/v2.0/revoke`, { method: 'POST', body })).status
+    }
+    expect([await revoke(), await revoke()]).toEqual([200, 401])
+    expect(await show(await assert({ aud: loop.issuer.replace('contoso', 'other') }))).toBe(401)
+    expect(await show(await assert({ iss: 'nightly', sub: 'nightly' }))).toBe(400)
+  })
+
+  it('a certificate is added and removed by the admin API', async () => {
+    const fresh = makeCertificate(folder, 'fresh')
+    const operator = await mintFor('operator', `${loop.origin}/.default`)
+    const graph = (path: string, body: object) =>
+      fetch(`${loop.origin}/v1.0/servicePrincipals/${path}`, {
+        ...{ method: 'POST', body: JSON.stringify(body) },
+        headers: { authorization: `Bearer ${operator}`, 'content-type': 'application/json' },
+      })
+    const made = await graph('nightly/addKey', { displayName: 'fresh', pem: fresh.pem })
+    const { keyId } = (await made.json()) as { keyId: string }
+    const assertion = () =>
+      new SignJWT({ iss: 'nightly', sub: 'nightly', aud: loop.issuer, jti: randomUUID(), exp: Math.floor(Date.now() / 1000) + 300 })
+        .setProtectedHeader({ alg: 'PS256' })
+        .sign(createPrivateKey(fresh.key))
+    const show = async () =>
+      (
+        await loop.token({
+          ...{ grant_type: 'client_credentials', client_id: 'nightly', scope: DEFAULT, client_assertion: await assertion() },
+          client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+        })
+      ).status
+    expect(await show()).toBe(200)
+    expect((await graph('nightly/addKey', { displayName: 'bad', pem: 'no certificate' })).status).toBe(400)
+    expect((await graph('caegis-cli/addKey', { displayName: 'public', pem: fresh.pem })).status).toBe(400)
+    expect((await graph('nightly/removeKey', { keyId })).status).toBe(204)
+    expect(await show()).toBe(401)
+    expect((await typesOf('nightly')).at(-1)).toBe('session-revoked')
+  })
+
+  it('a web application that has a secret never signs anybody in without it', async () => {
+    const web = { type: 'web', redirectUris: ['https://web.test/back'], permissions: ['api://files/Files.Read'], clientSecret: SECRET }
+    await loop.server.apply(apps({ web }))
+    const options = { clientId: 'web', redirectUri: 'https://web.test/back', scope: 'api://files/Files.Read openid' }
+    const flow = createFlow(loop, options)
+    const code = await flow.code()
+    expect(await flow.redeem(code)).toMatchObject({ status: 401, body: { error: 'invalid_client' } })
+    expect(await flow.redeem(code, { client_secret: OTHER })).toMatchObject({ status: 401 })
+    const right = await flow.redeem(code, { client_secret: SECRET })
+    expect(right.status).toBe(200)
+    const refreshToken = String(right.body.refresh_token)
+    expect((await flow.refresh(refreshToken)).status).toBe(401)
+    expect((await flow.refresh(refreshToken, { client_secret: SECRET })).status).toBe(200)
+    // Without a secret it is nobody; it does not become a public client.
+    const { clientSecret: _, ...bare } = web
+    await loop.server.apply(apps({ web: bare }))
+    const { valid_from: t } = await loop.server.store.db
+      .selectFrom('applications')
+      .select('valid_from')
+      .where('app_id', '=', 'web')
+      .executeTakeFirstOrThrow()
+    await eventually(
+      () => Math.floor(Date.now() / 1000),
+      (now) => now > t,
+    )
+    const again = createFlow(loop, options)
+    expect(await again.redeem(await again.code())).toMatchObject({ status: 401, body: { error: 'invalid_client' } })
+  })
+
+  it('the command line is not locked out', async () => {
+    const operator = await mintFor('operator', `${loop.origin}/.default`)
+    const answer = await fetch(`${loop.origin}/v1.0/servicePrincipals/caegis-cli`, {
+      ...{ method: 'PATCH', body: JSON.stringify({ accountEnabled: false }) },
+      headers: { authorization: `Bearer ${operator}`, 'content-type': 'application/json' },
+    })
+    expect(answer.status).toBe(400)
+    expect(await answer.json()).toMatchObject({ error: { message: expect.stringContaining('command line') } })
+    for (const appId of ['caegis-cli', 'caegis-account'])
+      await expect((async () => loop.server.apply(file([{ appId, type: 'native', enabled: false }])))()).rejects.toMatchObject({
+        code: 'invalid_tenant_file',
+      })
+    expect((await loop.server.store.db.selectFrom('applications').select('enabled').where('app_id', '=', 'caegis-cli').execute())[0]?.enabled).toBe(1)
   })
 })

@@ -1,4 +1,4 @@
-export { CLI_APP_ID } from './directory/apply.ts'
+export { CLI_APP_ID } from './directory/application.ts'
 export { type Recovered, type RecoverOptions, recover } from './directory/recover.ts'
 export { SERVER_ERRORS } from './errors.ts'
 export { createLog, type Log, type LogLevel } from './log.ts'

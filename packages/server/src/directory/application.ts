@@ -2,6 +2,9 @@ import type { Kysely, Transaction } from 'kysely'
 import type { ApplicationRow, CredentialRow, Schema } from '../store/schema.ts'
 import { credentialsOf } from './credentials.ts'
 
+/** The public client of the `caegis` command, in every tenant: device code, or a code on a loopback address. */
+export const CLI_APP_ID = 'caegis-cli'
+
 /** A client, an API, or both. */
 export interface Application {
   /** Object id. */

@@ -5,8 +5,9 @@ import type { Actor, ChangeContext, Committed } from '../store/change.ts'
 import type { CredentialRow } from '../store/schema.ts'
 import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
-import { type Application, findApplication } from './application.ts'
+import { type Application, CLI_APP_ID, findApplication } from './application.ts'
 import { readCertificate } from './credentials.ts'
+import { settleApi } from './offered.ts'
 import type { ApplicationEntry } from './tenant-file.ts'
 
 export interface NewSecret {
@@ -44,6 +45,7 @@ export function createApplications(store: Store, tenant: string, secrets: Secret
 
     setEnabled: (actor: Actor, appId: string, enabled: boolean) =>
       edit(actor, appId, async ({ db }, app) => {
+        if (!enabled && app.appId === CLI_APP_ID) throw new CaegisError('command_line', SERVER_ERRORS.command_line)
         await db
           .updateTable('applications')
           .set({ enabled: enabled ? 1 : 0 })
@@ -151,6 +153,7 @@ async function settle(context: ChangeContext, before: Application): Promise<void
     .where('tenant', '=', tenant)
     .where('app_id', '=', before.appId)
     .execute()
+  await settleApi(context, before, after)
   const subject = { complex: { format: 'complex' as const, application: { format: 'opaque' as const, id: before.appId } } }
   const cut = { kind: 'app', id: before.appId, depth: 'sign-in' } as const
   if (before.enabled && !after.enabled) {

@@ -2,14 +2,12 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import type { Actor } from '../store/change.ts'
 import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
+import { CLI_APP_ID } from './application.ts'
 import { saveApplication } from './applications.ts'
 import { createDevices } from './devices.ts'
 import { createDirectory } from './directory.ts'
 import { saveRights } from './groups.ts'
 import type { TenantFile } from './tenant-file.ts'
-
-/** The public client of the `caegis` command, in every tenant: device code, or a code on a loopback address. */
-export const CLI_APP_ID = 'caegis-cli'
 
 const IMPORT: Actor = { kind: 'system', reason: 'tenant file' }
 

@@ -7,6 +7,7 @@ import type { Store } from '../store/store.ts'
 import { createOrganization } from './organization.ts'
 import { hashPassword } from './password.ts'
 import { changeNaming, type Naming, type Profile, profileColumns, refuseTaken } from './profile.ts'
+import { createRoles, publishRoles } from './roles.ts'
 import { createSessions } from './sessions.ts'
 
 export type { Actor, Committed }
@@ -108,6 +109,7 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
 
   return {
     organization: createOrganization(store, tenant),
+    ...createRoles(store, tenant, edit, about, toUser),
     ...sessions,
     sayingWhich,
 
@@ -195,8 +197,7 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
           const roles = given.roles && JSON.stringify(given.roles)
           if (roles !== undefined && roles !== user.roles) {
             columns.roles = roles
-            const payload = { claims: { wids: given.roles } }
-            context.publish({ type: EVENT.tokenClaimsChange, subject, payload, reason: 'Directory roles were changed', cut: cut('access') })
+            publishRoles(context, subject, user.id, given.roles ?? [])
           }
           if (given.enabled === false && user.enabled === 1) {
             columns.enabled = 0

@@ -42,27 +42,46 @@ export function createGroups(store: Store, tenant: string) {
           : db.deleteFrom('members').where('tenant', '=', tenant).where('group_id', '=', group).where('user_id', '=', member).execute(),
       ),
 
+    /** Who holds the roles of an application. */
+    async assignments(appId: string): Promise<{ role: string; principal: string }[]> {
+      const rows = await store.db
+        .selectFrom('assignments')
+        .select(['role', 'principal_id'])
+        .where('tenant', '=', tenant)
+        .where('app_id', '=', appId)
+        .orderBy('role')
+        .orderBy('principal_id')
+        .limit(MOST_LISTED)
+        .execute()
+      return rows.map((row) => ({ role: row.role, principal: row.principal_id }))
+    },
+
     assignRole: (actor: Actor, appId: string, role: string, principal: string) =>
-      edit(actor, principal, ({ db }) =>
-        db
+      edit(actor, principal, async ({ db }) => {
+        if (!(await db.selectFrom('applications').select('id').where('tenant', '=', tenant).where('app_id', '=', appId).executeTakeFirst()))
+          throw new CaegisError('application_not_found', SERVER_ERRORS.application_not_found)
+        await db
           .insertInto('assignments')
           .values({ tenant, app_id: appId, role, principal_id: principal })
           .onConflict((conflict) => conflict.doNothing())
-          .execute(),
-      ),
+          .execute()
+      }),
 
     withdrawRole: (actor: Actor, appId: string, role: string, principal: string) =>
-      edit(actor, principal, ({ db }) =>
-        db
+      edit(actor, principal, async ({ db }) => {
+        const { numDeletedRows } = await db
           .deleteFrom('assignments')
           .where('tenant', '=', tenant)
           .where('app_id', '=', appId)
           .where('role', '=', role)
           .where('principal_id', '=', principal)
-          .execute(),
-      ),
+          .executeTakeFirst()
+        if (numDeletedRows === 0n) throw new CaegisError('assignment_not_found', SERVER_ERRORS.assignment_not_found)
+      }),
   }
 }
+
+const MOST_LISTED = 999
 
 export type Groups = ReturnType<typeof createGroups>
 

@@ -13,6 +13,9 @@ const INCLUDES = {
   'Device.Read.All': [],
   'Device.ReadWrite.All': ['Device.Read.All'],
   'GroupMember.ReadWrite.All': [],
+  /** Who is an administrator. */
+  'RoleManagement.Read.Directory': [],
+  'RoleManagement.ReadWrite.Directory': ['RoleManagement.Read.Directory'],
   'AppRoleAssignment.ReadWrite.All': [],
   /** Applications, their secrets and certificates. */
   'Application.Read.All': [],

@@ -2,10 +2,16 @@ import { CaegisError } from '@caegis/protocol'
 import { LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { SERVER_ERRORS } from '../errors.ts'
+import { ACCOUNT_APP_ID } from './account-page.ts'
+import { CLI_APP_ID } from './application.ts'
 import { deviceKey, TRUST_TYPES } from './devices.ts'
+import { DIRECTORY_ROLES } from './roles.ts'
 
 /** Path segments that the server itself answers under. */
 const RESERVED = new Set(['v1.0', 'healthz', 'readyz', 'metrics', 'assets', 'console'])
+
+/** Applications that every tenant has, and that are not the file's to edit. */
+const OWN_APPS = new Set<string>([CLI_APP_ID, ACCOUNT_APP_ID])
 
 const name = z.string().min(1).max(256)
 const upn = z
@@ -34,7 +40,7 @@ const user = z.strictObject({
   forceChangePasswordNextSignIn: z.boolean().optional(),
   enabled: z.boolean().optional(),
   groups: z.array(name).max(1000).optional(),
-  roles: z.array(z.enum(['admin'])).optional(),
+  roles: z.array(z.enum(DIRECTORY_ROLES)).optional(),
 })
 
 /** Known by `deviceId`, as an application is by `appId`. */
@@ -63,7 +69,10 @@ const hasCredential = (app: { clientSecret?: unknown; secrets?: unknown[] | unde
 
 const application = z
   .strictObject({
-    appId: z.string().regex(/^[A-Za-z0-9._-]{1,128}$/, 'must be 1 to 128 of letters, digits and . _ -'),
+    appId: z
+      .string()
+      .regex(/^[A-Za-z0-9._-]{1,128}$/, 'must be 1 to 128 of letters, digits and . _ -')
+      .refine((given) => !OWN_APPS.has(given), 'is an application of the server itself'),
     displayName: name.optional(),
     type: z.enum(['spa', 'web', 'native', 'daemon']).optional(),
     identifierUris: z

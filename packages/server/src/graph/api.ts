@@ -113,8 +113,12 @@ function describe(error: z.ZodError): string {
 function toGraphError(error: Error & { statusCode?: number }): GraphError {
   if (error instanceof GraphError) return error
   if (error instanceof CaegisError) {
-    if (['user_not_found', 'application_not_found', 'group_not_found', 'device_not_found', 'key_not_found'].includes(error.code)) return notFound()
+    if (
+      ['user_not_found', 'application_not_found', 'group_not_found', 'device_not_found', 'assignment_not_found', 'key_not_found'].includes(error.code)
+    )
+      return notFound()
     if (error.code === 'device_exists' || error.code === 'user_exists') return new GraphError(409, 'Request_Conflict', error.message)
+    if (error.code === 'last_admin' || error.code === 'command_line') return new GraphError(400, 'Request_BadRequest', error.message)
     if (error.code === 'actor_revoked') return new GraphError(403, 'Authorization_RequestDenied', error.message)
     if (error.code === 'invalid_password' || error.code === 'invalid_certificate' || error.code === 'public_client') return badRequest(error.message)
   }

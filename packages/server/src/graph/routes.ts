@@ -7,6 +7,7 @@ import { registerGroups } from './groups.ts'
 import { registerKeys } from './keys.ts'
 import { registerOrganization } from './organization.ts'
 import { registerRevocations } from './revocations.ts'
+import { registerRoles } from './roles.ts'
 import { registerSessions } from './sessions.ts'
 import { createSse } from './sse.ts'
 import { registerStreams } from './streams.ts'
@@ -20,6 +21,7 @@ export function registerGraph(app: FastifyInstance, options: ApiOptions): void {
   registerApplications(api)
   registerGroups(api)
   registerDevices(api)
+  registerRoles(api)
   registerOrganization(api)
   registerKeys(api)
   const sse = createSse()

@@ -3,7 +3,7 @@ import { rightsOf } from '../directory/rights.ts'
 import type { Store } from '../store/store.ts'
 import { currentAttempt } from './attempt.ts'
 import { lacksConsent } from './consent.ts'
-import { readUser } from './facts.ts'
+import { noteResource, readUser } from './facts.ts'
 import { fullScope, permittedScopes, type Resource } from './resources.ts'
 import type { Tenant } from './tenant.ts'
 
@@ -36,6 +36,7 @@ export async function accessTokenClaims(
   const resource = (await tenant.resources()).find((one) => one.uri === token.resourceServer?.identifier())
   const app = await tenant.application(token.clientId)
   if (!resource || !app) throw new Error('a token without a resource or an application')
+  noteResource(resource)
 
   // The instant is the store's and was fixed when the attempt began; the length was decided there too.
   const iat = attempt.iat

@@ -2,6 +2,7 @@ import { pairId } from '@caegis/protocol'
 import type { Instants } from '../access/account.ts'
 import type { Store } from '../store/store.ts'
 import { currentAttempt, note } from './attempt.ts'
+import type { Resource } from './resources.ts'
 import type { Tenant } from './tenant.ts'
 
 export interface UserFacts extends Instants {
@@ -91,6 +92,11 @@ export async function readInstants(
     if (user !== undefined) found.push(await readPair(store, tenant, user, attempt.device))
   }
   return found
+}
+
+/** What an API offers, and what its tokens hold, decides with: its row is noted like any other. */
+export function noteResource({ appId, version }: Resource): void {
+  if (appId !== undefined && version !== undefined) note(currentAttempt(), { table: 'app', id: appId }, version)
 }
 
 /** A device as the current attempt sees it, noted; one that is gone or disabled ends whatever was given to it. */

@@ -10,7 +10,7 @@ import { checkAssertion } from './assertion.ts'
 import { currentAttempt } from './attempt.ts'
 import { accessTokenClaims } from './claims.ts'
 import { expandScopes, lacksConsent } from './consent.ts'
-import { readInstants, readUser } from './facts.ts'
+import { noteResource, readInstants, readUser } from './facts.ts'
 import type { Loops } from './loops.ts'
 import { registerOnBehalfOf } from './obo.ts'
 import { cspFor, renderDeviceConfirm, renderDeviceInput, renderMessage, renderSignOut } from './pages.ts'
@@ -75,6 +75,7 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
     const resource = resourceOf(asked, await tenant.resources())
     if (resource === 'several') throw new errors.InvalidScope('scopes of more than one API in one request', asked.join(' '))
     if (!resource) throw new errors.InvalidScope('no API of this tenant offers these scopes', asked.join(' '))
+    noteResource(resource)
     const app = await tenant.application(clientId)
     // What a user's application was granted is for use together with a user; alone, it would have all of it without anybody's rights.
     if (ctx.oidc.params?.grant_type === 'client_credentials' && resource.kind !== 'signals' && app?.type !== 'daemon') {
@@ -124,7 +125,7 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
     claims: { openid: ['sub', 'oid', 'tid'], profile: ['name', 'preferred_username', 'login_hint'] },
     conformIdTokenClaims: false,
     clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'],
-    assertJwtClientAuthClaimsAndHeader: async (_ctx, claims, header, client) => checkAssertion(claims, header, client, store.clock()),
+    assertJwtClientAuthClaimsAndHeader: async (ctx, claims, header, client) => checkAssertion(claims, header, client, store.clock(), ctx.oidc.route),
     discovery: { global_token_revocation_endpoint: `${tenant.base}/global-token-revocation` },
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
     enabledJWA: { idTokenSigningAlgValues: ['ES256', 'RS256'], clientAuthSigningAlgValues: ['ES256', 'PS256', 'RS256'] },
@@ -167,6 +168,7 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
           const resource = (await tenant.resources()).find((one) => one.uri === uri)
           const app = resource && (await tenant.application(client.clientId))
           if (!resource || !app) throw new errors.InvalidTarget()
+          noteResource(resource)
           // `resource` (RFC 8707) can only repeat what the scopes say: else it would be an audience for which nothing was granted. A code or a refresh token
           // is bound to what was checked when it came to be.
           const asked = await target(ctx, client.clientId)

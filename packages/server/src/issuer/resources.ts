@@ -14,6 +14,8 @@ export interface Resource {
   optionalClaims?: string[]
   /** The application whose guards protect it; absent for what the server protects itself. */
   appId?: string
+  /** Of that application's row. */
+  version?: number
   kind: 'api' | 'graph' | 'signals'
 }
 
@@ -40,6 +42,7 @@ export function apiResources(apis: Application[]): Resource[] {
             scopes: api.scopes,
             cae: api.cae,
             appId: api.appId,
+            version: api.version,
             optionalClaims: api.optionalClaims,
             kind: 'api',
           }),

@@ -21,6 +21,8 @@ const ADMIN: Record<Permission, string> = {
   'Device.Read.All': 'See all devices',
   'Device.ReadWrite.All': 'Register, disable and delete devices, as far as you may',
   'GroupMember.ReadWrite.All': 'Change who is in which group, as far as you may',
+  'RoleManagement.Read.Directory': 'See who is an administrator',
+  'RoleManagement.ReadWrite.Directory': 'Change who is an administrator, as far as you may',
   'AppRoleAssignment.ReadWrite.All': 'Change who has which role, as far as you may',
   'Application.Read.All': 'See the applications of the directory',
   'Application.ReadWrite.All': 'Change applications and their credentials, as far as you may',
