@@ -98,6 +98,52 @@ describe('the caegis command', () => {
     expect(rows.map(({ type }) => type)).toEqual([expect.stringMatching(/session-revoked$/)])
   })
 
+  it('lists and ends sessions, and revokes one token by itself or by its id', async () => {
+    const env = { ...home('nobody'), CAEGIS_TENANT: 'contoso', CAEGIS_CLIENT_ID: 'nightly', CAEGIS_CLIENT_SECRET: SECRET }
+    const daemon = (args: string[], stdin?: string) => runProgram(args, { env, ...(stdin === undefined ? {} : { stdin }) })
+    const guard = await loop.guard()
+    const dies = (token: string) =>
+      eventually(
+        () => verdictOf(guard, token),
+        (verdict) => !verdict.allowed,
+      )
+    const bob = loop.person('bob')
+    const first = await bob.signIn()
+    const sid = String(claimsOf(first).sid)
+    const second = await bob.silent('{"access_token":{"nbf":{"essential":true,"value":"1"}}}')
+    const third = await bob.silent('{"access_token":{"nbf":{"essential":true,"value":"2"}}}')
+
+    const [byItself, byId, inSight, nothing, unknown] = await Promise.all([
+      daemon(['token', 'revoke'], `${first}\n`),
+      daemon(['token', 'revoke', String(claimsOf(second).jti), '--json']),
+      daemon(['token', 'revoke', third]),
+      daemon(['token', 'revoke'], '\n'),
+      daemon(['token', 'revoke'], 'not-a-token'),
+    ])
+    expect(byItself).toMatchObject({ code: 0, stderr: '', stdout: expect.stringMatching(/^The token is revoked \(txn [\w-]{36}\)\.\n$/) })
+    expect(byId).toMatchObject({ code: 0, stderr: '' })
+    expect(JSON.parse(byId.stdout)).toEqual({ token: claimsOf(second).jti, txn: expect.stringMatching(/^[\w-]{36}$/) })
+    expect(inSight).toMatchObject(failure(/A token does not belong into a command line.*/))
+    expect(inSight.stderr).not.toContain(third.slice(0, 20))
+    expect(nothing).toMatchObject(failure(/There is no token on standard input\./))
+    expect(unknown).toMatchObject(failure(/That is no access token of this tenant.*\(400 Request_BadRequest\)/))
+    await dies(first)
+    await dies(second)
+    expect(await verdictOf(guard, third)).toMatchObject({ allowed: true })
+
+    const [listed, text] = await Promise.all([
+      daemon(['session', 'list', 'bob@contoso.test', '--json']),
+      daemon(['session', 'list', 'bob@contoso.test']),
+    ])
+    expect((JSON.parse(listed.stdout) as { id: string }[]).map(({ id }) => id)).toContain(sid)
+    expect(text.stdout).toContain(`${sid}  signed in 20`)
+    const [revoked, none] = await Promise.all([daemon(['session', 'revoke', sid, '--json']), daemon(['session', 'revoke', 'nothing'])])
+    expect(JSON.parse(revoked.stdout)).toEqual({ session: sid, txn: expect.stringMatching(/^[\w-]{36}$/) })
+    expect(none).toMatchObject(failure(/.*\(404 Request_ResourceNotFound\)/))
+    await dies(third)
+    expect((await daemon(['session', 'list', 'bob@contoso.test'])).stdout).not.toContain(sid)
+  })
+
   it('says so when the user does not exist, in text and in JSON alike', async () => {
     for (const more of [[], ['--json']]) {
       expect(await run('admin', 'user', 'disable', 'nobody@contoso.test', ...more)).toMatchObject(failure(/.*\(404 Request_ResourceNotFound\)/))
@@ -173,7 +219,20 @@ describe('the caegis command', () => {
       await Promise.all(names.map((name) => walk([...path, name])))
     }
     await walk([])
-    expect(seen).toEqual(expect.arrayContaining(['serve', 'demo', 'login', 'user', 'user disable', 'user enable', 'user revoke', 'device revoke']))
+    expect(seen).toEqual(
+      expect.arrayContaining([
+        'serve',
+        'demo',
+        'login',
+        'user',
+        'user disable',
+        'user enable',
+        'user revoke',
+        'session revoke',
+        'token revoke',
+        'device revoke',
+      ]),
+    )
   }, 60_000)
 
   it('refuses a command or an option that it does not know, and points at the help', async () => {

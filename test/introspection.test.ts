@@ -138,6 +138,33 @@ describe('revocation (RFC 7009)', () => {
     expect((await post('revoke', { client_id: 'files-native' })).status).toBe(400)
   })
 
+  it('an administrator revokes by id alone until guards would have too much to remember', async () => {
+    const guard = await loop.guard()
+    const { accessToken } = await createFlow(loop).tokens()
+    const revokeId = (id: string) => loop.graph('POST', '/caegis/tokens/revoke', { id })
+    expect((await revokeId(String(claimsOf(accessToken).jti))).status).toBe(204)
+    expect(await isActive(accessToken)).toBe(false)
+    await eventually(
+      async () => (await verdictOf(guard, accessToken)).allowed,
+      (allowed) => !allowed,
+    )
+    // Once more is no more to remember.
+    expect((await revokeId(String(claimsOf(accessToken).jti))).status).toBe(204)
+    const { store } = loop.server
+    const [mine] = await store.db.selectFrom('revoked_tokens').selectAll().where('owner', '=', 'unknown').execute()
+    const others = Array.from({ length: 58 }, (_, n) => ({ ...(mine as NonNullable<typeof mine>), jti: `unknown-${n}` }))
+    await store.db.insertInto('revoked_tokens').values(others).execute()
+    expect((await revokeId('the-last')).status).toBe(204)
+    const refused = await revokeId('one-more')
+    expect(refused.status).toBe(400)
+    expect(((await refused.json()) as { error: { message: string } }).error.message).toContain('give the tokens themselves')
+    const { accessToken: next } = await createFlow(loop).tokens()
+    expect((await loop.graph('POST', '/caegis/tokens/revoke', { token: next })).status).toBe(204)
+    expect(await isActive(next)).toBe(false)
+    for (const body of [{}, { id: '' }, { id: 'a b' }, { id: 'x', token: next }, { token: `${next}x` }, undefined])
+      expect((await loop.graph('POST', '/caegis/tokens/revoke', body)).status).toBe(400)
+  })
+
   it('A8(e): too many single tokens widen to the session, then to the user; none is dropped', async () => {
     const { directory } = await insides()
     const actor = { kind: 'system', reason: 'test' } as const

@@ -31,15 +31,19 @@ export interface ProgramOptions {
   /** Another Node than the one that runs the tests. */
   node?: string
   cwd?: string
+  /** What the process reads; nothing when absent. */
+  stdin?: string
 }
 
 const running = new Set<Program>()
 
 /** Starts the command, of this checkout, with an environment that holds nothing of the developer's own. */
-export function startProgram(args: string[], { env = {}, node = process.execPath, cwd = tmpdir() }: ProgramOptions = {}): Program {
+export function startProgram(args: string[], { env = {}, node = process.execPath, cwd = tmpdir(), stdin }: ProgramOptions = {}): Program {
   const { PATH = '', HOME = '', NODE_COMPILE_CACHE = '' } = process.env
   // npx would start the server as a grandchild and leave it behind: the process that is kept has to be the one that is meant.
-  const child = spawn(node, [BIN, ...args], { cwd, env: { PATH, HOME, NODE_COMPILE_CACHE, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(node, [BIN, ...args], { cwd, env: { PATH, HOME, NODE_COMPILE_CACHE, ...env }, stdio: ['pipe', 'pipe', 'pipe'] })
+  // A process that ends without reading it has done nothing wrong.
+  child.stdin.on('error', () => {}).end(stdin)
   const text = { stdout: '', stderr: '' }
   const looks = new Set<() => void>()
   const look = () => {

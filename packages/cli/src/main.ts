@@ -9,6 +9,7 @@ import { addRecover } from './commands/recover.ts'
 import { addServe } from './commands/serve.ts'
 import { addSession } from './commands/session.ts'
 import { addStream } from './commands/stream.ts'
+import { addToken } from './commands/token.ts'
 import { addUser } from './commands/user.ts'
 import { explain } from './explain.ts'
 
@@ -22,6 +23,7 @@ addDemo(program)
 addLogin(program)
 addUser(program)
 addSession(program)
+addToken(program)
 addDevice(program)
 addStream(program)
 addEvents(program)

@@ -19,6 +19,7 @@ export const SERVER_ERRORS = {
   tenant_exists: 'A tenant with that name exists already.',
   tenant_not_found: 'There is no such tenant.',
   tenant_stopped: 'The tenant was stopped by an administrator: nothing is issued until it is resumed.',
+  too_many_tokens: 'Too many tokens are revoked by their ids alone: give the tokens themselves, or end the session or everything of the user.',
   no_data: 'There is no data of a server in that folder.',
   dial_refused: 'The URL leads to where the server does not connect.',
   key_not_found: 'There is no such signing key.',

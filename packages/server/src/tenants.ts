@@ -12,6 +12,7 @@ import { createGroups } from './directory/groups.ts'
 import type { Signals } from './graph/signals.ts'
 import { createIssuer, type Issuer } from './issuer/issuer.ts'
 import { keySourceOf, loadKeys } from './issuer/keys.ts'
+import { factsOf, verifyAccessToken } from './issuer/presented.ts'
 import { apiResources, graphResource, signalsResource } from './issuer/resources.ts'
 import type { Tenant } from './issuer/tenant.ts'
 import type { Log } from './log.ts'
@@ -84,6 +85,10 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
       devices: createDevices(store, id),
       applications: createApplications(store, id, secrets),
       application: (appId) => findApplication(store.db, id, appId),
+      async readToken(text) {
+        const claims = await verifyAccessToken(store, tenant, text)
+        return claims && factsOf(claims)
+      },
       resources: async () => [graphResource(origin), signalsResource(`${base}/ssf`), ...apiResources(await listApis(store.db, id))],
     }
     const transmission = {

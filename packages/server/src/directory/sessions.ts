@@ -1,4 +1,5 @@
-import { type ComplexSubject, type CutoffDepth, EVENT, pairId } from '@caegis/protocol'
+import { CaegisError, type ComplexSubject, type CutoffDepth, EVENT, pairId } from '@caegis/protocol'
+import { SERVER_ERRORS } from '../errors.ts'
 import type { Actor, Change, ChangeContext, Committed } from '../store/change.ts'
 import type { Store } from '../store/store.ts'
 
@@ -40,6 +41,9 @@ const MOST_LISTED = 999
 export const TOKENS_OF_SESSION = 20
 export const TOKENS_OF_OWNER = 60
 
+/** Owner of those of which nothing but the id was given. */
+const BY_ID = 'unknown'
+
 /** Sessions and single tokens: what ends without the rest of the user's access. */
 export function createSessions(store: Store, tenant: string, issuer: string, onSignedOut: (sids: string[]) => void) {
   const complexOf = (user: string | undefined, more: Omit<ComplexSubject, 'format'>): { complex: ComplexSubject } => ({
@@ -74,6 +78,16 @@ export function createSessions(store: Store, tenant: string, issuer: string, onS
     return n
   }
 
+  const publishToken = ({ publish }: ChangeContext, { jti, iat, exp }: Pick<RevokedToken, 'jti' | 'iat' | 'exp'>, reason: string) => {
+    const one = { format: 'jwt_id', iss: issuer, jti } as const
+    publish({
+      type: EVENT.sessionRevoked,
+      subject: { simple: one, complex: one },
+      reason,
+      cut: { kind: 'token', id: jti, iat, exp, depth: 'access' },
+    })
+  }
+
   /**
    * One access token. Guards keep a cutoff for each, so there is a bound: beyond it the cutoff widens to the session, then to the user (or the daemon), all of whose
    * tokens are asked for again. It is never dropped.
@@ -104,12 +118,11 @@ export function createSessions(store: Store, tenant: string, issuer: string, onS
           cut: { kind: 'session', id: sid, depth },
         })
       } else {
-        const one = { format: 'jwt_id', iss: issuer, jti } as const
         await db
           .insertInto('revoked_tokens')
           .values({ tenant, jti, owner, sid: sid ?? null, until: exp })
           .execute()
-        context.publish({ type, subject: { simple: one, complex: one }, reason, cut: { kind: 'token', id: jti, iat, exp, depth } })
+        publishToken(context, { jti, iat, exp }, reason)
       }
     },
   })
@@ -190,6 +203,26 @@ export function createSessions(store: Store, tenant: string, issuer: string, onS
     },
 
     revokeToken: (actor: Actor, token: RevokedToken, reason: string) => store.commit(endToken(actor, token, reason)),
+
+    /**
+     * One access token of which only the id is known, so it is known to guards for as long as any token could be good. It cannot widen to what is not known: beyond
+     * the bound it is refused, and nothing was promised.
+     * @throws CaegisError `too_many_tokens`
+     */
+    revokeTokenId: (actor: Actor, jti: string, reason: string) =>
+      store.commit({
+        tenant,
+        actor,
+        async edit(context) {
+          const { db } = context
+          const home = await db.selectFrom('tenants').select(['last_iat', 'tokens_until']).where('id', '=', tenant).executeTakeFirstOrThrow()
+          const known = await db.selectFrom('revoked_tokens').select('jti').where('tenant', '=', tenant).where('jti', '=', jti).executeTakeFirst()
+          if (known) return
+          if ((await count(context, 'owner', BY_ID)) >= TOKENS_OF_OWNER) throw new CaegisError('too_many_tokens', SERVER_ERRORS.too_many_tokens)
+          await db.insertInto('revoked_tokens').values({ tenant, jti, owner: BY_ID, sid: null, until: home.tokens_until }).execute()
+          publishToken(context, { jti, iat: home.last_iat, exp: home.tokens_until }, reason)
+        },
+      }),
 
     /** The same as parts of a transaction that does more. */
     changes: {

@@ -120,7 +120,13 @@ function toGraphError(error: Error & { statusCode?: number }): GraphError {
     if (error.code === 'device_exists' || error.code === 'user_exists') return new GraphError(409, 'Request_Conflict', error.message)
     if (error.code === 'last_admin' || error.code === 'command_line') return new GraphError(400, 'Request_BadRequest', error.message)
     if (error.code === 'actor_revoked') return new GraphError(403, 'Authorization_RequestDenied', error.message)
-    if (error.code === 'invalid_password' || error.code === 'invalid_certificate' || error.code === 'public_client') return badRequest(error.message)
+    if (
+      error.code === 'invalid_password' ||
+      error.code === 'invalid_certificate' ||
+      error.code === 'public_client' ||
+      error.code === 'too_many_tokens'
+    )
+      return badRequest(error.message)
   }
   const status = error.statusCode ?? 500
   if (status >= 400 && status < 500)

@@ -5,6 +5,7 @@ import type { Actor, Directory } from '../directory/directory.ts'
 import type { Groups } from '../directory/groups.ts'
 import type { KeyRegistry } from '../directory/keys.ts'
 import { includesPermission, type Permission } from '../directory/permissions.ts'
+import type { RevokedToken } from '../directory/sessions.ts'
 import { denied } from './errors.ts'
 import type { Signals } from './signals.ts'
 
@@ -19,6 +20,7 @@ export interface Caller {
     groups: Groups
     devices: Devices
     keys: KeyRegistry
+    readToken(text: string): Promise<RevokedToken | undefined>
     application(appId: string): Promise<Application | undefined>
   }
   signals: Signals

@@ -1,8 +1,15 @@
 import type { FastifyRequest } from 'fastify'
-import { type Api, pathOf, searchOf, written } from './api.ts'
+import { z } from 'zod'
+import { type Api, pathOf, readBody, searchOf, written } from './api.ts'
 import { authorize, type Caller } from './caller.ts'
-import { notFound } from './errors.ts'
+import { badRequest, notFound } from './errors.ts'
 import { parseQuery } from './query.ts'
+
+/** By its id (`jti`), or the token itself, which says more: whose it is, and until when it is good. */
+const whichToken = z.union([
+  z.strictObject({ id: z.string().regex(/^[\x21-\x7e]{1,256}$/, 'must be the jti of a token') }),
+  z.strictObject({ token: z.string().min(1).max(16_384) }),
+])
 
 /** A user's browser sessions, and what applications hold of the user: lists, and the end of one of them. */
 export function registerSessions({ origin, route }: Api): void {
@@ -30,6 +37,23 @@ export function registerSessions({ origin, route }: Api): void {
     const done = await caller.tenant.directory.revokeSession(actor, pathOf(request), 'An administrator ended the session')
     if (!done.result) throw notFound()
     return written(reply, done).code(204).send()
+  })
+
+  route('POST', '/caegis/tokens/revoke', async (caller, request, reply) => {
+    parseQuery(searchOf(request), [])
+    const actor = await authorize(caller, 'User.RevokeSessions.All')
+    const given = readBody(whichToken, request.body)
+    const { directory } = caller.tenant
+    const reason = 'An administrator revoked the token'
+    if ('id' in given)
+      return written(reply, await directory.revokeTokenId(actor, given.id, reason))
+        .code(204)
+        .send()
+    const token = await caller.tenant.readToken(given.token)
+    if (!token) throw badRequest('That is no access token of this tenant, or it has expired.')
+    return written(reply, await directory.revokeToken(actor, token, reason))
+      .code(204)
+      .send()
   })
 
   route('GET', '/users/:id/oauth2PermissionGrants', async (caller, request) => {

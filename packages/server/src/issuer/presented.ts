@@ -1,6 +1,7 @@
 import { type CutoffKey, cutoffKeys } from '@caegis/protocol'
 import { createLocalJWKSet, type JWTPayload, jwtVerify } from 'jose'
 import { errors, type KoaContextWithOIDC } from 'oidc-provider'
+import type { RevokedToken } from '../directory/sessions.ts'
 import type { Store } from '../store/store.ts'
 import { currentAttempt } from './attempt.ts'
 import type { Tenant } from './tenant.ts'
@@ -39,10 +40,8 @@ async function revoke(store: Store, tenant: Tenant, presented: string, clientId:
   const reason = 'The client handed the token back'
   const claims = await verifyAccessToken(store, tenant, presented)
   if (claims) {
-    const { jti, iat, exp, client_id: appId, sub, sid, idtyp } = claims
-    if (appId !== clientId) return false
-    const whose = idtyp === 'app' || sub === undefined ? {} : { user: sub, ...(typeof sid === 'string' ? { sid } : {}) }
-    attempt.endings.push({ kind: 'token', token: { jti, iat: Math.floor(iat), exp: Math.ceil(exp), appId, ...whose }, reason })
+    if (claims.client_id !== clientId) return false
+    attempt.endings.push({ kind: 'token', token: factsOf(claims), reason })
     return true
   }
   const now = Math.floor(store.clock())
@@ -56,6 +55,12 @@ async function revoke(store: Store, tenant: Tenant, presented: string, clientId:
     attempt.endings.push({ kind: 'lineage', sid: sessionUid, ...(accountId === undefined ? {} : { by: accountId }), reason })
   }
   return true
+}
+
+/** What the directory has to know of a token to end it. */
+export function factsOf({ jti, iat, exp, client_id: appId, sub, sid, idtyp }: AccessToken): RevokedToken {
+  const whose = idtyp === 'app' || sub === undefined ? {} : { user: sub, ...(typeof sid === 'string' ? { sid } : {}) }
+  return { jti, iat: Math.floor(iat), exp: Math.ceil(exp), appId, ...whose }
 }
 
 /** `undefined` for whatever is not an access token of this tenant, or has expired. */

@@ -3,6 +3,7 @@ import type { Applications } from '../directory/applications.ts'
 import type { Devices } from '../directory/devices.ts'
 import type { Directory } from '../directory/directory.ts'
 import type { Groups } from '../directory/groups.ts'
+import type { RevokedToken } from '../directory/sessions.ts'
 import type { Artifacts } from '../store/artifacts.ts'
 import type { SigningKeys } from './keys.ts'
 import type { Resource } from './resources.ts'
@@ -25,5 +26,7 @@ export interface Tenant {
   devices: Devices
   /** What tokens can be asked for here. */
   resources(): Promise<Resource[]>
+  /** What a live access token of this tenant says of itself; `undefined` for anything else. */
+  readToken(text: string): Promise<RevokedToken | undefined>
   application(appId: string): Promise<Application | undefined>
 }
