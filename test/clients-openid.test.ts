@@ -55,6 +55,36 @@ describe('unmodified openid-client', () => {
     expect((await fetch(out)).status).toBe(200)
   })
 
+  it('signs in on a device: it shows a code, waits, and gets its tokens once somebody has entered it', async () => {
+    const config = await client.discovery(new URL(loop.issuer), 'files-native', undefined, client.None())
+    const begin = () => client.initiateDeviceAuthorization(config, { scope: `openid profile ${SCOPE}` })
+    const wait = (given: client.DeviceAuthorizationResponse) => client.pollDeviceAuthorizationGrant(config, { ...given, interval: 0.2 })
+    const device = await begin()
+    expect(device).toMatchObject({ interval: 5, verification_uri: `${loop.authority}/oauth2/v2.0/device` })
+    const waiting = wait(device)
+    await answer(device, { confirm: 'yes' })
+    const tokens = await waiting
+    expect(tokens.claims()).toMatchObject({ iss: loop.issuer, aud: 'files-native', preferred_username: 'alice@contoso.test' })
+    expect(claimsOf(tokens.access_token)).toMatchObject({ aud: 'api://files', scp: 'Files.Read', azp: 'files-native' })
+    expect((await client.refreshTokenGrant(config, String(tokens.refresh_token))).access_token).toBeTruthy()
+
+    // Somebody who did not start it says no.
+    const second = await begin()
+    const refused = wait(second).catch((error: unknown) => error)
+    await answer(second, { abort: 'yes' })
+    expect(await refused).toMatchObject({ error: 'access_denied' })
+  })
+
+  /** Enters the code of a device in a browser, and signs in where that is still wanted. */
+  async function answer({ verification_uri: page, user_code }: client.DeviceAuthorizationResponse, decision: Record<string, string>) {
+    const browser = createBrowser()
+    const xsrf = (text: string) => text.match(/name="xsrf" value="([^"]*)"/)?.[1] as string
+    const input = await browser.open(page)
+    const confirm = await browser.open(page, { xsrf: xsrf(input.text), user_code })
+    const next = await browser.open(page, { xsrf: xsrf(confirm.text), user_code, ...decision })
+    if (next.text.includes('name="password"')) await browser.open(next.url.href, person)
+  }
+
   it('gets a daemon its token by client credentials, and none for a wrong secret', async () => {
     const config = await client.discovery(new URL(loop.issuer), 'nightly', undefined, client.ClientSecretPost(SECRET))
     const tokens = await client.clientCredentialsGrant(config, { scope: 'api://files/.default' })

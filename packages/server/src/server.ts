@@ -87,9 +87,11 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
   } as object) as unknown as FastifyInstance
 
   const endSockets = trackSockets(app.server)
+  let closing = false
   app.setErrorHandler((error: Error & { statusCode?: number; code?: string }, _request, reply) => {
     const status = error.statusCode ?? (error.code === 'busy' ? 503 : 500)
-    if (status >= 500) log.error('a request failed', { name: error.name, message: error.message, stack: error.stack })
+    // What is still under way at the end has lost its asker, and then the database.
+    if (status >= 500 && !closing) log.error('a request failed', { name: error.name, message: error.message, stack: error.stack })
     return reply.code(status).send({ error: status < 500 ? 'invalid_request' : status === 503 ? 'temporarily_unavailable' : 'server_error' })
   })
   // The default answer repeats the URL, and with it what somebody put there by mistake.
@@ -172,6 +174,7 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
     tidy: housekeeping.tidy,
     async close() {
       await housekeeping.close()
+      closing = true
       const closed = app.close()
       endSockets()
       await closed
