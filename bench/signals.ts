@@ -31,9 +31,9 @@ export async function run(emit: (figure: Figure) => void): Promise<void> {
     emit({ suite: 'signals', name, value: round(value), unit, ...rest, ...(rest.ratio === undefined ? {} : { ratio: round(rest.ratio) }) })
   }
   await commits(say)
-  await fanOut(say, { streams: 1, rounds: 200, rest: 10 })
+  await fanOut(say, { streams: 1, rounds: 150, rest: 10 })
   await fanOut(say, { streams: 100, rounds: 40, rest: 150 })
-  await fanOut(say, { streams: 1000, rounds: 12, rest: 1200 })
+  await fanOut(say, { streams: 1000, rounds: 8, rest: 1000 })
   await throughput(say)
   await deadReceivers(say)
   await hydration(say)
@@ -61,7 +61,7 @@ async function commits(say: Say): Promise<void> {
     into.push((count / (performance.now() - start)) * 1000)
   }
   try {
-    for (let round = 0; round < 7; round++) {
+    for (let round = 0; round < 5; round++) {
       await rate(times.one, 300, async () => {
         for (let index = 0; index < 300; index++) await revoke(index)
       })
@@ -274,7 +274,7 @@ async function deadReceivers(say: Say): Promise<void> {
         if (stream) await set(stream, 'enabled')
         // A change of a stream makes the server look at all of them: that is not what is measured.
         await pause(300)
-        for (let event = 0; event < 12; event++) {
+        for (let event = 0; event < 25; event++) {
           const arrivals: number[] = []
           const all = new Promise<void>((resolve) => {
             arrived = () => {
@@ -284,7 +284,7 @@ async function deadReceivers(say: Say): Promise<void> {
           })
           const [committed = 0] = await host.revoke()
           await all
-          await pause(60)
+          await pause(20)
           if (round >= 0) times.push(...arrivals.map((at) => at - committed))
         }
         if (stream) await set(stream, 'disabled')
