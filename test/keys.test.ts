@@ -221,7 +221,7 @@ describe('the keys of a tenant, by command', () => {
   })
 
   it('caegis keys: lists them, rotates once, and lets a waiting successor take over', async () => {
-    const run = async (...args: string[]) => {
+    const start = (...args: string[]) => {
       const env = {
         CAEGIS_DATA: loop.data,
         CAEGIS_ORIGIN: loop.origin,
@@ -229,7 +229,10 @@ describe('the keys of a tenant, by command', () => {
         CAEGIS_CLIENT_ID: 'nightly',
         CAEGIS_CLIENT_SECRET: SECRET,
       }
-      const ended = await runProgram(['keys', ...args], { env })
+      return runProgram(['keys', ...args], { env })
+    }
+    const run = async (...args: string[]) => {
+      const ended = await start(...args)
       expect(ended, ended.stderr).toMatchObject({ code: 0 })
       return ended.stdout
     }
@@ -241,7 +244,12 @@ describe('the keys of a tenant, by command', () => {
     expect(Date.parse(next.activeFromDateTime) / 1000 - Date.now() / 1000).toBeGreaterThan(LEAD - 60)
     expect(await run('ls')).toMatch(new RegExp(`^${next.id} {2}ES256 {2}next `, 'm'))
     const { id } = await active()
-    expect(await run('remove', id)).toMatch(new RegExp(`^${id} is removed \\(txn \\S+\\)`))
+    // A key that is named once only, or not the same twice, stays.
+    const alone = await start('remove', id)
+    expect(alone).toMatchObject({ code: 1, stdout: '', stderr: `Nobody is there to ask. To go on, add: --confirm ${id} (not_confirmed)\n` })
+    expect(await start('remove', id, '--confirm', next.id)).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('(not_confirmed)') })
+    expect(await active()).toMatchObject({ id })
+    expect(await run('remove', id, '--confirm', id)).toMatch(new RegExp(`^${id} is removed \\(txn \\S+\\)`))
     expect(await active()).toMatchObject({ id: next.id })
     const flow = createFlow(loop, { more: { claims: stepUp(1) } })
     expect(kidOf((await flow.tokens()).accessToken)).toBe(next.id)

@@ -3,6 +3,9 @@ import { createBrowser } from '../packages/cli/src/demo/browser.ts'
 import { createFlow } from './flow.ts'
 import { createForge } from './forge.ts'
 import { claimsOf, eventually, type Loop, PASSWORD, SECRET, startLoop, verdictOf } from './loop.ts'
+import { createReceiver, startEndpoint } from './signals-tenant.ts'
+
+const SESSION_REVOKED = 'https://schemas.openid.net/secevent/caep/event-type/session-revoked'
 
 /** Two companies that name everything alike: people, applications, scopes, passwords and secrets. */
 const tenantOf = (name: string) =>
@@ -30,7 +33,7 @@ describe('two tenants of one server', () => {
   let a: Side
   let b: Side
   beforeAll(async () => {
-    loop = await startLoop({ tenant: tenantOf('alpha') })
+    loop = await startLoop({ tenant: tenantOf('alpha'), environment: { CAEGIS_DIAL_ALLOW: 'localhost' } })
     const other = await loop.server.apply(tenantOf('beta'))
     const ids = await loop.server.store.db.selectFrom('tenants').select(['id', 'name']).execute()
     a = sideOf('alpha', loop.issuer)
@@ -139,5 +142,46 @@ describe('two tenants of one server', () => {
     expect((await at(b, `/snapshot?stream_id=${own?.id}`)).status).toBe(404)
     // A token of the one at the endpoints of the other.
     for (const path of ['/streams', `/snapshot?stream_id=${own?.id}`, `/status?stream_id=${own?.id}`]) expect((await at(a, path)).status).toBe(401)
+  })
+
+  it("A5: the streams of one, and what died on them, are nobody's at the other", async () => {
+    const endpoint = await startEndpoint(loop.data, () => 400)
+    try {
+      const created = await createReceiver(b).call('POST', '/streams', {
+        delivery: { method: 'urn:ietf:rfc:8935', endpoint_url: endpoint.url },
+        events_requested: [SESSION_REVOKED],
+      })
+      expect(created.status).toBe(201)
+      const path = `/caegis/streams/${created.body.stream_id}`
+      expect((await b.admin('POST', '/users/bob@same.test/revokeSignInSessions')).status).toBe(200)
+      const { value: letters } = await eventually(
+        async () => json(b.admin('GET', `${path}/deadLetters`)) as Promise<{ value: { id: string }[] }>,
+        ({ value }) => value.length > 0,
+      )
+      const before = await json(b.admin('GET', path))
+      const pushed = endpoint.pushed.length
+      for (const [method, rest] of [
+        ['GET', ''],
+        ['DELETE', ''],
+        ['GET', '/deadLetters'],
+        ['POST', '/deadLetters/redeliver'],
+        ...['verify', 'pause', 'enable', 'disable'].map((action) => ['POST', `/${action}`]),
+      ] as [string, string][]) {
+        const body = rest.endsWith('redeliver') ? { ids: letters.map(({ id }) => id) } : undefined
+        expect((await a.admin(method, path + rest, body)).status, `${method} ${rest}`).toBe(404)
+      }
+      // The receiver's own way leads there neither, with the token of the other's application of the same name.
+      for (const [method, rest] of [
+        ['GET', `/streams?stream_id=${created.body.stream_id}`],
+        ['DELETE', `/streams?stream_id=${created.body.stream_id}`],
+        ['GET', `/status?stream_id=${created.body.stream_id}`],
+      ] as [string, string][])
+        expect((await createReceiver(a).call(method, rest)).status, `${method} ${rest}`).toBe(404)
+      expect(await json(b.admin('GET', path))).toEqual(before)
+      expect((await json(b.admin('GET', `${path}/deadLetters`))).value).toEqual(letters)
+      expect(endpoint.pushed).toHaveLength(pushed)
+    } finally {
+      endpoint.close()
+    }
   })
 })

@@ -5,7 +5,7 @@ export const CLI_ERRORS = {
   unknown_tenant: 'The server has no such tenant.',
   tenant_stopped: 'The tenant is stopped: nobody can sign in until it is resumed.',
   other_tenant: 'You are signed in to another tenant.',
-  not_confirmed: "That is not the tenant's name: nothing was stopped.",
+  not_confirmed: 'Nothing was done.',
   token_in_sight: 'A token does not belong into a command line, which others can see: give it on standard input, or only its id (jti).',
   no_token: 'There is no token on standard input.',
 } as const

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { createAdminCall } from '../admin-call.ts'
+import { confirm } from '../confirm.ts'
 
 interface Key {
   id: string
@@ -40,8 +41,11 @@ export function addKeys(program: Command): void {
   keys
     .command('remove <kid>')
     .description('Take away a key that got into wrong hands: everything that it signed is refused at once, and clients fetch new tokens.')
+    .option('--confirm <kid>', "the key's id again, where nobody is there to type it")
     .option('--json', 'print the result as JSON')
-    .action(async (kid: string, { json }: { json?: boolean }) => {
+    .action(async (kid: string, { confirm: given, json }: { confirm?: string; json?: boolean }) => {
+      const warning = `This ends every token that ${kid} has signed.`
+      await confirm({ wanted: kid, given, warning, name: "the key's id" })
       const response = await createAdminCall()('DELETE', `/caegis/keys/${encodeURIComponent(kid)}`)
       const txn = response.headers.get('caegis-txn')
       if (json) process.stdout.write(`${JSON.stringify({ command: 'remove', kid, txn })}\n`)

@@ -1,8 +1,7 @@
-import { createInterface } from 'node:readline/promises'
 import { CaegisError } from '@caegis/protocol'
 import type { Command } from 'commander'
 import { createAdminCall } from '../admin-call.ts'
-import { CLI_ERRORS } from '../errors.ts'
+import { confirm } from '../confirm.ts'
 
 interface Organization {
   id: string
@@ -23,11 +22,11 @@ export function addOrganization(program: Command): void {
     .description('Stop a whole tenant: every token is refused from now on, and nobody signs in, until "caegis resume".')
     .option('--confirm <name>', "the tenant's name again, where nobody is there to type it")
     .option('--json', 'print the result as JSON')
-    .action(async (tenant: string, { confirm, json }: { confirm?: string; json?: boolean }) => {
+    .action(async (tenant: string, { confirm: given, json }: { confirm?: string; json?: boolean }) => {
       const { call, name } = await open(tenant)
-      const confirmation = confirm ?? (await ask(name))
-      if (confirmation !== name) throw new CaegisError('not_confirmed', CLI_ERRORS.not_confirmed)
-      const done = await call('POST', '/stop', { confirmation })
+      const warning = `This ends every session of ${name} and lets nobody sign in.`
+      await confirm({ wanted: name, given, warning, name: "the tenant's name" })
+      const done = await call('POST', '/stop', { confirmation: name })
       const listening = (done.proof?.receivers ?? []).filter(({ status }) => status === 'enabled')
       const receivers = { listening: listening.length, applied: listening.filter(({ complete }) => complete).length }
       const { changed, txn, proof } = done
@@ -60,16 +59,6 @@ async function open(tenant: string): Promise<{ call: typeof call; name: string }
   async function call(method: 'GET' | 'POST', path = '', body?: object): Promise<Organization> {
     const response = await send(method, `/caegis/organization${path}`, { headers: { prefer: `wait=${WAIT}` }, ...(body ? { body } : {}) })
     return (await response.json()) as Organization
-  }
-}
-
-async function ask(name: string): Promise<string> {
-  if (!process.stdin.isTTY) throw new CaegisError('not_confirmed', `Nobody is there to ask. To stop ${name}, add: --confirm ${name}`)
-  const terminal = createInterface({ input: process.stdin, output: process.stderr })
-  try {
-    return (await terminal.question(`This ends every session of ${name} and lets nobody sign in. Type the tenant's name to go on: `)).trim()
-  } finally {
-    terminal.close()
   }
 }
 
