@@ -15,11 +15,12 @@ import type { Issuer, IssuerAnswer } from '../issuer/issuer.ts'
 import { messagePage } from '../issuer/pages.ts'
 import { forTenant } from '../issuer/routes.ts'
 import { passGate } from '../issuer/stop.ts'
-import { asksForCode, makeCodes, normalize, stepOf } from './code.ts'
+import { asksForMore, makeCodes, normalize, stepOf } from './code.ts'
 import { guessersOf, tooMany } from './guessers.ts'
 import { readNewPassword, SAME_PASSWORD } from './new-password.ts'
 import type { SignInOptions } from './options.ts'
 import { accountPage, codesPage, passwordPage, setupPage } from './pages.ts'
+import { createPasskeys } from './passkey.ts'
 
 /** Seconds: who signed in longer ago proves again that it is still they. */
 const FRESH = 30 * 60
@@ -79,16 +80,21 @@ export function registerAccount(app: FastifyInstance, { store, secrets, throttle
         const step = stepOf(secret, normalize(form.get('code') ?? ''), store.clock())
         if (step === undefined) return showSetup(issuer, visitor, secret, 'The code is wrong. Look at the app again.')
         const codes = makeCodes()
-        await factors.register(visitor.id, { secret, from: step }, codes.map(normalize))
+        await factors.register(visitor.id, visitor.proof, { secret, from: step }, codes.map(normalize))
         return html(200, codesPage(tenant, codes))
       }
       case 'remove':
-        if (asksForCode(await factors.list(visitor.id))) await factors.unregister(visitor.id)
+        for (const { id, kind } of await factors.list(visitor.id)) if (kind === 'totp') await factors.remove(self(visitor), visitor.id, id)
         return show(issuer, visitor, 'The app was removed.')
+      case 'add-passkey':
+        return addPasskey(issuer, visitor, form, request)
+      case 'remove-passkey':
+        await factors.remove(self(visitor), visitor.id, (form.get('id') ?? '').slice(0, 64), 'passkey')
+        return show(issuer, visitor, 'The passkey was removed.')
       case 'codes': {
-        if (!asksForCode(await factors.list(visitor.id))) return show(issuer, visitor)
+        if (!asksForMore(await factors.list(visitor.id))) return show(issuer, visitor)
         const codes = makeCodes()
-        await factors.renewCodes(visitor.id, codes.map(normalize))
+        await factors.renewCodes(visitor.id, visitor.proof, codes.map(normalize))
         return html(200, codesPage(tenant, codes))
       }
       case 'password':
@@ -98,6 +104,17 @@ export function registerAccount(app: FastifyInstance, { store, secrets, throttle
       default:
         return show(issuer, visitor)
     }
+  }
+
+  async function addPasskey(issuer: Issuer, visitor: Visitor, form: URLSearchParams, request: FastifyRequest): Promise<IssuerAnswer> {
+    const passkeys = createPasskeys(store, secrets, issuer.tenant)
+    const name = (form.get('name') ?? '').trim().slice(0, 64) || 'Passkey'
+    const challenge = await issuer.attempt(addressOf(request), () => passkeys.spend(visitor.form, form.get('challenge') ?? ''))
+    const kept = challenge === undefined ? undefined : await passkeys.register(challenge, form.get('passkey') ?? '')
+    if (!kept) return show(issuer, visitor, undefined, 'The passkey could not be added. Try again.')
+    const codes = makeCodes()
+    const { result } = await factorsOf(issuer).addPasskey(visitor.id, visitor.proof, name, kept, codes.map(normalize))
+    return result ? html(200, codesPage(issuer.tenant, codes)) : show(issuer, visitor, 'The passkey was added.')
   }
 
   /** A revocation, or another change, came between the look at the session and the change. */
@@ -143,7 +160,7 @@ export function registerAccount(app: FastifyInstance, { store, secrets, throttle
       const user = await readUser(store, tenant, accountId)
       if (!user || judge(user, await readInstants(store, tenant, { sid: uid, user: accountId }), loginTs)) return undefined
       await passGate(store, tenant, { username: accountId })
-      if (asksForCode(await factorsOf(issuer).list(accountId)) && !amr?.includes('mfa')) return undefined
+      if (asksForMore(await factorsOf(issuer).list(accountId)) && !amr?.includes('mfa')) return undefined
       const form = `${uid} ${accountId}`
       const { displayName, userPrincipalName: username } = user
       const proof = { at: loginTs, sid: uid }
@@ -161,7 +178,8 @@ export function registerAccount(app: FastifyInstance, { store, secrets, throttle
     return { status: 303, headers: { location: `${tenant.base}/oauth2/v2.0/authorize?${query}`, 'cache-control': 'no-store' }, body: '' }
   }
 
-  async function show(issuer: Issuer, { id, displayName, username, csrf }: Visitor, done?: string): Promise<IssuerAnswer> {
+  async function show(issuer: Issuer, visitor: Visitor, done?: string, wrong?: string): Promise<IssuerAnswer> {
+    const { id, displayName, username, csrf, form } = visitor
     const { tenant } = issuer
     const list = await factorsOf(issuer).list(id)
     const name = `${displayName} · ${username}`
@@ -170,7 +188,9 @@ export function registerAccount(app: FastifyInstance, { store, secrets, throttle
     for (const index of codes?.digests.keys() ?? []) {
       if (!(await tenant.artifacts.find(store.db, 'SpentCode', `${id} ${codes?.id} code ${index}`, Math.floor(store.clock())))) codesLeft++
     }
-    return html(200, accountPage(tenant, { name, csrf, app: asksForCode(list), codesLeft, ...(done === undefined ? {} : { done }) }))
+    const passkey = createPasskeys(store, secrets, tenant).offer(form, { id, username, displayName }, list)
+    const said = { ...(done === undefined ? {} : { done }), ...(wrong === undefined ? {} : { wrong }) }
+    return html(wrong === undefined ? 200 : 400, accountPage(tenant, { name, csrf, factors: list, codesLeft, passkey, ...said }))
   }
 
   function showPassword({ tenant }: Issuer, { username, csrf }: Visitor, status = 200, wrong?: string): IssuerAnswer {
@@ -194,5 +214,6 @@ export function registerAccount(app: FastifyInstance, { store, secrets, throttle
     }
   }
 
+  const self = ({ id, proof }: Visitor) => ({ kind: 'holder', user: id, proof }) as const
   const factorsOf = ({ tenant }: Issuer) => createFactors(store, secrets, tenant.id, tenant.issuer)
 }

@@ -30,9 +30,15 @@ export const normalize = (code: string) => code.replace(/[\s-]/g, '').toUpperCas
 /**
  * Proves a second factor inside an attempt: a code of the authenticator app, or a recovery code. Each is good once: that it was used is written with the rest of the
  * attempt, so of two that come at once one passes the fence and the other is decided again.
- * @returns how it was proved, as RFC 8176 names it
+ * @returns the factor, and how it was proved, as RFC 8176 names it
  */
-export async function proveCode(store: Store, tenant: Tenant, factors: Factors, user: string, given: string): Promise<string[] | undefined> {
+export async function proveCode(
+  store: Store,
+  tenant: Tenant,
+  factors: Factors,
+  user: string,
+  given: string,
+): Promise<{ id: string; amr: string[] } | undefined> {
   const spent = createAdapter(store, tenant.id, tenant.artifacts)('SpentCode')
   const code = normalize(given)
   const spend = async (id: string, ttl: number): Promise<boolean> => {
@@ -43,14 +49,16 @@ export async function proveCode(store: Store, tenant: Tenant, factors: Factors, 
   for (const factor of await factors.list(user)) {
     if (factor.kind === 'totp' && /^\d{6}$/.test(code)) {
       const step = stepOf(factor.secret, code, store.clock())
-      if (step !== undefined && step > factor.from && (await spend(`${user} ${factor.id} ${step}`, SPENT_TTL))) return ['pwd', 'otp', 'mfa']
+      if (step !== undefined && step > factor.from && (await spend(`${user} ${factor.id} ${step}`, SPENT_TTL)))
+        return { id: factor.id, amr: ['pwd', 'otp', 'mfa'] }
     }
     if (factor.kind === 'recovery') {
       const index = factors.indexOf(user, factor, code)
-      if (index >= 0 && (await spend(`${user} ${factor.id} code ${index}`, TEN_YEARS))) return ['pwd', 'rcv', 'mfa']
+      if (index >= 0 && (await spend(`${user} ${factor.id} code ${index}`, TEN_YEARS))) return { id: factor.id, amr: ['pwd', 'rcv', 'mfa'] }
     }
   }
   return undefined
 }
 
-export const asksForCode = (factors: readonly Factor[]) => factors.some(({ kind }) => kind === 'totp')
+/** Whether a password alone signs nobody in. */
+export const asksForMore = (factors: readonly Factor[]) => factors.some(({ kind }) => kind !== 'recovery')

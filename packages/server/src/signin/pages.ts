@@ -1,16 +1,25 @@
+import type { FactorSummary } from '../directory/factors.ts'
 import { escapeHtml, page } from '../issuer/pages.ts'
 import type { Tenant } from '../issuer/tenant.ts'
+import type { Ceremony } from './passkey.ts'
+import { SCRIPT_PATH } from './script.ts'
+
+/** A form that only the page's script can fill in: without it, it stays hidden. */
+function passkeyForm(kind: 'get' | 'create', csrf: string, { options, sealed }: Ceremony, button: string, more = ''): string {
+  return `<form method="post" data-passkey="${kind}" data-options="${escapeHtml(options)}" hidden>${hidden(csrf)}<input type="hidden" name="challenge" value="${escapeHtml(sealed)}"><input type="hidden" name="passkey" value="">${more}<button class="quiet">${button}</button><p role="status"></p></form><script src="${SCRIPT_PATH}" defer></script>`
+}
 
 export interface SignInPage {
   application: string
   username: string
   /** Proves that the form came from this server's own page. */
   csrf: string
+  passkey: Ceremony
   /** What went wrong with the last try. */
   wrong?: string
 }
 
-export function signInPage(tenant: Tenant, { application, username, csrf, wrong }: SignInPage): string {
+export function signInPage(tenant: Tenant, { application, username, csrf, passkey, wrong }: SignInPage): string {
   return page(
     'Sign in',
     tenant,
@@ -18,15 +27,28 @@ export function signInPage(tenant: Tenant, { application, username, csrf, wrong 
       username ? '' : ' autofocus'
     }><label for="password">Password</label><input id="password" name="password" type="password" autocomplete="current-password" required maxlength="256"${
       username ? ' autofocus' : ''
-    }><button>Sign in</button></form>`,
+    }><button>Sign in</button></form>${passkeyForm('get', csrf, passkey, 'Use a passkey')}`,
   )
 }
 
-export function codePage(tenant: Tenant, { application, csrf, wrong }: Omit<SignInPage, 'username'>): string {
+export interface SecondPage {
+  application: string
+  csrf: string
+  /** Whether there is an authenticator app; recovery codes there always are. */
+  app: boolean
+  /** Where one is registered. */
+  passkey?: Ceremony
+  wrong?: string
+}
+
+export function codePage(tenant: Tenant, { application, csrf, app, passkey, wrong }: SecondPage): string {
+  const what = app ? 'Your authenticator app shows it. Without the app, use a recovery code.' : 'Use your passkey. Without it, enter a recovery code.'
   return page(
-    'Enter a code',
+    'Confirm that it is you',
     tenant,
-    `<h1>Enter a code</h1><p>Your authenticator app shows it. Without the app, use a recovery code. You go on to ${escapeHtml(application)}.</p>${alert(wrong)}<form method="post">${hidden(csrf)}${codeField()}<button>Continue</button></form><form method="post">${hidden(csrf)}<button class="quiet" name="restart" value="yes">Use another account</button></form>`,
+    `<h1>${app ? 'Enter a code' : 'Use your passkey'}</h1><p>${what} You go on to ${escapeHtml(application)}.</p>${alert(wrong)}${
+      passkey ? passkeyForm('get', csrf, passkey, 'Use a passkey') : ''
+    }<form method="post">${hidden(csrf)}${codeField(!passkey || app)}<button>Continue</button></form><form method="post">${hidden(csrf)}<button class="quiet" name="restart" value="yes">Use another account</button></form>`,
   )
 }
 
@@ -53,24 +75,53 @@ export function consentPage(tenant: Tenant, { application, username, target, per
 export interface AccountPage {
   csrf: string
   name: string
-  /** Whether an authenticator app is registered, and how many recovery codes there are left. */
-  app: boolean
+  factors: readonly FactorSummary[]
   codesLeft: number
+  /** For a passkey that is to be added. */
+  passkey: Ceremony
   done?: string
+  wrong?: string
 }
 
-export function accountPage(tenant: Tenant, { csrf, name, app, codesLeft, done }: AccountPage): string {
-  const button = (action: string, text: string, quiet = true) =>
-    `<form method="post">${hidden(csrf)}<button${quiet ? ' class="quiet"' : ''} name="action" value="${action}">${text}</button></form>`
-  return page(
-    'Your account',
-    tenant,
-    `<h1>Your account</h1><p>${escapeHtml(name)}</p>${done ? `<p role="status">${escapeHtml(done)}</p>` : ''}<h2>Password</h2>${button('password', 'Change the password')}<h2>Authenticator app</h2>${
-      app
-        ? `<p>Registered: each sign-in asks for a code.</p>${button('begin', 'Set up another app instead')}${button('remove', 'Remove the app')}<h2>Recovery codes</h2><p>${codesLeft} left. New ones replace them.</p>${button('codes', 'Make new recovery codes')}`
-        : `<p>Not set up: your password alone signs you in.</p>${button('begin', 'Set up an authenticator app', false)}`
-    }`,
-  )
+export function accountPage(tenant: Tenant, { csrf, name, factors, codesLeft, passkey, done, wrong }: AccountPage): string {
+  const button = (action: string, text: string, quiet = true, more = '') =>
+    `<form method="post">${hidden(csrf)}${more}<button${quiet ? ' class="quiet"' : ''} name="action" value="${action}">${text}</button></form>`
+  const id = (one: FactorSummary) => `<input type="hidden" name="id" value="${escapeHtml(one.id)}">`
+  const app = factors.find(({ kind }) => kind === 'totp')
+  const passkeys = factors.filter(({ kind }) => kind === 'passkey')
+  const parts = [
+    `<h1>Your account</h1><p>${escapeHtml(name)}</p>${done ? `<p role="status">${escapeHtml(done)}</p>` : ''}${alert(wrong)}`,
+    `<h2>Password</h2>${button('password', 'Change the password')}`,
+    '<h2>Passkeys</h2>',
+    passkeys.length > 0
+      ? passkeys
+          .map(
+            (one) =>
+              `<p><strong>${escapeHtml(one.name)}</strong><br>${dates(one)}</p>${button('remove-passkey', 'Remove this passkey', true, id(one))}`,
+          )
+          .join('')
+      : '<p>None. A passkey signs you in with the lock of your device, without a password.</p>',
+    passkeyForm(
+      'create',
+      csrf,
+      passkey,
+      'Add a passkey',
+      '<input type="hidden" name="action" value="add-passkey"><label for="name">Name of the new passkey</label><input id="name" name="name" required maxlength="64" value="My passkey">',
+    ),
+    '<h2>Authenticator app</h2>',
+    app
+      ? `<p>Registered: each sign-in with the password asks for more.<br>${dates(app)}</p>${button('begin', 'Set up another app instead')}${button('remove', 'Remove the app')}`
+      : `<p>Not set up${passkeys.length > 0 ? '.' : ': your password alone signs you in.'}</p>${button('begin', 'Set up an authenticator app', passkeys.length > 0)}`,
+    app || passkeys.length > 0
+      ? `<h2>Recovery codes</h2><p>${codesLeft} left. New ones replace them.</p>${button('codes', 'Make new recovery codes')}`
+      : '',
+  ]
+  return page('Your account', tenant, parts.join(''))
+}
+
+function dates({ createdAt, lastUsedAt }: FactorSummary): string {
+  const day = (seconds: number) => new Date(seconds * 1000).toISOString().slice(0, 10)
+  return `Added ${day(createdAt)}, ${lastUsedAt === null ? 'not used yet' : `last used ${day(lastUsedAt)}`}`
 }
 
 export interface PasswordPage {
@@ -118,8 +169,8 @@ export function codesPage(tenant: Tenant, codes: readonly string[]): string {
   )
 }
 
-function codeField(): string {
-  return '<label for="code">Code</label><input id="code" name="code" autocomplete="one-time-code" inputmode="text" autocapitalize="characters" spellcheck="false" required maxlength="32" autofocus>'
+function codeField(focus = true): string {
+  return `<label for="code">Code</label><input id="code" name="code" autocomplete="one-time-code" inputmode="text" autocapitalize="characters" spellcheck="false" required maxlength="32"${focus ? ' autofocus' : ''}>`
 }
 
 function alert(wrong: string | undefined): string {

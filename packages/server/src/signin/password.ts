@@ -1,29 +1,31 @@
 import { verifyPassword } from '../directory/password.ts'
-import { currentAttempt, note } from '../issuer/attempt.ts'
+import { type Attempt, currentAttempt, note } from '../issuer/attempt.ts'
 import { readInstants } from '../issuer/facts.ts'
 import type { Issuer } from '../issuer/issuer.ts'
 import type { Store } from '../store/store.ts'
 
-export type PasswordProof = { id: string; at: number } | { wrong: string; disabled?: true }
+export type FirstProof = { id: string; username: string; at: number } | { wrong: string; disabled?: true }
+
+/** The application and the browser session that a sign-in is for. */
+export interface SignInFor {
+  appId?: string | undefined
+  sid?: string | undefined
+}
+
+const DISABLED = { wrong: 'Your account is disabled. Ask your administrator.', disabled: true } as const
 
 /**
- * Checks a user name and a password; unknown users cost as much and are told the same. The instant of the proof lies before the stored hash was read and after
- * every cutoff that was known then, of the session and of the application that it is for, too: a password that is changed meanwhile leaves the proof behind, and the fence notices it besides.
+ * Reads somebody who is about to prove a first factor. The instant of the proof lies before what it is checked against was read, and after every cutoff that was
+ * known then, of the session and of the application that it is for, too: what is changed meanwhile leaves the proof behind, and the fence notices it besides.
  */
-export async function provePassword(
-  store: Store,
-  issuer: Issuer,
-  username: string,
-  password: string,
-  where: { appId?: string | undefined; sid?: string | undefined },
-): Promise<PasswordProof> {
+async function readProver(store: Store, issuer: Issuer, by: { column: 'upn_key' | 'id'; value: string }, where: SignInFor) {
   const attempt = currentAttempt()
   const read = async () => {
     const user = await store.db
       .selectFrom('users')
-      .select(['id', 'password', 'enabled', 'break_glass', 'valid_from', 'access_from', 'version'])
+      .select(['id', 'upn', 'password', 'enabled', 'break_glass', 'valid_from', 'access_from', 'version'])
       .where('tenant', '=', issuer.tenant.id)
-      .where('upn_key', '=', username.toLowerCase())
+      .where(by.column, '=', by.value)
       .where('deleted_at', 'is', null)
       .executeTakeFirst()
     if (user) note(attempt, { table: 'user', id: user.id }, user.version)
@@ -45,11 +47,27 @@ export async function provePassword(
       attempt.mints.push({ iat: at, exp: 0, appId: '', user: user.id, ...(device === undefined ? {} : { device }) })
     }
   }
+  return { user, at, attempt }
+}
+
+function proved(attempt: Attempt, user: { id: string; upn: string; break_glass: number }, at: number): FirstProof {
+  attempt.account = { id: user.id, breakGlass: user.break_glass === 1 }
+  attempt.proved = true
+  return { id: user.id, username: user.upn, at }
+}
+
+/** Checks a user name and a password; unknown users cost as much and are told the same. */
+export async function provePassword(store: Store, issuer: Issuer, username: string, password: string, where: SignInFor): Promise<FirstProof> {
+  const { user, at, attempt } = await readProver(store, issuer, { column: 'upn_key', value: username.toLowerCase() }, where)
   const right = await verifyPassword(password, user?.password ?? null)
   if (!user || !right) return { wrong: 'The user name or the password is wrong.' }
   // Only somebody who knows the password learns that the account is disabled.
-  if (user.enabled === 0) return { wrong: 'Your account is disabled. Ask your administrator.', disabled: true }
-  attempt.account = { id: user.id, breakGlass: user.break_glass === 1 }
-  attempt.proved = true
-  return { id: user.id, at }
+  return user.enabled === 0 ? DISABLED : proved(attempt, user, at)
+}
+
+/** The same for who needs no password. @param check whether it is that user */
+export async function proveWithout(store: Store, issuer: Issuer, id: string, check: () => Promise<boolean>, where: SignInFor): Promise<FirstProof> {
+  const { user, at, attempt } = await readProver(store, issuer, { column: 'id', value: id }, where)
+  if (!user || !(await check())) return { wrong: 'That passkey is not registered here, or the page was open for too long. Try again.' }
+  return user.enabled === 0 ? DISABLED : proved(attempt, user, at)
 }

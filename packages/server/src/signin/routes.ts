@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { send } from '../issuer/answer.ts'
 import { forTenant } from '../issuer/routes.ts'
 import type { SignInOptions } from './options.ts'
+import { SCRIPT, SCRIPT_PATH } from './script.ts'
 import { createSteps } from './steps.ts'
 import { createVisits } from './visit.ts'
 
@@ -10,6 +11,11 @@ export function registerSignIn(app: FastifyInstance, options: SignInOptions): vo
   const visits = createVisits(options)
   const steps = createSteps(options, visits)
 
+  app.get(SCRIPT_PATH, (_request, reply) =>
+    reply
+      .headers({ 'content-type': 'text/javascript; charset=utf-8', 'cache-control': 'no-cache', 'x-content-type-options': 'nosniff' })
+      .send(SCRIPT),
+  )
   app.get(
     '/:tenant/signin/:uid',
     forTenant(options.findIssuer, async (issuer, request, reply) => send(reply, await steps.show(visits.open(issuer, request, reply)))),
@@ -20,6 +26,7 @@ export function registerSignIn(app: FastifyInstance, options: SignInOptions): vo
       const visit = visits.open(issuer, request, reply)
       const { form } = visit
       if (form.has('restart')) return send(reply, await steps.restart(visit))
+      if (form.get('passkey')) return send(reply, await steps.passkey(visit))
       if (form.has('code')) return send(reply, await steps.code(visit))
       if (form.has('new')) return send(reply, await steps.newPassword(visit))
       return send(reply, await steps.password(visit))

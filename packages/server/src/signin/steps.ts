@@ -8,12 +8,13 @@ import { currentAttempt } from '../issuer/attempt.ts'
 import { readInstants, readUser } from '../issuer/facts.ts'
 import type { IssuerAnswer } from '../issuer/issuer.ts'
 import { passGate } from '../issuer/stop.ts'
-import { asksForCode, proveCode } from './code.ts'
+import { asksForMore, proveCode } from './code.ts'
 import { guessersOf, tooMany } from './guessers.ts'
 import { readNewPassword, SAME_PASSWORD } from './new-password.ts'
 import type { SignInOptions } from './options.ts'
 import { codePage, passwordPage, signInPage } from './pages.ts'
-import { provePassword } from './password.ts'
+import { createPasskeys } from './passkey.ts'
+import { provePassword, proveWithout, type SignInFor } from './password.ts'
 import { expired, type Half, here, type Visit, type Visits } from './visit.ts'
 
 const ONLY_EMERGENCY = 'An administrator has stopped sign-in. Only the emergency account can sign in now.'
@@ -26,12 +27,13 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
   const factorsOf = ({ issuer: { tenant } }: Visit) => createFactors(store, secrets, tenant.id, tenant.issuer)
   const guessers = ({ issuer, request, address }: Visit, username: string, what: 'password' | 'code') =>
     guessersOf(issuer.tenant, secrets, { request, username, address }, what)
+  const passkeysOf = ({ issuer: { tenant } }: Visit) => createPasskeys(store, secrets, tenant)
   const attempt = <T>({ issuer, address }: Visit, work: () => Promise<T>) => issuer.attempt(address, work)
 
   /** The step after `proved`: another question, or the end. */
   async function goOn(visit: Visit, proved: Omit<Half, 'waitsFor'>): Promise<IssuerAnswer> {
     const { tenant } = visit.issuer
-    if (!proved.amr.includes('mfa') && asksForCode(await factorsOf(visit).list(proved.accountId)))
+    if (!proved.amr.includes('mfa') && asksForMore(await factorsOf(visit).list(proved.accountId)))
       return visits.wait(visit, { ...proved, waitsFor: 'second' })
     const row = await store.db
       .selectFrom('users')
@@ -63,13 +65,28 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
   async function showSignIn(visit: Visit, status: number, again: { username?: string; wrong?: string }): Promise<IssuerAnswer> {
     const about = await visits.about(visit)
     if (!about) return expired(visit)
-    return html(status, signInPage(visit.issuer.tenant, { ...about.content, username: about.hint, ...again }), about.targets)
+    return html(
+      status,
+      signInPage(visit.issuer.tenant, { ...about.content, username: about.hint, passkey: passkeysOf(visit).ask(visit.uid), ...again }),
+      about.targets,
+    )
   }
 
-  async function showCode(visit: Visit, status: number, wrong?: string): Promise<IssuerAnswer> {
+  /** Asks for what the user has registered; the password was proved, so that this tells no stranger anything. */
+  async function showSecond(visit: Visit, status: number, wrong?: string): Promise<IssuerAnswer> {
     const about = await visits.about(visit)
-    if (!about) return expired(visit)
-    return html(status, codePage(visit.issuer.tenant, { ...about.content, ...(wrong === undefined ? {} : { wrong }) }), about.targets)
+    const half = await visits.half(visit)
+    if (!about || !half) return expired(visit)
+    const known = await factorsOf(visit).list(half.accountId)
+    const passkey = known.some(({ kind }) => kind === 'passkey') ? passkeysOf(visit).ask(visit.uid, known) : undefined
+    const content = { ...about.content, app: known.some(({ kind }) => kind === 'totp'), ...(passkey ? { passkey } : {}) }
+    return html(status, codePage(visit.issuer.tenant, { ...content, ...(wrong === undefined ? {} : { wrong }) }), about.targets)
+  }
+
+  /** What a sign-in is for. */
+  async function purpose(visit: Visit): Promise<SignInFor> {
+    const details = await visits.details(visit)
+    return { appId: details?.params.client_id as string | undefined, sid: details?.session?.uid }
   }
 
   async function showNewPassword(visit: Visit, username: string, status: number, wrong?: string): Promise<IssuerAnswer> {
@@ -84,7 +101,7 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
       attempt(visit, async () => {
         const isStopped = await passGate(store, visit.issuer.tenant, 'somebody')
         const half = await visits.half(visit)
-        if (half?.waitsFor === 'second') return showCode(visit, 200)
+        if (half?.waitsFor === 'second') return showSecond(visit, 200)
         if (half) return showNewPassword(visit, half.username, 200)
         return showSignIn(visit, 200, isStopped ? { wrong: ONLY_EMERGENCY } : {})
       }),
@@ -103,9 +120,7 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
         attempt(visit, async () => {
           await passGate(store, issuer.tenant, { username })
           if (!(await visits.isOwnForm(visit))) return { right: undefined, value: expired(visit) }
-          const details = await visits.details(visit)
-          const where = { appId: details?.params.client_id as string | undefined, sid: details?.session?.uid }
-          const proof = await provePassword(store, issuer, username, form.get('password') ?? '', where)
+          const proof = await provePassword(store, issuer, username, form.get('password') ?? '', await purpose(visit))
           if ('id' in proof) return { right: true, value: await goOn(visit, { accountId: proof.id, at: proof.at, username, amr: ['pwd'] }) }
           return { right: proof.disabled === true, value: await showSignIn(visit, 401, { username, wrong: proof.wrong }) }
         }),
@@ -119,19 +134,57 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
       const { tenant } = visit.issuer
       const known = await visits.peek(visit)
       if (!known) return expired(visit)
+      let used: string | undefined
       const done = await throttle.attempt(tenant.id, guessers(visit, known.username, 'code'), () =>
         attempt(visit, async () => {
+          used = undefined
           const found = await resume(visit, 'second')
           if ('answer' in found) return { right: undefined, value: found.answer }
           const { half, breakGlass } = found
-          const amr = await proveCode(store, tenant, factorsOf(visit), half.accountId, visit.form.get('code') ?? '')
-          if (!amr) return { right: false, value: await showCode(visit, 401, 'The code is wrong or was used before.') }
+          const proof = await proveCode(store, tenant, factorsOf(visit), half.accountId, visit.form.get('code') ?? '')
+          if (!proof) return { right: false, value: await showSecond(visit, 401, 'The code is wrong or was used before.') }
           Object.assign(currentAttempt(), { account: { id: half.accountId, breakGlass }, proved: true })
-          return { right: true, value: await goOn(visit, { ...half, amr }) }
+          used = proof.id
+          return { right: true, value: await goOn(visit, { ...half, amr: proof.amr }) }
         }),
       )
+      if (used !== undefined) await factorsOf(visit).touch(known.accountId, used)
       if ('value' in done) return done.value
-      return withWait(await attempt(visit, () => showCode(visit, 429, tooMany(done.wait))), done.wait)
+      return withWait(await attempt(visit, () => showSecond(visit, 429, tooMany(done.wait))), done.wait)
+    },
+
+    /** A passkey: alone, or after a password. It asked for the person itself (user verification), so it is two factors at once. */
+    async passkey(visit: Visit): Promise<IssuerAnswer> {
+      const { issuer, form } = visit
+      const given = form.get('passkey') ?? ''
+      const sealed = form.get('challenge') ?? ''
+      const prove = (user: string) => passkeysOf(visit).prove(factorsOf(visit), user, visit.uid, sealed, given)
+      const done = await attempt(visit, async (): Promise<{ answer: IssuerAnswer; used?: { user: string; id: string } }> => {
+        if (await visits.half(visit)) {
+          const found = await resume(visit, 'second')
+          if ('answer' in found) return found
+          const { half, breakGlass } = found
+          const id = await prove(half.accountId)
+          if (id === undefined) return { answer: await showSecond(visit, 401, 'The passkey did not prove it. Try again.') }
+          Object.assign(currentAttempt(), { account: { id: half.accountId, breakGlass }, proved: true })
+          return { answer: await goOn(visit, { ...half, amr: ['pwd', 'fido', 'mfa'] }), used: { user: half.accountId, id } }
+        }
+        const user = passkeysOf(visit).claimant(given) ?? ''
+        await passGate(store, issuer.tenant, { username: user })
+        if (!(await visits.isOwnForm(visit))) return { answer: expired(visit) }
+        let id: string | undefined
+        const check = async () => {
+          id = await prove(user)
+          return id !== undefined
+        }
+        const proof = await proveWithout(store, issuer, user, check, await purpose(visit))
+        if ('wrong' in proof) return { answer: await showSignIn(visit, 401, { wrong: proof.wrong }) }
+        const { username, at } = proof
+        const answer = await goOn(visit, { accountId: user, at, username, amr: ['fido', 'mfa'] })
+        return { answer, ...(id === undefined ? {} : { used: { user, id } }) }
+      })
+      if (done.used) await factorsOf(visit).touch(done.used.user, done.used.id)
+      return done.answer
     },
 
     /** A password that must go: everything of the user ends by the change, but this sign-in, which goes on as of the second after it (threat A10). */

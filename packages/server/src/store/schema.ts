@@ -284,7 +284,7 @@ export interface FactorRow {
   tenant: string
   user_id: string
   id: string
-  kind: 'totp' | 'recovery'
+  kind: 'totp' | 'recovery' | 'passkey'
   sealed: Uint8Array
   name: string
   created_at: number
