@@ -4,7 +4,7 @@ import { createBrowser } from '../packages/cli/src/demo/browser.ts'
 import { createAuthenticator, type Lies, optionsOf } from './authenticator.ts'
 import { type Chromium, hasChromium, startChromium, type Window } from './chromium.ts'
 import { createFlow } from './flow.ts'
-import { claimsOf, type Loop, PASSWORD, startLoop } from './loop.ts'
+import { claimsOf, type Loop, PASSWORD, SECRET, startLoop } from './loop.ts'
 
 const UPN = 'alice@contoso.test'
 let loop: Loop
@@ -265,4 +265,52 @@ describe('passkeys that lie', () => {
     // With the last of them the recovery codes are gone too.
     expect((await createFlow(tenant, { username: 'admin@contoso.test' }).signIn()).searchParams.get('code')).toEqual(expect.any(String))
   })
+
+  it('an administrator sees what there is of a user and takes away what was lost; nobody sees a secret', async () => {
+    const name = { username: 'bob@contoso.test', password: PASSWORD }
+    const users = `/users/${name.username}/authentication`
+    const loopOf = await startLoop({ tenant: METHODS })
+    const browser = createBrowser()
+    const page = `${loopOf.authority}/account`
+    await browser.open((await browser.open(page)).url.href, name)
+    const key = createAuthenticator({ origin: loopOf.origin, rpId: new URL(loopOf.origin).hostname })
+    const offer = optionsOf((await browser.open(page)).text)
+    await browser.open(page, { action: 'add-passkey', name: 'Lost key', passkey: key.create(offer) })
+
+    const listed = await (await loopOf.graph('GET', `${users}/methods`)).json()
+    expect(listed.value.map((one: any) => one['@odata.type'])).toEqual([
+      '#microsoft.graph.passwordAuthenticationMethod',
+      expect.stringMatching(/fido2|recovery/),
+      expect.stringMatching(/fido2|recovery/),
+    ])
+    const lost = listed.value.find((one: any) => one.displayName === 'Lost key')
+    expect(Object.keys(lost).sort()).toEqual(['@odata.type', 'createdDateTime', 'displayName', 'id', 'lastUsedDateTime'])
+    // Of another kind, of another user, of nobody.
+    for (const path of [
+      `${users}/softwareOathMethods/${lost.id}`,
+      `/users/alice@contoso.test/authentication/methods/${lost.id}`,
+      `${users}/methods/x`,
+    ])
+      expect((await loopOf.graph('DELETE', path)).status).toBe(404)
+    expect((await loopOf.graph('PATCH', `/users/${name.username}`, { displayName: 'Bob' })).status).toBe(403)
+
+    const done = await loopOf.graph('DELETE', `${users}/fido2Methods/${lost.id}`)
+    expect(done.status).toBe(204)
+    const row = await loopOf.server.store.db.selectFrom('events').select(['txn', 'payload']).orderBy('seq', 'desc').executeTakeFirstOrThrow()
+    expect(row.txn).toBe(done.headers.get('caegis-txn'))
+    expect(JSON.parse(row.payload)).toMatchObject({ credential_type: 'fido2-roaming', change_type: 'delete', initiating_entity: 'admin' })
+    expect(await loopOf.server.store.db.selectFrom('factors').selectAll().execute()).toEqual([])
+    expect((await createFlow(loopOf, { username: name.username }).signIn()).searchParams.get('code')).toEqual(expect.any(String))
+    await loopOf.close()
+  })
+})
+
+const METHODS = JSON.stringify({
+  tenant: { name: 'contoso', displayName: 'Contoso' },
+  users: ['alice', 'bob'].map((name) => ({ userPrincipalName: `${name}@contoso.test`, password: PASSWORD })),
+  applications: [
+    { appId: 'files-api', identifierUris: ['api://files'], scopes: ['Files.Read'], cae: true, clientSecret: SECRET },
+    { appId: 'files-native', type: 'native', redirectUris: ['http://localhost'], permissions: ['api://files/Files.Read'] },
+    { appId: 'nightly', type: 'daemon', clientSecret: SECRET, permissions: ['graph/UserAuthenticationMethod.ReadWrite.All'] },
+  ],
 })

@@ -8,6 +8,7 @@ import { findApplication, listApis } from './directory/application.ts'
 import { createApplications } from './directory/applications.ts'
 import { createDevices } from './directory/devices.ts'
 import { createDirectory } from './directory/directory.ts'
+import { createFactors } from './directory/factors.ts'
 import { createGroups } from './directory/groups.ts'
 import type { Signals } from './graph/signals.ts'
 import { createIssuer, type Issuer } from './issuer/issuer.ts'
@@ -81,6 +82,7 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
       ...{ id, name, displayName, issuer, base, keys },
       artifacts: createArtifacts(id, secrets),
       directory: createDirectory(store, id, issuer, (sids) => void provided.tellClients(sids)),
+      factors: createFactors(store, secrets, id, issuer),
       groups: createGroups(store, id),
       devices: createDevices(store, id),
       applications: createApplications(store, id, secrets),

@@ -17,6 +17,9 @@ const INCLUDES = {
   'RoleManagement.Read.Directory': [],
   'RoleManagement.ReadWrite.Directory': ['RoleManagement.Read.Directory'],
   'AppRoleAssignment.ReadWrite.All': [],
+  /** What users prove at sign-in besides, or instead of, their password. */
+  'UserAuthenticationMethod.Read.All': [],
+  'UserAuthenticationMethod.ReadWrite.All': ['UserAuthenticationMethod.Read.All'],
   /** Applications, their secrets and certificates. */
   'Application.Read.All': [],
   'Application.ReadWrite.All': ['Application.Read.All'],

@@ -2,6 +2,7 @@ import type { Application } from '../directory/application.ts'
 import type { Applications } from '../directory/applications.ts'
 import type { Devices } from '../directory/devices.ts'
 import type { Actor, Directory } from '../directory/directory.ts'
+import type { Factors } from '../directory/factors.ts'
 import type { Groups } from '../directory/groups.ts'
 import type { KeyRegistry } from '../directory/keys.ts'
 import { includesPermission, type Permission } from '../directory/permissions.ts'
@@ -19,6 +20,7 @@ export interface Caller {
     applications: Applications
     groups: Groups
     devices: Devices
+    factors: Factors
     keys: KeyRegistry
     readToken(text: string): Promise<RevokedToken | undefined>
     application(appId: string): Promise<Application | undefined>

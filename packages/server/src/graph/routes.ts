@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { type ApiOptions, createApi } from './api.ts'
 import { registerApplications } from './applications.ts'
+import { registerAuthentication } from './authentication.ts'
 import { registerDevices } from './devices.ts'
 import { registerEvents } from './events.ts'
 import { registerGroups } from './groups.ts'
@@ -18,6 +19,7 @@ export function registerGraph(app: FastifyInstance, options: ApiOptions): void {
   const api = createApi(app, options)
   registerUsers(api)
   registerSessions(api)
+  registerAuthentication(api)
   registerApplications(api)
   registerGroups(api)
   registerDevices(api)

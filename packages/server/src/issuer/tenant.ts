@@ -2,6 +2,7 @@ import type { Application } from '../directory/application.ts'
 import type { Applications } from '../directory/applications.ts'
 import type { Devices } from '../directory/devices.ts'
 import type { Directory } from '../directory/directory.ts'
+import type { Factors } from '../directory/factors.ts'
 import type { Groups } from '../directory/groups.ts'
 import type { RevokedToken } from '../directory/sessions.ts'
 import type { Artifacts } from '../store/artifacts.ts'
@@ -23,6 +24,7 @@ export interface Tenant {
   directory: Directory
   applications: Applications
   groups: Groups
+  factors: Factors
   devices: Devices
   /** What tokens can be asked for here. */
   resources(): Promise<Resource[]>

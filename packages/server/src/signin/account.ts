@@ -6,7 +6,6 @@ import { renderSVG } from 'uqr'
 import { z } from 'zod'
 import { judge } from '../access/account.ts'
 import { ACCOUNT_APP_ID } from '../directory/account-page.ts'
-import { createFactors } from '../directory/factors.ts'
 import { changeOwnPassword } from '../directory/own-password.ts'
 import { hashPassword, verifyPassword } from '../directory/password.ts'
 import { html, send, withWait } from '../issuer/answer.ts'
@@ -215,5 +214,5 @@ export function registerAccount(app: FastifyInstance, { store, secrets, throttle
   }
 
   const self = ({ id, proof }: Visitor) => ({ kind: 'holder', user: id, proof }) as const
-  const factorsOf = ({ tenant }: Issuer) => createFactors(store, secrets, tenant.id, tenant.issuer)
+  const factorsOf = ({ tenant }: Issuer) => tenant.factors
 }

@@ -14,6 +14,8 @@ const ADMIN: Record<Permission, string> = {
   'User.ReadWrite.All': 'Change, disable and delete users, as far as you may',
   'User.RevokeSessions.All': 'End the sessions of users, as far as you may',
   'User.EnableDisableAccount.All': 'Disable and enable users, as far as you may',
+  'UserAuthenticationMethod.Read.All': 'See how users sign in',
+  'UserAuthenticationMethod.ReadWrite.All': 'Take away what users sign in with, as far as you may',
   'Organization.Read.All': 'See the state of the organization',
   'Organization.ReadWrite.All': 'Stop and resume the whole organization, as far as you may',
   'SecurityEvents.Read.All': 'See security events and where they go',

@@ -1,6 +1,5 @@
 import { CaegisError } from '@caegis/protocol'
 import { judge } from '../access/account.ts'
-import { createFactors } from '../directory/factors.ts'
 import { changeOwnPassword } from '../directory/own-password.ts'
 import { hashPassword, verifyPassword } from '../directory/password.ts'
 import { html, withWait } from '../issuer/answer.ts'
@@ -24,7 +23,7 @@ const MAX_NAME = 320
 
 /** The steps of a sign-in: a first factor, a second where there is one, a new password where the old one must go. Nothing is issued before the last. */
 export function createSteps({ store, secrets, throttle }: SignInOptions, visits: Visits) {
-  const factorsOf = ({ issuer: { tenant } }: Visit) => createFactors(store, secrets, tenant.id, tenant.issuer)
+  const factorsOf = ({ issuer: { tenant } }: Visit) => tenant.factors
   const guessers = ({ issuer, request, address }: Visit, username: string, what: 'password' | 'code') =>
     guessersOf(issuer.tenant, secrets, { request, username, address }, what)
   const passkeysOf = ({ issuer: { tenant } }: Visit) => createPasskeys(store, secrets, tenant)
