@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type Browser, createBrowser } from '../packages/cli/src/demo/browser.ts'
 import { createFlow } from './flow.ts'
-import { type Loop, PASSWORD, startLoop } from './loop.ts'
+import { type Loop, PASSWORD, SECRET, startLoop } from './loop.ts'
 
 // The clock stands still: a slow machine gets no further guess by waiting.
 const started = Date.now()
 let ahead = 0
 let loop: Loop
 beforeAll(async () => {
-  loop = await startLoop({ now: () => started + ahead * 1000 })
+  loop = await startLoop({ now: () => started + ahead * 1000, environment: { CAEGIS_TRUSTED_PROXIES: '127.0.0.0/8,::1/128' } })
 })
 afterAll(() => loop.close())
 
@@ -16,7 +16,10 @@ afterAll(() => loop.close())
 async function guess(username: string, password: string, browser: Browser = createBrowser()) {
   const page = await browser.open(createFlow(loop, { browser }).url)
   const response = await browser.open(page.url.href, { username, password })
-  return { status: response.status, text: response.text.replaceAll(username, 'NAME').replace(/(csrf" value=|challenge" value=|data-options=)"[^"]*"/g, '') }
+  return {
+    status: response.status,
+    text: response.text.replaceAll(username, 'NAME').replace(/(csrf" value=|challenge" value=|data-options=)"[^"]*"/g, ''),
+  }
 }
 
 it('an account is throttled after five wrong passwords, whoever it is; a right one waits too, and a browser that its holder used before does not', async () => {
@@ -84,4 +87,46 @@ it('a form that this server did not make proves nothing, with the right cookie a
   const other = createBrowser()
   const theirs = (await other.open(createFlow(loop, { browser: other }).url)).text.match(/name="csrf" value="([^"]*)"/)?.[1] as string
   expect((await browser.open(page.url.href, { username: 'admin@contoso.test', password: PASSWORD, csrf: theirs })).status).toBe(400)
+})
+
+it('secrets of clients are throttled by address, at each endpoint that takes them; nobody locks a client out', async () => {
+  const ask = async (path: string, secret: string, { client = 'files-api', from = '192.0.2.7', basic = false } = {}) => {
+    const form = { token: 'x', grant_type: 'client_credentials', scope: 'ssf.read' }
+    const response = await fetch(`${loop.authority}/oauth2/v2.0/${path}`, {
+      method: 'POST',
+      headers: { 'x-forwarded-for': from, ...(basic ? { authorization: `Basic ${btoa(`${client}:${secret}`)}` } : {}) },
+      body: new URLSearchParams(basic ? form : { ...form, client_id: client, client_secret: secret }),
+    })
+    return { status: response.status, body: await response.text(), wait: response.headers.get('retry-after') }
+  }
+  const statuses: number[] = []
+  for (let tries = 0; tries < 12; tries++) {
+    const path = ['token', 'introspect', 'revoke'][tries % 3] as string
+    statuses.push((await ask(path, 'wrong secret', { basic: tries % 2 === 1 })).status)
+  }
+  expect(statuses).toEqual([...Array(11).fill(401), 429])
+  for (const path of ['token', 'introspect', 'revoke']) {
+    const refused = await ask(path, SECRET)
+    expect(refused).toMatchObject({ status: 429, wait: expect.stringMatching(/^\d+$/) })
+    expect(refused.body).not.toContain(SECRET)
+  }
+  // The client itself comes from elsewhere; other clients of the address are not hindered, and no user there either.
+  expect((await ask('token', SECRET, { from: '192.0.2.8' })).status).toBe(200)
+  expect((await ask('token', SECRET, { client: 'mail-api' })).status).toBe(200)
+  ahead += 301
+  expect((await ask('token', SECRET)).status).toBe(200)
+})
+
+it('codes of devices are throttled by address', async () => {
+  const device = `${loop.authority}/oauth2/v2.0/device`
+  const browser = createBrowser()
+  await browser.open(device)
+  const guessCode = () => browser.open(device, { user_code: 'ABCD-EFGH' })
+  const statuses: number[] = []
+  for (let tries = 0; tries < 12; tries++) statuses.push((await guessCode()).status)
+  expect(statuses.slice(0, 11)).toEqual(Array(11).fill(200))
+  expect(statuses.at(-1)).toBe(429)
+  ahead += 301
+  expect((await browser.open(device)).status).toBe(200)
+  expect((await guessCode()).text).toContain('The code is unknown')
 })

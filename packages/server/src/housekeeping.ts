@@ -21,7 +21,7 @@ export interface HousekeepingOptions {
 const PERIOD = 30_000
 /** Rows that are looked at before streams that need them are ended. */
 const LOOK = 10_000
-/** Seconds after which wrong guesses have no effect any more; see signin/throttle.ts. */
+/** Seconds after which wrong guesses have no effect any more; see issuer/throttle.ts. */
 const THROTTLE_MEMORY = 2 * 24 * 3600
 /** Rows that one transaction removes: nobody else can write meanwhile. */
 const BATCH = 500

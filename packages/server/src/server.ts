@@ -12,13 +12,13 @@ import { startHousekeeping } from './housekeeping.ts'
 import { html, send } from './issuer/answer.ts'
 import { welcomePage } from './issuer/pages.ts'
 import { registerIssuer } from './issuer/routes.ts'
+import { createThrottle } from './issuer/throttle.ts'
 import { createLog, type Log } from './log.ts'
 import type { Settings } from './settings.ts'
 import { registerSignals } from './signals/routes.ts'
 import { registerAccount } from './signin/account.ts'
 import { registerConsent } from './signin/consent.ts'
 import { registerSignIn } from './signin/routes.ts'
-import { createThrottle } from './signin/throttle.ts'
 import { trackSockets } from './sockets.ts'
 import { createSecrets } from './store/secrets.ts'
 import { createStore, type Store } from './store/store.ts'
@@ -111,8 +111,9 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
 
   await app.register(async (scope) => {
     const findIssuer = async (name: string) => (await find(name))?.issuer
-    registerIssuer(scope, { addressOf, findIssuer })
-    const signIn = { store, secrets, addressOf, findIssuer, throttle: createThrottle(store, secrets) }
+    const throttle = createThrottle(store, secrets)
+    registerIssuer(scope, { addressOf, findIssuer, throttle })
+    const signIn = { store, secrets, addressOf, findIssuer, throttle }
     registerSignIn(scope, signIn)
     registerConsent(scope, signIn)
     registerAccount(scope, signIn)

@@ -52,6 +52,8 @@ export function renderSignOut(ctx: KoaContextWithOIDC, tenant: Tenant): void {
   )
 }
 
+export const UNKNOWN_CODE = 'The code is unknown, was used or has expired. Try again.'
+
 export function renderDeviceInput(ctx: KoaContextWithOIDC, tenant: Tenant, code: string | undefined, wrong: boolean): void {
   const action = ctx.oidc.urlFor('code_verification')
   const secret = (ctx.oidc.session?.state as { secret: string } | undefined)?.secret ?? ''
@@ -60,7 +62,7 @@ export function renderDeviceInput(ctx: KoaContextWithOIDC, tenant: Tenant, code:
     'Sign in on a device',
     tenant,
     `<h1>Sign in on a device</h1><p>Enter the code that your device shows. Go on only if you started this yourself.</p>${
-      wrong ? '<div class="wrong" role="alert">The code is unknown, was used or has expired. Try again.</div>' : ''
+      wrong ? `<div class="wrong" role="alert">${UNKNOWN_CODE}</div>` : ''
     }<form method="post" action="${escapeHtml(action)}"><input type="hidden" name="xsrf" value="${escapeHtml(secret)}"><label for="code">Code</label><input id="code" class="code" name="user_code" autocomplete="off" autocapitalize="characters" spellcheck="false" required maxlength="32" value="${escapeHtml(code ?? '')}" autofocus><button>Continue</button></form>`,
   )
 }

@@ -1,19 +1,22 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { send, stopped } from './answer.ts'
-import type { Issuer } from './issuer.ts'
+import { answerUnlessGuessing } from './guesses.ts'
+import type { Issuer, IssuerRequest } from './issuer.ts'
 import { ROUTES } from './provider.ts'
 import { isStop } from './stop.ts'
+import type { Throttle } from './throttle.ts'
 
 export interface IssuerRoutesOptions {
   /** By name or id. */
   findIssuer(tenant: string): Promise<Issuer | undefined>
   addressOf(request: FastifyRequest): string
+  throttle: Throttle
 }
 
 const DISCOVERY = '/.well-known/openid-configuration'
 
 /** Mounts the OpenID providers of all tenants. */
-export function registerIssuer(app: FastifyInstance, { findIssuer, addressOf }: IssuerRoutesOptions): void {
+export function registerIssuer(app: FastifyInstance, { findIssuer, addressOf, throttle }: IssuerRoutesOptions): void {
   // The provider reads its own bodies; here they are only bounded.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'string', bodyLimit: 64 * 1024 }, (_request, body, done) => done(null, body))
@@ -27,15 +30,15 @@ export function registerIssuer(app: FastifyInstance, { findIssuer, addressOf }: 
         const { uid } = request.params as { uid?: string }
         if (uid !== undefined && !/^[\w-]{1,64}$/.test(uid))
           return reply.code(404).send({ error: 'invalid_request', error_description: 'no such page' })
-        const answer = await issuer.answer({
+        const given: IssuerRequest = {
           method: request.method,
           path: path(request.params as Record<string, string>),
           query: request.url.includes('?') ? request.url.slice(request.url.indexOf('?')) : '',
           headers: request.headers,
           body: typeof request.body === 'string' ? request.body : '',
           address: addressOf(request),
-        })
-        return send(reply, answer)
+        }
+        return send(reply, await answerUnlessGuessing(throttle, issuer.tenant, given, () => issuer.answer(given)))
       }),
     })
 

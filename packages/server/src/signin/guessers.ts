@@ -1,8 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import type { Tenant } from '../issuer/tenant.ts'
+import { addressGuesser, type Guesser } from '../issuer/throttle.ts'
 import type { Secrets } from '../store/secrets.ts'
 import { knows, readBrowser } from './known-browser.ts'
-import { addressGuesser, type Guesser } from './throttle.ts'
 
 /**
  * Who pays for a wrong guess. Strangers share the budget of the account; a browser that knows it has its own, so that strangers cannot lock its holder out.

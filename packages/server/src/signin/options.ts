@@ -1,8 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import type { Issuer } from '../issuer/issuer.ts'
+import type { Throttle } from '../issuer/throttle.ts'
 import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
-import type { Throttle } from './throttle.ts'
 
 /** What the pages of this room need of the rest of the server. */
 export interface SignInOptions {

@@ -2,13 +2,20 @@ import { parseAddress } from '@caegis/policy'
 import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
 
-/** Somebody who guesses: at an account, from a browser that the account's holder used before, or from an address. */
+/**
+ * Somebody who guesses: at an account, from a browser that the account's holder used before, or from an address; from an address at one client, at any client, or at
+ * the codes of devices.
+ */
 export interface Guesser {
-  kind: 'account' | 'browser' | 'address'
+  kind: keyof typeof BOUNDS
   id: string
 }
 
 export interface Throttle {
+  /** Seconds to wait, for work that is too frequent to be done in turn. */
+  waitOf(tenant: string, guessers: readonly Guesser[]): Promise<number>
+  /** Counts a wrong guess. In a transaction of its own: it counts whatever becomes of the request. */
+  count(tenant: string, guessers: readonly Guesser[]): Promise<void>
   /**
    * Runs a try, unless one of the guessers has to wait. Tries of the same first guesser run one after another, so that many at once are no way around.
    * @param work `right: undefined` = nothing was guessed
@@ -29,6 +36,9 @@ const BOUNDS = {
   account: { free: 5, leak: 900, cap: 900 },
   browser: { free: 10, leak: 900, cap: 900 },
   address: { free: 100, leak: 30, cap: 300 },
+  client: { free: 10, leak: 60, cap: 300 },
+  clients: { free: 50, leak: 30, cap: 300 },
+  device: { free: 10, leak: 60, cap: 300 },
 } as const
 
 export function createThrottle(store: Store, secrets: Secrets): Throttle {
@@ -53,7 +63,6 @@ export function createThrottle(store: Store, secrets: Secrets): Throttle {
     return Math.ceil(Math.max(0, ...rows.map(({ until }) => until - store.clock())))
   }
 
-  /** In a transaction of its own: a wrong guess counts whatever becomes of the request. */
   async function count(tenant: string, guessers: readonly Guesser[]): Promise<void> {
     await store.transaction(async (db) => {
       const at = Math.floor(store.clock())
@@ -81,6 +90,8 @@ export function createThrottle(store: Store, secrets: Secrets): Throttle {
   }
 
   return {
+    waitOf,
+    count,
     attempt: (tenant, guessers, work) =>
       inTurn(keyOf(tenant, guessers[0] as Guesser), async () => {
         const wait = await waitOf(tenant, guessers)
