@@ -87,7 +87,7 @@ export async function run(emit: (figure: Figure) => void): Promise<void> {
   }
 }
 
-async function startServer(args: string[], origin: string): Promise<ChildProcess> {
+export async function startServer(args: string[], origin: string): Promise<ChildProcess> {
   const child = spawn(process.execPath, [BIN, ...args], { stdio: ['ignore', 'ignore', 'inherit'] })
   const data = args[args.indexOf('--data') + 1] as string
   for (let tries = 0; tries < 600; tries++) {
