@@ -140,4 +140,39 @@ describe('browser sessions', () => {
     expect((await info(second.accessToken)).status).toBe(401)
     await loop.graph('PATCH', '/users/alice@contoso.test', { accountEnabled: true })
   })
+
+  it('select_account lets people choose among the accounts of their browser; a hint is a choice already', async () => {
+    const browser = createBrowser()
+    const ask = (more: Record<string, string> = {}) => browser.open(createFlow(loop, { browser, more: { prompt: 'select_account', ...more } }).url)
+    // Nobody has signed in here before.
+    expect((await ask()).text).toContain('name="password"')
+    await createFlow(loop, { browser }).tokens()
+    const page = await ask()
+    expect(page.text).toContain('Choose an account')
+    expect(page.text).toContain('value="alice@contoso.test"')
+    expect(page.text).not.toContain('name="password"')
+    expect((await ask({ login_hint: 'bob@contoso.test' })).text).toMatch(/name="username"[^>]*value="bob@contoso.test"/)
+
+    const choose = async (pick: string, csrf?: string) => {
+      const { url } = await ask()
+      return browser.open(url.href, { pick, ...(csrf === undefined ? {} : { csrf }) }).catch(() => undefined)
+    }
+    expect((await choose('alice@contoso.test', 'guess'))?.status).toBe(400)
+    expect((await choose(''))?.text).toMatch(/name="username"[^>]*value=""/)
+    const other = await choose('bob@contoso.test')
+    expect(other?.text).toMatch(/name="username"[^>]*value="bob@contoso.test"/)
+    // The one that is signed in goes on without a password, to the application.
+    const mine = await ask()
+    const resume = await browser.submit(mine.url.href, { pick: 'alice@contoso.test' })
+    const end = await browser.signIn(resume, 'http://localhost', { username: 'nobody', password: 'nothing' })
+    expect(end.searchParams.get('code')).toEqual(expect.any(String))
+
+    // Not after a revocation: then the choice leads to the password.
+    const late = await ask()
+    await loop.graph('POST', '/users/alice@contoso.test/revokeSignInSessions')
+    const again = await browser.open(await browser.submit(late.url.href, { pick: 'alice@contoso.test' }))
+    expect(again.text).toContain('name="password"')
+    // Strangers' browsers know nobody.
+    expect((await createBrowser().open(createFlow(loop, { more: { prompt: 'select_account' } }).url)).text).not.toContain('alice')
+  })
 })

@@ -51,6 +51,7 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
   const policy = interactionPolicy.base()
   // What an application may ask for at most was granted by an administrator in its permissions; for some, each user is asked too.
   policy.remove('consent')
+  policy.add(new interactionPolicy.Prompt({ name: 'select_account', requestable: true }), 0)
   policy.get('login')?.checks.add(
     new interactionPolicy.Check('session_ended', 'the session has ended', 'login_required', async (ctx) => {
       const { session } = ctx.oidc

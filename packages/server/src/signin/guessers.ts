@@ -17,7 +17,7 @@ export function guessersOf(
   const account = username.toLowerCase()
   const browser = readBrowser(tenant, secrets, request)
   const prefix = what === 'code' ? 'code ' : ''
-  const first: Guesser = knows(tenant, secrets, browser, account)
+  const first: Guesser = knows(browser, account)
     ? { kind: 'browser', id: `${prefix}${browser.id} ${account}` }
     : { kind: 'account', id: `${prefix}${account}` }
   return [first, ...addressGuesser(address)]

@@ -7,17 +7,16 @@ import type { Secrets } from '../store/secrets.ts'
 /** A browser in which some accounts have signed in before. It proves nobody; it only has a budget of wrong guesses of its own, apart from strangers'. */
 export interface KnownBrowser {
   id: string
-  /** Keyed digests, latest first. */
-  accounts: string[]
+  /** User names in lower case, latest first. They lie sealed, and are shown to who sits there and asks to choose one. */
+  names: string[]
 }
 
 const YEAR = 365 * 24 * 3600
 const MAX_ACCOUNTS = 5
-const payload = z.strictObject({ id: z.string(), accounts: z.array(z.string()) })
+const payload = z.strictObject({ id: z.string(), names: z.array(z.string()) })
 
 const cookieName = (tenant: Tenant) => `__Host-caegis-${tenant.name}-browser`
 const context = (tenant: Tenant) => `browser:${tenant.id}`
-const accountOf = (tenant: Tenant, secrets: Secrets, account: string) => secrets.digest(`browser:${tenant.id}`, account).slice(0, 22)
 
 /** What the browser's sealed cookie says; whatever cannot be opened is no cookie. */
 export function readBrowser(tenant: Tenant, secrets: Secrets, request: FastifyRequest): KnownBrowser | undefined {
@@ -31,16 +30,15 @@ export function readBrowser(tenant: Tenant, secrets: Secrets, request: FastifyRe
   }
 }
 
-export function knows(tenant: Tenant, secrets: Secrets, browser: KnownBrowser | undefined, account: string): browser is KnownBrowser {
-  return browser?.accounts.includes(accountOf(tenant, secrets, account)) === true
+export function knows(browser: KnownBrowser | undefined, account: string): browser is KnownBrowser {
+  return browser?.names.includes(account) === true
 }
 
 /** The cookie for a browser in which `account` has just signed in. */
 export function rememberBrowser(tenant: Tenant, secrets: Secrets, browser: KnownBrowser | undefined, account: string): string {
-  const mine = accountOf(tenant, secrets, account)
   const next: KnownBrowser = {
     id: browser?.id ?? randomBytes(16).toString('base64url'),
-    accounts: [mine, ...(browser?.accounts ?? []).filter((one) => one !== mine)].slice(0, MAX_ACCOUNTS),
+    names: [account, ...(browser?.names ?? []).filter((one) => one !== account)].slice(0, MAX_ACCOUNTS),
   }
   const value = Buffer.from(secrets.seal(context(tenant), next)).toString('base64url')
   return `${cookieName(tenant)}=${value}; Path=/; Max-Age=${YEAR}; HttpOnly; Secure; SameSite=Lax`

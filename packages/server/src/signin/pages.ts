@@ -31,6 +31,18 @@ export function signInPage(tenant: Tenant, { application, username, csrf, passke
   )
 }
 
+export function pickerPage(
+  tenant: Tenant,
+  { application, csrf, accounts }: { application: string; csrf: string; accounts: readonly string[] },
+): string {
+  const button = (name: string, text: string) => `<button class="quiet" name="pick" value="${escapeHtml(name)}">${escapeHtml(text)}</button>`
+  return page(
+    'Choose an account',
+    tenant,
+    `<h1>Choose an account</h1><p>to go on to ${escapeHtml(application)}</p><form method="post">${hidden(csrf)}${accounts.map((name) => button(name, name)).join('')}${button('', 'Use another account')}</form>`,
+  )
+}
+
 export interface SecondPage {
   application: string
   csrf: string
@@ -42,7 +54,9 @@ export interface SecondPage {
 }
 
 export function codePage(tenant: Tenant, { application, csrf, app, passkey, wrong }: SecondPage): string {
-  const what = app ? 'Your authenticator app shows it. Without the app, use a recovery code.' : 'Use your passkey. Without it, enter a recovery code.'
+  const what = app
+    ? 'Your authenticator app shows it. Without the app, use a recovery code.'
+    : 'Your device asks for its lock. Without the passkey, enter a recovery code.'
   return page(
     'Confirm that it is you',
     tenant,
@@ -121,7 +135,7 @@ export function accountPage(tenant: Tenant, { csrf, name, factors, codesLeft, pa
 
 function dates({ createdAt, lastUsedAt }: FactorSummary): string {
   const day = (seconds: number) => new Date(seconds * 1000).toISOString().slice(0, 10)
-  return `Added ${day(createdAt)}, ${lastUsedAt === null ? 'not used yet' : `last used ${day(lastUsedAt)}`}`
+  return `Added ${day(createdAt)}<br>${lastUsedAt === null ? 'Not used yet' : `Last used ${day(lastUsedAt)}`}`
 }
 
 export interface PasswordPage {

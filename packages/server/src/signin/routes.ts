@@ -26,6 +26,7 @@ export function registerSignIn(app: FastifyInstance, options: SignInOptions): vo
       const visit = visits.open(issuer, request, reply)
       const { form } = visit
       if (form.has('restart')) return send(reply, await steps.restart(visit))
+      if (form.has('pick')) return send(reply, await steps.pick(visit))
       if (form.get('passkey')) return send(reply, await steps.passkey(visit))
       if (form.has('code')) return send(reply, await steps.code(visit))
       if (form.has('new')) return send(reply, await steps.newPassword(visit))

@@ -9,9 +9,10 @@ import type { IssuerAnswer } from '../issuer/issuer.ts'
 import { passGate } from '../issuer/stop.ts'
 import { asksForMore, proveCode } from './code.ts'
 import { guessersOf, tooMany } from './guessers.ts'
+import { readBrowser } from './known-browser.ts'
 import { readNewPassword, SAME_PASSWORD } from './new-password.ts'
 import type { SignInOptions } from './options.ts'
-import { codePage, passwordPage, signInPage } from './pages.ts'
+import { codePage, passwordPage, pickerPage, signInPage } from './pages.ts'
 import { createPasskeys } from './passkey.ts'
 import { provePassword, proveWithout, type SignInFor } from './password.ts'
 import { expired, type Half, here, type Visit, type Visits } from './visit.ts'
@@ -71,6 +72,22 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
     )
   }
 
+  /** The accounts to choose from, where the application asks for a choice and names none itself: the one that is signed in, and those that were before. */
+  async function choices(visit: Visit): Promise<string[] | undefined> {
+    const details = await visits.details(visit)
+    if (details?.prompt.name !== 'select_account' || details.params.login_hint) return undefined
+    const { tenant } = visit.issuer
+    const user = details.session?.accountId === undefined ? undefined : await readUser(store, tenant, details.session.accountId)
+    const names = readBrowser(tenant, secrets, visit.request)?.names ?? []
+    const all = [...new Set([...(user ? [user.userPrincipalName.toLowerCase()] : []), ...names])]
+    return all.length > 0 ? all : undefined
+  }
+
+  async function showPicker(visit: Visit, accounts: readonly string[]): Promise<IssuerAnswer> {
+    const about = await visits.about(visit)
+    return about ? html(200, pickerPage(visit.issuer.tenant, { ...about.content, accounts }), about.targets) : expired(visit)
+  }
+
   /** Asks for what the user has registered; the password was proved, so that this tells no stranger anything. */
   async function showSecond(visit: Visit, status: number, wrong?: string): Promise<IssuerAnswer> {
     const about = await visits.about(visit)
@@ -102,6 +119,8 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
         const half = await visits.half(visit)
         if (half?.waitsFor === 'second') return showSecond(visit, 200)
         if (half) return showNewPassword(visit, half.username, 200)
+        const accounts = await choices(visit)
+        if (accounts) return showPicker(visit, accounts)
         return showSignIn(visit, 200, isStopped ? { wrong: ONLY_EMERGENCY } : {})
       }),
 
@@ -110,6 +129,21 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
         if (!(await visits.isOwnForm(visit))) return expired(visit)
         await visits.forget(visit)
         return here(visit)
+      }),
+
+    /** An account was chosen: the one that is signed in goes on, if its session is still good; any other signs in. */
+    pick: (visit: Visit) =>
+      attempt(visit, async () => {
+        const { issuer, request, reply, form } = visit
+        await passGate(store, issuer.tenant, 'somebody')
+        if (!(await visits.isOwnForm(visit))) return expired(visit)
+        const username = (form.get('pick') ?? '').slice(0, MAX_NAME)
+        const details = await visits.details(visit)
+        const session = details?.prompt.name === 'select_account' ? details.session?.accountId : undefined
+        const user = session === undefined ? undefined : await readUser(store, issuer.tenant, session)
+        if (user?.userPrincipalName.toLowerCase() !== username) return showSignIn(visit, 200, { username })
+        const location = await issuer.provider.interactionResult(request.raw, reply.raw, { select_account: {} })
+        return { status: 303, headers: { location, 'cache-control': 'no-store' }, body: '' }
       }),
 
     async password(visit: Visit): Promise<IssuerAnswer> {

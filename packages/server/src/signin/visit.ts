@@ -88,7 +88,8 @@ export function createVisits({ store, secrets, addressOf }: SignInOptions) {
       const { issuer, request, reply, uid } = visit
       await halves(visit).destroy(uid)
       const login = { accountId, ts: at, amr }
-      const location = await issuer.provider.interactionResult(request.raw, reply.raw, { login }, { mergeWithLastSubmission: false })
+      const result = { login, select_account: {} }
+      const location = await issuer.provider.interactionResult(request.raw, reply.raw, result, { mergeWithLastSubmission: false })
       const cookie = rememberBrowser(issuer.tenant, secrets, readBrowser(issuer.tenant, secrets, request), username.toLowerCase())
       return { status: 303, headers: { location, 'cache-control': 'no-store', 'set-cookie': cookie }, body: '' }
     },
