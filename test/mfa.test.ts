@@ -135,3 +135,11 @@ it('a form of another page does nothing; the app is removed by who proved it, an
   expect((await events()).at(-1)).toMatchObject({ credential_type: 'app', change_type: 'delete', initiating_entity: 'user' })
   expect(claimsOf((await createFlow(loop).tokens()).accessToken).amr).toEqual(['pwd'])
 })
+
+it('the account page says so when signing in to it failed, and keeps no code in the address', async () => {
+  const failed = await createBrowser().open(`${account}?error=access_denied&error_description=%3Cscript%3E`)
+  expect(failed).toMatchObject({ status: 403, text: expect.stringContaining('You cannot sign in to this page now') })
+  expect(failed.text).not.toContain('script')
+  const back = await fetch(`${account}?code=a-code&state=x`, { redirect: 'manual' })
+  expect([back.status, back.headers.get('location')]).toEqual([303, account])
+})
