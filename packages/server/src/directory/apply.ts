@@ -39,7 +39,7 @@ export async function applyTenantFile(store: Store, secrets: Secrets, file: Tena
   for (const entry of file.users ?? []) {
     const known = await directory.user(entry.userPrincipalName)
     if (!known) {
-      const { enabled, roles, password, forceChangePasswordNextSignIn: passwordExpired } = entry
+      const { enabled, roles, type, home, password, forceChangePasswordNextSignIn: passwordExpired } = entry
       await directory.createUser(IMPORT, {
         userPrincipalName: entry.userPrincipalName,
         displayName: entry.displayName ?? entry.userPrincipalName,
@@ -47,13 +47,16 @@ export async function applyTenantFile(store: Store, secrets: Secrets, file: Tena
         ...(passwordExpired === undefined ? {} : { passwordExpired }),
         ...(enabled === undefined ? {} : { enabled }),
         ...(roles === undefined ? {} : { roles }),
+        ...(type === undefined ? {} : { type }),
+        ...(home === undefined ? {} : { home }),
       })
     } else {
-      const { displayName, roles, enabled } = entry
+      const { displayName, roles, enabled, type } = entry
       await directory.update(IMPORT, known.id, {
         ...(displayName === undefined ? {} : { displayName }),
         ...(roles === undefined ? {} : { roles }),
         ...(enabled === undefined ? {} : { enabled }),
+        ...(type === undefined ? {} : { type }),
       })
     }
   }

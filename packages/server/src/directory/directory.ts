@@ -4,6 +4,7 @@ import { SERVER_ERRORS } from '../errors.ts'
 import type { Actor, ChangeContext, Committed, Draft } from '../store/change.ts'
 import type { UserRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
+import { type Home, homeText, publishWithGuests } from './guests.ts'
 import { createOrganization } from './organization.ts'
 import { hashPassword } from './password.ts'
 import { changeNaming, type Naming, type Profile, profileColumns, refuseTaken } from './profile.ts'
@@ -21,6 +22,7 @@ export interface User extends Profile {
   source: string
   accountEnabled: boolean
   roles: string[]
+  type: 'member' | 'guest'
   createdAt: number
   lastPasswordChangeAt: number | null
   /** Second of the last cutoff of depth sign-in; 0 = never. */
@@ -34,6 +36,9 @@ export interface NewUser extends Partial<Profile> {
   password?: string
   enabled?: boolean
   roles?: string[]
+  type?: 'member' | 'guest'
+  /** A guest's own account; once and for all. */
+  home?: Home
   /** The password must be changed at the next sign-in. */
   passwordExpired?: boolean
 }
@@ -42,6 +47,7 @@ export interface UserUpdate extends Naming {
   enabled?: boolean
   password?: string
   roles?: string[]
+  type?: 'member' | 'guest'
   /** Whether the password must be changed at the next sign-in; a new one need not, unless this says so. */
   passwordExpired?: boolean
 }
@@ -170,6 +176,8 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
                 password_expired: given.passwordExpired ? 1 : 0,
                 ...profileColumns(given),
                 source: given.source ?? '',
+                type: given.type ?? 'member',
+                home: given.home === undefined ? null : homeText(given.home),
                 created_at: now,
                 deleted_at: null,
               })
@@ -194,6 +202,17 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
             context.publish({ type: EVENT.credentialChange, subject, payload, reason: 'The password was set', cut: cut('sign-in') })
           }
           if (given.passwordExpired !== undefined) columns.password_expired = given.passwordExpired ? 1 : 0
+          if (given.type !== undefined && given.type !== user.type) {
+            columns.type = given.type
+            const payload = { claims: { acct: given.type === 'guest' ? 1 : 0 } }
+            context.publish({
+              type: EVENT.tokenClaimsChange,
+              subject,
+              payload,
+              reason: 'A member became a guest, or a guest a member',
+              cut: cut('access'),
+            })
+          }
           const roles = given.roles && JSON.stringify(given.roles)
           if (roles !== undefined && roles !== user.roles) {
             columns.roles = roles
@@ -201,12 +220,12 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
           }
           if (given.enabled === false && user.enabled === 1) {
             columns.enabled = 0
-            context.publish({ type: EVENT.accountDisabled, subject, reason: 'The account was disabled', cut: cut('sign-in') })
+            await publishWithGuests(context, issuer, user.id, about, { type: EVENT.accountDisabled, reason: 'The account was disabled', ends: true })
           }
           if (given.enabled === true && user.enabled === 0) {
             columns.enabled = 1
             // No cutoff: what was good before the account was disabled stays dead, and what is issued from now on is new.
-            context.publish({ type: EVENT.accountEnabled, subject, reason: 'The account was enabled' })
+            await publishWithGuests(context, issuer, user.id, about, { type: EVENT.accountEnabled, reason: 'The account was enabled', ends: false })
           }
           if (Object.keys(columns).length > 0) await set(context, user, columns)
         })
@@ -220,24 +239,14 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
           await set(context, user, { enabled: 0, deleted_at: context.now, password: null })
           await context.db.deleteFrom('members').where('tenant', '=', tenant).where('user_id', '=', user.id).execute()
           await context.db.deleteFrom('factors').where('tenant', '=', tenant).where('user_id', '=', user.id).execute()
-          context.publish({
-            type: EVENT.accountPurged,
-            subject: about(user.id),
-            reason: 'The account was deleted',
-            cut: { kind: 'user', id: user.id, depth: 'sign-in' },
-          })
+          await publishWithGuests(context, issuer, user.id, about, { type: EVENT.accountPurged, reason: 'The account was deleted', ends: true })
         }),
       ),
 
     revokeSessions: (actor: Actor, idOrName: string) =>
       sayingWhich(idOrName, () =>
         edit(actor, idOrName, async (context, user) => {
-          context.publish({
-            type: EVENT.sessionRevoked,
-            subject: about(user.id),
-            reason: 'All sessions were revoked',
-            cut: { kind: 'user', id: user.id, depth: 'sign-in' },
-          })
+          await publishWithGuests(context, issuer, user.id, about, { type: EVENT.sessionRevoked, reason: 'All sessions were revoked', ends: true })
         }),
       ),
 
@@ -246,12 +255,8 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
       sayingWhich(id, () =>
         edit(actor, id, async (context, user) => {
           if (user.break_glass === 1) throw new CaegisError('emergency_account', SERVER_ERRORS.emergency_account)
-          context.publish({
-            type: EVENT.sessionRevoked,
-            subject: about(user.id),
-            reason: 'Everything was revoked by a global token revocation',
-            cut: { kind: 'user', id: user.id, depth: 'sign-in' },
-          })
+          const reason = 'Everything was revoked by a global token revocation'
+          await publishWithGuests(context, issuer, user.id, about, { type: EVENT.sessionRevoked, reason, ends: true })
         }),
       ),
   }
@@ -273,6 +278,7 @@ function toUser(row: UserRow): User {
     source: row.source,
     accountEnabled: row.enabled === 1,
     roles: JSON.parse(row.roles),
+    type: row.type,
     createdAt: row.created_at,
     lastPasswordChangeAt: row.password_at,
     validFrom: row.valid_from,

@@ -77,23 +77,26 @@ export async function settleApi(context: ChangeContext, before: Application, aft
 
 const shortName = (scope: string) => scope.slice(scope.lastIndexOf('/') + 1)
 
-/** The new values of optional claims, user by user; `null` for those that are not said any more. */
+/** The new values of optional claims, user by user. */
 async function saying(
   { db, tenant }: ChangeContext,
   { claims, unguarded }: Difference,
   users: readonly string[],
 ): Promise<(user: string) => Record<string, unknown>> {
-  const names = new Map(
-    (users.length === 0
-      ? []
-      : await db.selectFrom('users').select(['id', 'upn']).where('tenant', '=', tenant).where('id', 'in', users).execute()
-    ).map(({ id, upn }) => [id, upn]),
-  )
+  const select = db.selectFrom('users').select(['id', 'upn', 'mail', 'type']).where('tenant', '=', tenant)
+  const found = users.length === 0 ? [] : await select.where('id', 'in', users).execute()
+  const rows = new Map(found.map((row) => [row.id, row]))
   const rights = claims.includes('groups') ? await rightsOf(db, tenant, users) : undefined
   return (user) => ({
-    ...Object.fromEntries(claims.map((name) => [name, name === 'groups' ? (rights?.get(user)?.groups ?? []) : (names.get(user) ?? null)])),
+    ...Object.fromEntries(claims.map((name) => [name, name === 'groups' ? (rights?.get(user)?.groups ?? []) : claimOf(name, rows.get(user))])),
     ...(unguarded ? { xms_cc: null, xms_ssm: null } : {}),
   })
+}
+
+function claimOf(name: string, row: { upn: string; mail: string | null; type: string } | undefined): string | number | null {
+  if (!row) return null
+  if (name === 'acct') return row.type === 'guest' ? 1 : 0
+  return name === 'email' ? (row.mail ?? row.upn) : row.upn
 }
 
 /** Daemons that may hold a token with one of the scopes. */

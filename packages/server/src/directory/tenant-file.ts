@@ -32,16 +32,21 @@ const tenant = z.strictObject({
 /** `groups`: those that are members of it. */
 const group = z.strictObject({ displayName: name, groups: z.array(name).max(1000).optional() })
 
-const user = z.strictObject({
-  userPrincipalName: upn,
-  displayName: name.optional(),
-  password: z.string().min(8).max(256).optional(),
-  /** The password of this file is good for one sign-in, which leads to a new one. */
-  forceChangePasswordNextSignIn: z.boolean().optional(),
-  enabled: z.boolean().optional(),
-  groups: z.array(name).max(1000).optional(),
-  roles: z.array(z.enum(DIRECTORY_ROLES)).optional(),
-})
+const user = z
+  .strictObject({
+    userPrincipalName: upn,
+    displayName: name.optional(),
+    password: z.string().min(8).max(256).optional(),
+    /** The password of this file is good for one sign-in, which leads to a new one. */
+    forceChangePasswordNextSignIn: z.boolean().optional(),
+    enabled: z.boolean().optional(),
+    groups: z.array(name).max(1000).optional(),
+    roles: z.array(z.enum(DIRECTORY_ROLES)).optional(),
+    type: z.enum(['member', 'guest']).optional(),
+    /** A guest's own account: what ends it ends the guest. */
+    home: z.strictObject({ issuer: z.url({ protocol: /^https$/ }).max(512), id: z.string().min(1).max(128) }).optional(),
+  })
+  .refine((one) => one.home === undefined || one.type === 'guest', { message: 'only a guest has a home elsewhere', path: ['home'] })
 
 /** Known by `deviceId`, as an application is by `appId`. */
 const device = z.strictObject({
@@ -95,7 +100,7 @@ const application = z
     consent: z.literal('required').optional(),
     /** What its tokens hold beyond the usual, as an API. */
     optionalClaims: z
-      .array(z.enum(['email', 'upn', 'groups', 'login_hint']))
+      .array(z.enum(['email', 'upn', 'groups', 'login_hint', 'acct']))
       .max(16)
       .optional(),
     appRoles: z

@@ -14,6 +14,7 @@ export const USER_PROPERTIES = [
   'userPrincipalName',
   'displayName',
   'accountEnabled',
+  'userType',
   'createdDateTime',
   'lastPasswordChangeDateTime',
   'signInSessionsValidFromDateTime',

@@ -11,6 +11,7 @@ const userPatch = z
   .strictObject({
     accountEnabled: z.boolean().optional(),
     displayName: z.string().min(1).max(256).optional(),
+    userType: z.enum(['Member', 'Guest']).optional(),
     passwordProfile: z
       .strictObject({ password: z.string().min(8).max(256).optional(), forceChangePasswordNextSignIn: z.boolean().optional() })
       .refine((profile) => Object.keys(profile).length > 0, 'an empty change')
@@ -47,19 +48,27 @@ export function registerUsers({ origin, route }: Api): void {
 
   route('GET', '/users/:id', async (caller, request) => {
     const query = parseQuery(searchOf(request), ['$select'])
+    const context = `${origin}/v1.0/$metadata#users/$entity`
+    const { tenant, claims } = caller
+    // Anybody may read their own account, and a guest, like everybody without a role, that alone.
+    if (claims.idtyp !== 'app' && includesPermission(String(claims.scp ?? '').split(' '), 'User.Read')) {
+      const self = await tenant.directory.user(String(claims.oid))
+      if (self && [self.id, self.userPrincipalName.toLowerCase()].includes(pathOf(request).toLowerCase())) return shape(self, query.select, context)
+    }
     await authorize(caller, 'User.Read.All')
-    return shape(await existing(caller.tenant.directory.user(pathOf(request))), query.select, `${origin}/v1.0/$metadata#users/$entity`)
+    return shape(await existing(tenant.directory.user(pathOf(request))), query.select, context)
   })
 
   route('PATCH', '/users/:id', async (caller, request, reply) => {
     parseQuery(searchOf(request), [])
-    const { accountEnabled, displayName, passwordProfile } = readBody(userPatch, request.body)
+    const { accountEnabled, displayName, userType, passwordProfile } = readBody(userPatch, request.body)
     // Enabling and disabling alone may be delegated apart from everything else.
-    const only = displayName === undefined && passwordProfile === undefined
+    const only = displayName === undefined && userType === undefined && passwordProfile === undefined
     const actor = await authorize(caller, only ? 'User.EnableDisableAccount.All' : 'User.ReadWrite.All')
     const done = await caller.tenant.directory.update(actor, pathOf(request), {
       ...(accountEnabled === undefined ? {} : { enabled: accountEnabled }),
       ...(displayName === undefined ? {} : { displayName }),
+      ...(userType === undefined ? {} : { type: userType === 'Guest' ? ('guest' as const) : ('member' as const) }),
       ...(passwordProfile?.password === undefined ? {} : { password: passwordProfile.password }),
       ...(passwordProfile?.forceChangePasswordNextSignIn === undefined ? {} : { passwordExpired: passwordProfile.forceChangePasswordNextSignIn }),
     })
@@ -97,6 +106,7 @@ function shape(user: User, select: readonly UserProperty[], context?: string): o
     userPrincipalName: user.userPrincipalName,
     displayName: user.displayName,
     accountEnabled: user.accountEnabled,
+    userType: user.type === 'guest' ? 'Guest' : 'Member',
     createdDateTime: time(user.createdAt),
     lastPasswordChangeDateTime: time(user.lastPasswordChangeAt),
     // Tokens are good from the second after the cutoff.

@@ -8,6 +8,8 @@ import type { Wish } from './loops.ts'
 /** A row that a decision read, and the version it had. */
 export type Reading =
   | { table: 'grant'; id: string; user: string; app: string }
+  /** A guest's own account, in another tenant. */
+  | { table: 'home'; id: string; tenant: string }
   | { table: 'user-device'; id: string; user: string; device: string }
   | { table: 'tenant' | 'user' | 'app' | 'session' | 'device' | 'token'; id: string }
   | { table: 'artifact'; model: string; id: string }

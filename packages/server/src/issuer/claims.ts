@@ -117,6 +117,7 @@ async function membership(store: Store, tenant: Tenant, resource: Resource, user
     ...(asks('groups') ? (groups.length > MAX_GROUPS ? { hasgroups: true } : { groups }) : {}),
     ...(asks('upn') ? { upn: facts.userPrincipalName } : {}),
     ...(asks('email') ? { email: facts.mail ?? facts.userPrincipalName } : {}),
+    ...(asks('acct') ? { acct: facts.guest ? 1 : 0 } : {}),
     ...(asks('login_hint') ? { login_hint: facts.userPrincipalName } : {}),
   }
 }

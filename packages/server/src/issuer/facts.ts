@@ -1,5 +1,6 @@
 import { pairId } from '@caegis/protocol'
 import type { Instants } from '../access/account.ts'
+import type { Home } from '../directory/guests.ts'
 import type { Store } from '../store/store.ts'
 import { currentAttempt, note } from './attempt.ts'
 import type { Resource } from './resources.ts'
@@ -12,28 +13,48 @@ export interface UserFacts extends Instants {
   mail: string | null
   breakGlass: boolean
   roles: string[]
+  guest: boolean
 }
 
 /** A user as the current attempt sees one; the version is noted, so that the fence notices an edit in between. */
 export async function readUser(store: Store, tenant: Tenant, id: string): Promise<UserFacts | undefined> {
   const row = await store.db
     .selectFrom('users')
-    .select(['enabled', 'display_name', 'mail', 'upn', 'deleted_at', 'break_glass', 'roles', 'version', 'valid_from', 'access_from'])
+    .select(['enabled', 'display_name', 'mail', 'upn', 'deleted_at', 'break_glass', 'roles', 'type', 'home', 'version', 'valid_from', 'access_from'])
     .where('tenant', '=', tenant.id)
     .where('id', '=', id)
     .executeTakeFirst()
   note(currentAttempt(), { table: 'user', id }, row?.version ?? 0)
   if (!row || row.deleted_at !== null) return undefined
   return {
-    enabled: row.enabled === 1,
+    enabled: row.enabled === 1 && (await isWelcome(store, row.home)),
     displayName: row.display_name,
     userPrincipalName: row.upn,
     mail: row.mail,
     breakGlass: row.break_glass === 1,
     roles: JSON.parse(row.roles),
+    guest: row.type === 'guest',
     validFrom: row.valid_from,
     accessFrom: row.access_from,
   }
+}
+
+/** A guest whose own account, at another tenant of this server, is disabled or gone is nobody's guest; it is noted like the guest's row. */
+async function isWelcome(store: Store, text: string | null): Promise<boolean> {
+  if (text === null) return true
+  const home = JSON.parse(text) as Home
+  const tenant = await store.db.selectFrom('tenants').select('id').where('issuer', '=', home.issuer).executeTakeFirst()
+  // Somebody else's server tells of its people by itself.
+  if (!tenant) return true
+  const row = await store.db
+    .selectFrom('users')
+    .select(['enabled', 'version'])
+    .where('tenant', '=', tenant.id)
+    .where('id', '=', home.id)
+    .where('deleted_at', 'is', null)
+    .executeTakeFirst()
+  note(currentAttempt(), { table: 'home', id: home.id, tenant: tenant.id }, row?.version ?? 0)
+  return row?.enabled === 1
 }
 
 /** Whether a token was revoked alone: it has no row of its own, so its cutoff is its version. */

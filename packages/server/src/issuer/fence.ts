@@ -79,6 +79,10 @@ async function versionOf(db: Transaction<Schema>, tenant: Tenant, reading: Readi
       return (
         (await db.selectFrom('users').select('version').where('tenant', '=', tenant.id).where('id', '=', reading.id).executeTakeFirst())?.version ?? 0
       )
+    case 'home': {
+      const row = db.selectFrom('users').select('version').where('tenant', '=', reading.tenant).where('id', '=', reading.id)
+      return (await row.where('deleted_at', 'is', null).executeTakeFirst())?.version ?? 0
+    }
     case 'device':
       return (
         (await db.selectFrom('devices').select('version').where('tenant', '=', tenant.id).where('id', '=', reading.id).executeTakeFirst())?.version ??

@@ -1,6 +1,6 @@
 import { verifyPassword } from '../directory/password.ts'
-import { type Attempt, currentAttempt, note } from '../issuer/attempt.ts'
-import { readInstants } from '../issuer/facts.ts'
+import { currentAttempt, note } from '../issuer/attempt.ts'
+import { readInstants, readUser } from '../issuer/facts.ts'
 import type { Issuer } from '../issuer/issuer.ts'
 import type { Store } from '../store/store.ts'
 
@@ -47,27 +47,28 @@ async function readProver(store: Store, issuer: Issuer, by: { column: 'upn_key' 
       attempt.mints.push({ iat: at, exp: 0, appId: '', user: user.id, ...(device === undefined ? {} : { device }) })
     }
   }
-  return { user, at, attempt }
+  return { user, at }
 }
 
-function proved(attempt: Attempt, user: { id: string; upn: string; break_glass: number }, at: number): FirstProof {
-  attempt.account = { id: user.id, breakGlass: user.break_glass === 1 }
-  attempt.proved = true
+/** A guest is as disabled as the account that it comes from. */
+async function settle(store: Store, issuer: Issuer, user: { id: string; upn: string; break_glass: number }, at: number): Promise<FirstProof> {
+  if (!(await readUser(store, issuer.tenant, user.id))?.enabled) return DISABLED
+  Object.assign(currentAttempt(), { account: { id: user.id, breakGlass: user.break_glass === 1 }, proved: true })
   return { id: user.id, username: user.upn, at }
 }
 
 /** Checks a user name and a password; unknown users cost as much and are told the same. */
 export async function provePassword(store: Store, issuer: Issuer, username: string, password: string, where: SignInFor): Promise<FirstProof> {
-  const { user, at, attempt } = await readProver(store, issuer, { column: 'upn_key', value: username.toLowerCase() }, where)
+  const { user, at } = await readProver(store, issuer, { column: 'upn_key', value: username.toLowerCase() }, where)
   const right = await verifyPassword(password, user?.password ?? null)
   if (!user || !right) return { wrong: 'The user name or the password is wrong.' }
   // Only somebody who knows the password learns that the account is disabled.
-  return user.enabled === 0 ? DISABLED : proved(attempt, user, at)
+  return settle(store, issuer, user, at)
 }
 
 /** The same for who needs no password. @param check whether it is that user */
 export async function proveWithout(store: Store, issuer: Issuer, id: string, check: () => Promise<boolean>, where: SignInFor): Promise<FirstProof> {
-  const { user, at, attempt } = await readProver(store, issuer, { column: 'id', value: id }, where)
+  const { user, at } = await readProver(store, issuer, { column: 'id', value: id }, where)
   if (!user || !(await check())) return { wrong: 'That passkey is not registered here, or the page was open for too long. Try again.' }
-  return user.enabled === 0 ? DISABLED : proved(attempt, user, at)
+  return settle(store, issuer, user, at)
 }

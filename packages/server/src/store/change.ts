@@ -39,6 +39,8 @@ export type Target =
   | { kind: Extract<CutoffKind, 'token'>; id: string; iat: number; exp: number }
 
 export interface Draft {
+  /** In whose log it stands, where that is not the change's own. */
+  tenant?: string
   type: (typeof EVENT)[keyof typeof EVENT]
   /** Both forms as they are now: a subject rendered at delivery would follow later edits. `simple` only when the event is about a whole user, a device, or one token. */
   subject: { simple?: Subject; complex: ComplexSubject | SimpleSubject }
@@ -76,6 +78,8 @@ export interface Committed<T> {
   t?: number
   /** The log's position after the change. */
   seq: number
+  /** Other tenants whose logs it wrote to, and where those stand. */
+  elsewhere?: { tenant: string; seq: number; t?: number }[]
 }
 
 /** Token lifetimes are enforced with some leeway at the APIs; a cutoff is published as long as a token could be accepted there. */
@@ -92,6 +96,31 @@ export async function runChange<T>(db: Transaction<Schema>, change: Change<T>, n
   const drafts: Draft[] = []
   const result = await change.edit({ db, tenant, now, publish: (draft) => drafts.push(draft) })
 
+  // In the order of ids, so that two changes that reach the same tenants never wait for each other.
+  const logs: Appended[] = []
+  for (const one of [...new Set([tenant, ...drafts.map((draft) => draft.tenant ?? tenant)])].sort()) {
+    const its = drafts.filter((draft) => (draft.tenant ?? tenant) === one)
+    logs.push(await append(db, { tenant: one, txn, actor: change.actor }, its, now))
+  }
+  const { seq, t } = logs.find((one) => one.tenant === tenant) as Appended
+  const elsewhere = logs.filter((one) => one.tenant !== tenant)
+  return { result, txn, seq, ...(t === undefined ? {} : { t }), ...(elsewhere.length > 0 ? { elsewhere } : {}) }
+}
+
+interface Appended {
+  tenant: string
+  seq: number
+  /** The last cutoff instant among them. */
+  t?: number
+}
+
+/** Appends events to one tenant's log and places their cutoffs. */
+async function append(
+  db: Transaction<Schema>,
+  { tenant, txn, actor }: { tenant: string; txn: string; actor: Actor },
+  drafts: readonly Draft[],
+  now: number,
+): Promise<Appended> {
   let t: number | undefined
   // The position is taken last, so that readers never pass a number that commits later.
   const { seq: before } = await db.selectFrom('tenants').select('seq').where('id', '=', tenant).executeTakeFirstOrThrow()
@@ -103,7 +132,7 @@ export async function runChange<T>(db: Transaction<Schema>, change: Change<T>, n
     const payload: EventPayload = {
       ...draft.payload,
       event_timestamp: cutoff?.t ?? now,
-      initiating_entity: initiator(change.actor, draft),
+      initiating_entity: initiator(actor, draft),
       reason_admin: { en: draft.reason },
       // The type alone says sign-in; receivers of ours read here that a silent refresh may decide.
       ...(draft.type === EVENT.sessionRevoked && draft.cut?.depth === 'access' ? { caegis_depth: 'access' } : {}),
@@ -128,7 +157,7 @@ export async function runChange<T>(db: Transaction<Schema>, change: Change<T>, n
     if (cutoff && draft.cut && cutoff.until + EXPIRY_LEEWAY > now) await saveCutoff(db, tenant, draft.cut, cutoff)
   }
   if (seq !== before) await db.updateTable('tenants').set({ seq }).where('id', '=', tenant).execute()
-  return { result, txn, seq, ...(t === undefined ? {} : { t }) }
+  return { tenant, seq, ...(t === undefined ? {} : { t }) }
 }
 
 /** CAEP 1.0 section 2: whoever acts on their own account is a user, whatever else they may do. */

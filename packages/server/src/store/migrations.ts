@@ -197,6 +197,14 @@ MIGRATIONS['0030-profiles'] = {
   },
 }
 
+MIGRATIONS['0031-guests'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    await sql.raw(`alter table users add column type text not null default 'member'`).execute(db)
+    await sql.raw('alter table users add column home text').execute(db)
+    await sql.raw('create index users_home on users (home) where home is not null').execute(db)
+  },
+}
+
 const provider: MigrationProvider = { getMigrations: async () => MIGRATIONS }
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {

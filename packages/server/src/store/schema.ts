@@ -44,6 +44,9 @@ export interface UserTable extends Decisive {
   deleted_at: number | null
   /** 1 = the emergency account; made and renewed on the host only. */
   break_glass: Generated<number>
+  type: Generated<'member' | 'guest'>
+  /** JSON of a guest's own account: `issuer` and `id`. */
+  home: Generated<string | null>
   /** 1 = the password must be changed at the next sign-in. */
   password_expired: Generated<number>
   mail: Generated<string | null>

@@ -77,9 +77,12 @@ export async function createStore({ file, now, log }: StoreOptions): Promise<Sto
     async commit(change) {
       // The clock is read inside: a change that waited for its turn must not carry an instant from before it.
       const committed = await db.transaction().execute((tx) => runChange(tx, change, Math.floor(clock())))
-      heads.set(change.tenant, Math.max(committed.seq, heads.get(change.tenant) ?? 0))
-      log.info('change committed', { tenant: change.tenant, txn: committed.txn, seq: committed.seq })
-      wake(change.tenant)
+      const { txn, seq, elsewhere = [] } = committed
+      for (const one of [{ tenant: change.tenant, seq }, ...elsewhere]) {
+        heads.set(one.tenant, Math.max(one.seq, heads.get(one.tenant) ?? 0))
+        log.info('change committed', { tenant: one.tenant, txn, seq: one.seq })
+        wake(one.tenant)
+      }
       return committed
     },
     async renewEpoch(tenant, epoch) {
