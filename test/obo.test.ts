@@ -122,6 +122,8 @@ describe('on behalf of', () => {
       (allowed) => !allowed,
     )
     expect((await verdictOf(guard, kept)).allowed).toBe(true)
+    // A guard that starts later is told too.
+    expect((await verdictOf(await mailGuard(), token)).allowed).toBe(false)
     expect(await trade(accessToken)).toMatchObject({ status: 400, body: { error: 'interaction_required', error_codes: [50173] } })
   })
 

@@ -1,0 +1,53 @@
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { createAttempt } from '../src/issuer/attempt.ts'
+import { passFence } from '../src/issuer/fence.ts'
+import type { Tenant } from '../src/issuer/tenant.ts'
+import { createLog } from '../src/log.ts'
+import { createStore, type Store } from '../src/store/store.ts'
+
+const TENANT = 't'
+const NOW = 1_700_000_000
+let store: Store
+
+beforeAll(async () => {
+  store = await createStore({ file: ':memory:', now: () => NOW * 1000, log: createLog('silent') })
+  const tenant = { id: TENANT, name: 'tenant', display_name: 'T', epoch: 'e', created_at: 0 }
+  await store.db.insertInto('tenants').values(tenant).execute()
+})
+afterAll(() => store.close())
+
+const pass = (more: object) => {
+  const attempt = createAttempt(NOW, { capable: false, acrs: [] }, '')
+  attempt.mints.push({ iat: NOW, exp: NOW + 3600, appId: 'api', user: 'alice', ...more })
+  return passFence(store, { id: TENANT } as Tenant, attempt)
+}
+const grant = (app: string, columns: object = {}) =>
+  store.db
+    .insertInto('grants')
+    .values({ tenant: TENANT, user_id: 'alice', app_id: app, scopes: '[]', created_at: 0, ...columns })
+    .execute()
+
+it('A4: a token that one application gets through another waits for a cutoff of what either holds of the user', async () => {
+  // The clock was set back since: the cutoff lies ahead of it.
+  await grant('withdrawn', { valid_from: NOW + 1 })
+  await grant('asked-again', { access_from: NOW + 2 })
+  await grant('good')
+  expect(await pass({ actors: ['good'] })).toMatchObject({ outcome: 'passed' })
+  expect(await pass({ actors: ['good', 'withdrawn'] })).toEqual({ outcome: 'covered', until: NOW + 1 })
+  expect(await pass({ actors: ['asked-again'] })).toEqual({ outcome: 'covered', until: NOW + 2 })
+})
+
+it('remembers such a token with every application that it came through: until when a cutoff can hit it, and where none may lie below', async () => {
+  await grant('first')
+  expect(await pass({ actors: ['first'], exp: NOW + 7200 })).toMatchObject({ outcome: 'passed' })
+  const rows = await store.db
+    .selectFrom('grants')
+    .select(['app_id', 'last_iat', 'tokens_until'])
+    .where('app_id', 'in', ['first', 'api'])
+    .orderBy('app_id')
+    .execute()
+  expect(rows).toEqual([
+    { app_id: 'api', last_iat: NOW, tokens_until: NOW + 7200 },
+    { app_id: 'first', last_iat: NOW, tokens_until: NOW + 7200 },
+  ])
+})
