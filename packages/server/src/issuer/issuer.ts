@@ -109,8 +109,8 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
     if (changes.length > 0) store.wake(tenant.id)
     for (const ending of endings) {
       if (ending.kind === 'logout') options.tell(ending.uri, ending.body)
-      // Who signed out has been told of by the provider.
-      if (ending.kind === 'session' && ending.by === undefined) void tellClients([ending.sid])
+      // Whoever signed out has no session any more: of that the provider has told.
+      if (ending.kind === 'session') void tellClients([ending.sid])
     }
   }
 
