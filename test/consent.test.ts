@@ -139,11 +139,18 @@ describe('an application that users are asked about', () => {
 
   it('an application that it is asked for from now on loses what it has', async () => {
     const flow = createFlow(loop, { clientId: 'trusted', username: 'ida@contoso.test' })
-    const { refreshToken } = await flow.tokens()
+    const { refreshToken, accessToken } = await flow.tokens()
+    const asked = { client_id: 'files-api', client_secret: SECRET, token: accessToken }
+    const isActive = async () => {
+      const answer = await fetch(`${loop.authority}/oauth2/v2.0/introspect`, { method: 'POST', body: new URLSearchParams(asked) })
+      return ((await answer.json()) as { active: boolean }).active
+    }
+    expect(await isActive()).toBe(true)
     const text = JSON.parse(tenant()) as { applications: Record<string, unknown>[] }
     Object.assign(text.applications.find(({ appId }) => appId === 'trusted') as object, { consent: 'required' })
     await loop.server.apply(JSON.stringify(text))
     expect((await flow.refresh(refreshToken)).body).toMatchObject(MISSING)
+    expect(await isActive()).toBe(false)
     await loop.server.apply(tenant())
     // What was taken away from the applications concerns who signed in until now.
     moment += 2
