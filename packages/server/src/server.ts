@@ -149,12 +149,14 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
     return verdict && { tenant: found.tenant, signals: found.signals, claims: verdict.claims, signal: () => verdict.signal }
   }
   await app.register(async (scope) => registerGlobalRevocation(scope, { log, now, admit: admitCaller }))
-  await app.register(async (scope) =>
-    registerGraph(scope, {
-      origin,
-      log,
-      admit: admitCaller,
-    }),
+  await app.register(
+    async (scope) =>
+      void registerGraph(scope, {
+        origin,
+        log,
+        admit: admitCaller,
+        tag: (context, text) => secrets.digest(`graph ${context}`, text),
+      }),
   )
 
   return {

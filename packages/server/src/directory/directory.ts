@@ -5,6 +5,7 @@ import type { Actor, ChangeContext, Committed, Draft } from '../store/change.ts'
 import type { UserRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import { type Home, homeText, publishWithGuests } from './guests.ts'
+import { createListing } from './listing.ts'
 import { createOrganization } from './organization.ts'
 import { hashPassword } from './password.ts'
 import { changeNaming, type Naming, type Profile, profileColumns, refuseTaken } from './profile.ts'
@@ -50,14 +51,6 @@ export interface UserUpdate extends Naming {
   type?: 'member' | 'guest'
   /** Whether the password must be changed at the next sign-in; a new one need not, unless this says so. */
   passwordExpired?: boolean
-}
-
-/** A page of the user list, in the order of ids. */
-export interface UserPage {
-  filter?: { property: 'id' | 'userPrincipalName' | 'displayName'; operator: 'eq' | 'startswith'; value: string }
-  limit: number
-  /** The id that the page begins after. */
-  after?: string
 }
 
 /**
@@ -137,21 +130,7 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
       return row && toUser(row)
     },
 
-    async list({ filter, limit, after }: UserPage): Promise<User[]> {
-      let select = store.db.selectFrom('users').selectAll().where('tenant', '=', tenant).where('deleted_at', 'is', null)
-      if (filter) {
-        const column = ({ userPrincipalName: 'upn_key', displayName: 'display_name', id: 'id' } as const)[filter.property]
-        const value = column === 'upn_key' ? filter.value.toLowerCase() : filter.value
-        select =
-          filter.operator === 'eq'
-            ? select.where(column, '=', value)
-            : // A range, not LIKE: what is asked for is taken literally, and the index serves it.
-              select.where(column, '>=', value).where(column, '<', `${value}\u{10ffff}`)
-      }
-      if (after !== undefined) select = select.where('id', '>', after)
-      const rows = await select.orderBy('id').limit(limit).execute()
-      return rows.map(toUser)
-    },
+    users: createListing<UserRow, User>(store.db, tenant, 'users', true, toUser),
 
     createUser: (actor: Actor, given: NewUser): Promise<Committed<string>> =>
       hashIfGiven(given.password).then((password) =>

@@ -1,9 +1,23 @@
 import { CaegisError } from '@caegis/protocol'
+import type { Selectable } from 'kysely'
 import { SERVER_ERRORS } from '../errors.ts'
 import type { Actor, ChangeContext } from '../store/change.ts'
+import type { GroupRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
+import { createListing } from './listing.ts'
 import { changeRights } from './rights.ts'
 import type { TenantFile } from './tenant-file.ts'
+
+/** A group as the admin API sees one. */
+export interface Group {
+  id: string
+  displayName: string
+  description: string | null
+  /** The system that keeps the group; empty for this directory itself. */
+  source: string
+  externalId: string | null
+  createdAt: number
+}
 
 /** Memberships, of users and of groups in groups, and the roles of applications that users and groups hold. */
 export function createGroups(store: Store, tenant: string) {
@@ -23,6 +37,13 @@ export function createGroups(store: Store, tenant: string) {
       : ({ table: 'members', values: { tenant, group_id: group, user_id: member } } as const)
 
   return {
+    listing: createListing<Selectable<GroupRow>, Group>(store.db, tenant, 'groups', false, toGroup),
+
+    async find(id: string): Promise<Group | undefined> {
+      const found = await store.db.selectFrom('groups').selectAll().where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst()
+      return found && toGroup(found)
+    },
+
     /** @param member id of a user or a group */
     addMember: (actor: Actor, group: string, member: string) =>
       edit(actor, member, async (context, isGroup) => {
@@ -84,6 +105,10 @@ export function createGroups(store: Store, tenant: string) {
 const MOST_LISTED = 999
 
 export type Groups = ReturnType<typeof createGroups>
+
+function toGroup({ id, display_name, description, source, external_id, created_at }: Selectable<GroupRow>): Group {
+  return { id, displayName: display_name, description, source, externalId: external_id, createdAt: created_at }
+}
 
 async function existsGroup({ db, tenant }: ChangeContext, id: string): Promise<boolean> {
   return (await db.selectFrom('groups').select('id').where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst()) !== undefined

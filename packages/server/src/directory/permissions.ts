@@ -12,7 +12,10 @@ const INCLUDES = {
   'SecurityEvents.ReadWrite.All': ['SecurityEvents.Read.All'],
   'Device.Read.All': [],
   'Device.ReadWrite.All': ['Device.Read.All'],
-  'GroupMember.ReadWrite.All': [],
+  'GroupMember.Read.All': [],
+  'GroupMember.ReadWrite.All': ['GroupMember.Read.All'],
+  'Group.Read.All': ['GroupMember.Read.All'],
+  'Group.ReadWrite.All': ['Group.Read.All', 'GroupMember.Read.All', 'GroupMember.ReadWrite.All'],
   /** Who is an administrator. */
   'RoleManagement.Read.Directory': [],
   'RoleManagement.ReadWrite.Directory': ['RoleManagement.Read.Directory'],

@@ -1,30 +1,61 @@
 import { CaegisError } from '@caegis/protocol'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { z } from 'zod'
-import type { Committed } from '../directory/directory.ts'
+import type { Actor, Committed } from '../directory/directory.ts'
+import type { Permission } from '../directory/permissions.ts'
 import type { Log } from '../log.ts'
-import type { Caller } from './caller.ts'
+import { type Admitted, authorize, authorizeSelf, type Caller, mayThemselves } from './caller.ts'
 import { badRequest, errorBody, GraphError, notFound } from './errors.ts'
+import { refuseOthers, type Tag } from './query.ts'
 
 export interface ApiOptions {
   origin: string
   log: Log
   /** Lets a request through the server's own guard, or answers it and returns `undefined`. */
-  admit(request: FastifyRequest, reply: FastifyReply): Promise<Caller | undefined>
+  admit(request: FastifyRequest, reply: FastifyReply): Promise<Admitted | undefined>
+  /** A keyed digest, for what clients keep and give back. */
+  tag: Tag
 }
 
-export type Handle = (caller: Caller, request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
+export type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE'
+export type Handle<B> = (caller: Caller, request: FastifyRequest, reply: FastifyReply, body: B) => Promise<unknown>
+
+/** What a route is for and who may use it. Nothing is served without: the frame asks before the resource is looked at. */
+export interface RouteSpec<B> {
+  does: string
+  /** Any one of these permissions suffices; a user needs an administrator's role beside it. */
+  needs: readonly [Permission, ...Permission[]]
+  /** It is about the caller alone: for users only, and no role is needed. */
+  own?: true
+  /** People may use it with this permission, and without a role, where it is about themselves. */
+  self?: { needs: Permission; when: string; holds(caller: Admitted, request: FastifyRequest): Promise<boolean> }
+  /** What part of it needs more, in words. */
+  more?: { needs: Permission; when: string }
+  /** Query options that it has; any other is refused. */
+  options?: readonly string[]
+  body?: z.ZodType<B>
+}
+
+/** A route as it was declared: permissions, documentation and the OpenAPI document are made of these. */
+export interface Declared extends RouteSpec<unknown> {
+  method: Method
+  /** Under `/v1.0`. */
+  url: string
+}
 
 /** What every resource of the admin API registers its routes with. */
 export interface Api {
   origin: string
   log: Log
-  route(method: 'GET' | 'POST' | 'PATCH' | 'DELETE', url: string, handle: Handle): void
+  tag: Tag
+  route<B = undefined>(method: Method, url: string, spec: RouteSpec<B>, handle: Handle<B>): void
+  declared: readonly Declared[]
 }
 
 /** The admin API's frame: who calls is settled before the body is read, and every error has Graph's body. */
-export function createApi(app: FastifyInstance, { origin, log, admit }: ApiOptions): Api {
-  const callers = new WeakMap<FastifyRequest, Caller>()
+export function createApi(app: FastifyInstance, { origin, log, admit, tag }: ApiOptions): Api {
+  const declared: Declared[] = []
+  const callers = new WeakMap<FastifyRequest, Admitted>()
   const enter = async (request: FastifyRequest, reply: FastifyReply) => {
     const caller = await admit(request, reply)
     if (!caller) return reply
@@ -59,14 +90,34 @@ export function createApi(app: FastifyInstance, { origin, log, admit }: ApiOptio
   return {
     origin,
     log,
-    route: (method, url, handle) =>
-      void app.route({
+    tag,
+    declared,
+    route(method, url, spec, handle) {
+      declared.push({ method, url, ...spec })
+      app.route({
         method,
         url: `/v1.0${url}`,
         onRequest: enter,
-        handler: (request, reply) => handle(callers.get(request) as Caller, request, reply),
-      }),
+        async handler(request, reply) {
+          const admitted = callers.get(request) as Admitted
+          const actor = await actorOf(spec, admitted, request)
+          refuseOthers(searchOf(request), spec.options ?? [])
+          const body = spec.body ? readBody(spec.body, request.body) : undefined
+          return handle({ ...admitted, actor }, request, reply, body as Parameters<typeof handle>[3])
+        },
+      })
+    },
   }
+}
+
+async function actorOf(
+  { needs, own, self }: Pick<RouteSpec<unknown>, 'needs' | 'own' | 'self'>,
+  admitted: Admitted,
+  request: FastifyRequest,
+): Promise<Actor> {
+  if (own) return authorizeSelf(admitted, needs)
+  if (self && mayThemselves(admitted, self.needs) && (await self.holds(admitted, request))) return authorizeSelf(admitted, [self.needs])
+  return authorize(admitted, ...needs)
 }
 
 /** One page of a list, out of what was found, which is one more where another page follows: then it is named. */
@@ -89,7 +140,7 @@ export function pathOf(request: FastifyRequest, name = 'id'): string {
 }
 
 /** What a body says. @throws GraphError 400 with the path of each mistake and what is wrong there, never the value */
-export function readBody<T>(schema: z.ZodType<T>, body: unknown): T {
+function readBody<T>(schema: z.ZodType<T>, body: unknown): T {
   const read = schema.safeParse(body)
   if (!read.success) throw badRequest(describe(read.error))
   return read.data

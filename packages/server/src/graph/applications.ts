@@ -1,10 +1,8 @@
 import { z } from 'zod'
 import type { Application } from '../directory/application.ts'
 import { toCredential } from '../directory/credentials.ts'
-import { type Api, pathOf, readBody, searchOf, written } from './api.ts'
-import { authorize } from './caller.ts'
+import { type Api, pathOf, written } from './api.ts'
 import { notFound } from './errors.ts'
-import { parseQuery } from './query.ts'
 
 const name = z.string().min(1).max(256)
 const patch = z.strictObject({ accountEnabled: z.boolean() })
@@ -16,45 +14,56 @@ const key = z.strictObject({ keyId: z.string().min(1).max(320) })
 export function registerApplications({ origin, route }: Api): void {
   const url = '/servicePrincipals/:id'
 
-  route('GET', url, async (caller, request) => {
-    parseQuery(searchOf(request), [])
-    await authorize(caller, 'Application.Read.All')
+  route('GET', url, { does: 'Shows an application', needs: ['Application.Read.All'] }, async (caller, request) => {
     const app = await caller.tenant.applications.find(pathOf(request))
     if (!app) throw notFound()
     return shape(app, `${origin}/v1.0/$metadata#servicePrincipals/$entity`)
   })
 
-  route('PATCH', url, async (caller, request, reply) => {
-    const { accountEnabled } = readBody(patch, request.body)
-    const actor = await authorize(caller, 'Application.ReadWrite.All')
-    return written(reply, await caller.tenant.applications.setEnabled(actor, pathOf(request), accountEnabled))
-      .code(204)
-      .send()
-  })
+  route(
+    'PATCH',
+    url,
+    { does: 'Enables or disables an application', needs: ['Application.ReadWrite.All'], body: patch },
+    async (caller, request, reply, { accountEnabled }) => {
+      return written(reply, await caller.tenant.applications.setEnabled(caller.actor, pathOf(request), accountEnabled))
+        .code(204)
+        .send()
+    },
+  )
 
-  route('POST', `${url}/addPassword`, async (caller, request, reply) => {
-    const { displayName, endDateTime } = readBody(password, request.body).passwordCredential
-    const actor = await authorize(caller, 'Application.ReadWrite.All')
-    const expires = endDateTime === undefined ? {} : { expiresAt: Math.floor(Date.parse(endDateTime) / 1000) }
-    const done = await caller.tenant.applications.addSecret(actor, pathOf(request), { displayName, ...expires })
-    return written(reply, done).send({ keyId: done.result.id, displayName, secretText: done.result.secret, endDateTime: endDateTime ?? null })
-  })
+  route(
+    'POST',
+    `${url}/addPassword`,
+    { does: 'Adds a secret; its text is in the answer only', needs: ['Application.ReadWrite.All'], body: password },
+    async (caller, request, reply, body) => {
+      const { displayName, endDateTime } = body.passwordCredential
+      const expires = endDateTime === undefined ? {} : { expiresAt: Math.floor(Date.parse(endDateTime) / 1000) }
+      const done = await caller.tenant.applications.addSecret(caller.actor, pathOf(request), { displayName, ...expires })
+      return written(reply, done).send({ keyId: done.result.id, displayName, secretText: done.result.secret, endDateTime: endDateTime ?? null })
+    },
+  )
 
-  route('POST', `${url}/addKey`, async (caller, request, reply) => {
-    const given = readBody(certificate, request.body)
-    const actor = await authorize(caller, 'Application.ReadWrite.All')
-    const done = await caller.tenant.applications.addCertificate(actor, pathOf(request), given)
-    return written(reply, done).send({ keyId: done.result, displayName: given.displayName })
-  })
+  route(
+    'POST',
+    `${url}/addKey`,
+    { does: 'Adds a certificate', needs: ['Application.ReadWrite.All'], body: certificate },
+    async (caller, request, reply, given) => {
+      const done = await caller.tenant.applications.addCertificate(caller.actor, pathOf(request), given)
+      return written(reply, done).send({ keyId: done.result, displayName: given.displayName })
+    },
+  )
 
   for (const action of ['removePassword', 'removeKey'])
-    route('POST', `${url}/${action}`, async (caller, request, reply) => {
-      const { keyId } = readBody(key, request.body)
-      const actor = await authorize(caller, 'Application.ReadWrite.All')
-      const done = await caller.tenant.applications.removeCredential(actor, pathOf(request), keyId)
-      if (!done.result) throw notFound()
-      return written(reply, done).code(204).send()
-    })
+    route(
+      'POST',
+      `${url}/${action}`,
+      { does: 'Removes a secret or a certificate', needs: ['Application.ReadWrite.All'], body: key },
+      async (caller, request, reply, { keyId }) => {
+        const done = await caller.tenant.applications.removeCredential(caller.actor, pathOf(request), keyId)
+        if (!done.result) throw notFound()
+        return written(reply, done).code(204).send()
+      },
+    )
 }
 
 function shape(app: Application, context: string): object {

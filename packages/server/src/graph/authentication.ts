@@ -1,9 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import type { FactorSummary } from '../directory/factors.ts'
-import { type Api, pathOf, searchOf, written } from './api.ts'
-import { authorize, type Caller } from './caller.ts'
+import { type Api, pathOf, type RouteSpec, written } from './api.ts'
+import type { Caller } from './caller.ts'
 import { notFound } from './errors.ts'
-import { parseQuery } from './query.ts'
 
 /** Microsoft Graph's id of every user's password. */
 const PASSWORD_ID = '28c10230-6103-485e-b985-444c60001490'
@@ -23,32 +22,35 @@ export function registerAuthentication({ origin, route }: Api): void {
     return user
   }
 
-  route('GET', '/users/:id/authentication/methods', async (caller, request) => {
-    parseQuery(searchOf(request), [])
-    await authorize(caller, 'UserAuthenticationMethod.Read.All')
-    const { id, lastPasswordChangeAt } = await userOf(caller, request)
-    const password = {
-      '@odata.type': '#microsoft.graph.passwordAuthenticationMethod',
-      id: PASSWORD_ID,
-      createdDateTime: toTime(lastPasswordChangeAt),
-    }
-    const factors = await caller.tenant.factors.list(id)
-    return {
-      '@odata.context': `${origin}/v1.0/$metadata#users('${id}')/authentication/methods`,
-      value: [...(lastPasswordChangeAt === null ? [] : [password]), ...factors.map(shape)],
-    }
-  })
+  route(
+    'GET',
+    '/users/:id/authentication/methods',
+    { does: 'Lists what a user proves at sign-in', needs: ['UserAuthenticationMethod.Read.All'] },
+    async (caller, request) => {
+      const { id, lastPasswordChangeAt } = await userOf(caller, request)
+      const password = {
+        '@odata.type': '#microsoft.graph.passwordAuthenticationMethod',
+        id: PASSWORD_ID,
+        createdDateTime: toTime(lastPasswordChangeAt),
+      }
+      const factors = await caller.tenant.factors.list(id)
+      return {
+        '@odata.context': `${origin}/v1.0/$metadata#users('${id}')/authentication/methods`,
+        value: [...(lastPasswordChangeAt === null ? [] : [password]), ...factors.map(shape)],
+      }
+    },
+  )
 
   const remove = (kind?: FactorSummary['kind']) => async (caller: Caller, request: FastifyRequest, reply: Parameters<typeof written>[0]) => {
-    parseQuery(searchOf(request), [])
-    const actor = await authorize(caller, 'UserAuthenticationMethod.ReadWrite.All')
     const { id } = await userOf(caller, request)
-    const done = await caller.tenant.factors.remove(actor, id, pathOf(request, 'method'), kind)
+    const done = await caller.tenant.factors.remove(caller.actor, id, pathOf(request, 'method'), kind)
     if (!done.result) throw notFound()
     return written(reply, done).code(204).send()
   }
-  route('DELETE', '/users/:id/authentication/methods/:method', remove())
-  for (const kind of ['totp', 'passkey', 'recovery'] as const) route('DELETE', `/users/:id/authentication/${TYPES[kind].path}/:method`, remove(kind))
+  const lost: RouteSpec<undefined> = { does: 'Takes away what a user lost', needs: ['UserAuthenticationMethod.ReadWrite.All'] }
+  route('DELETE', '/users/:id/authentication/methods/:method', lost, remove())
+  for (const kind of ['totp', 'passkey', 'recovery'] as const)
+    route('DELETE', `/users/:id/authentication/${TYPES[kind].path}/:method`, lost, remove(kind))
 }
 
 function shape({ id, kind, name, createdAt, lastUsedAt }: FactorSummary): object {

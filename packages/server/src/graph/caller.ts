@@ -7,11 +7,11 @@ import type { Groups } from '../directory/groups.ts'
 import type { KeyRegistry } from '../directory/keys.ts'
 import { includesPermission, type Permission } from '../directory/permissions.ts'
 import type { RevokedToken } from '../directory/sessions.ts'
-import { denied } from './errors.ts'
+import { badRequest, denied } from './errors.ts'
 import type { Signals } from './signals.ts'
 
 /** Who calls the admin API: what its token says, after the server's own guard has let it through. */
-export interface Caller {
+export interface Admitted {
   tenant: {
     id: string
     name: string
@@ -31,6 +31,11 @@ export interface Caller {
   claims: Record<string, unknown>
 }
 
+/** Who may do what they ask for. */
+export interface Caller extends Admitted {
+  actor: Actor
+}
+
 const ADMIN = 'admin'
 
 /**
@@ -39,7 +44,7 @@ const ADMIN = 'admin'
  * @param permissions any one of them suffices
  * @throws GraphError 403
  */
-export async function authorize({ tenant, claims }: Caller, ...permissions: [Permission, ...Permission[]]): Promise<Actor> {
+export async function authorize({ tenant, claims }: Admitted, ...permissions: readonly [Permission, ...Permission[]]): Promise<Actor> {
   const { iat, sid, oid, azp } = claims as { iat: number; sid?: string; oid: string; azp: string }
   // A token lives for up to a day; what its application was permitted may have been withdrawn since.
   const app = await tenant.application(azp)
@@ -55,4 +60,16 @@ export async function authorize({ tenant, claims }: Caller, ...permissions: [Per
   const user = await tenant.directory.user(oid)
   if (!user?.roles.includes(ADMIN)) throw denied()
   return { kind: 'user', id: oid, iat: Math.floor(iat), appId: azp, role: ADMIN, ...(sid === undefined ? {} : { sid }) }
+}
+
+/** What people may do with their own account needs their own token, and no role. @throws GraphError 400, 403 */
+export function authorizeSelf(admitted: Admitted, permissions: readonly Permission[]): Actor {
+  if (admitted.claims.idtyp === 'app') throw badRequest('/me request is only valid with delegated authentication flow.')
+  if (!permissions.some((one) => mayThemselves(admitted, one))) throw denied()
+  return { kind: 'holder', user: String(admitted.claims.oid) }
+}
+
+/** Whether it is a person's token that holds the permission. */
+export function mayThemselves({ claims }: Admitted, permission: Permission): boolean {
+  return claims.idtyp !== 'app' && includesPermission(String(claims.scp ?? '').split(' '), permission)
 }

@@ -1,9 +1,8 @@
 import { z } from 'zod'
 import { type Device, deviceKey, TRUST_TYPES } from '../directory/devices.ts'
-import { type Api, pageOf, pathOf, readBody, searchOf, written } from './api.ts'
-import { authorize } from './caller.ts'
+import { type Api, pageOf, pathOf, searchOf, written } from './api.ts'
 import { notFound } from './errors.ts'
-import { parseQuery } from './query.ts'
+import { parseNames } from './query.ts'
 
 const name = z.string().min(1).max(256)
 const created = z.strictObject({
@@ -27,27 +26,22 @@ const DEVICE_ID = /^[A-Za-z0-9._-]{1,128}$/
 export function registerDevices({ origin, route }: Api): void {
   const context = (rest = '') => ({ '@odata.context': `${origin}/v1.0/$metadata#devices${rest}` })
 
-  route('GET', '/devices', async (caller, request) => {
-    const { top, after } = parseQuery(searchOf(request), ['$top', '$skiptoken'], DEVICE_ID)
-    await authorize(caller, 'Device.Read.All')
-    const found = await caller.tenant.devices.list({ limit: top + 1, ...(after === undefined ? {} : { after }) })
-    const { value, next } = pageOf(origin, request, found, top, ({ id }) => id)
+  route('GET', '/devices', { does: 'Lists the devices', needs: ['Device.Read.All'], options: ['$top', '$skiptoken'] }, async (caller, request) => {
+    const { limit, after } = parseNames(searchOf(request), DEVICE_ID)
+    const found = await caller.tenant.devices.list({ limit: limit + 1, ...(after === undefined ? {} : { after }) })
+    const { value, next } = pageOf(origin, request, found, limit, ({ id }) => id)
     return { ...context(), ...next, value: value.map(shape) }
   })
 
-  route('GET', '/devices/:id', async (caller, request) => {
-    parseQuery(searchOf(request), [])
-    await authorize(caller, 'Device.Read.All')
+  route('GET', '/devices/:id', { does: 'Shows a device', needs: ['Device.Read.All'] }, async (caller, request) => {
     const device = await caller.tenant.devices.find(pathOf(request))
     if (!device) throw notFound()
     return { ...context('/$entity'), ...shape(device) }
   })
 
-  route('POST', '/devices', async (caller, request, reply) => {
-    parseQuery(searchOf(request), [])
-    const { displayName, publicKey, owner, accountEnabled, isCompliant, trustType } = readBody(created, request.body)
-    const actor = await authorize(caller, 'Device.ReadWrite.All')
-    const done = await caller.tenant.devices.create(actor, {
+  route('POST', '/devices', { does: 'Registers a device', needs: ['Device.ReadWrite.All'], body: created }, async (caller, _request, reply, body) => {
+    const { displayName, publicKey, owner, accountEnabled, isCompliant, trustType } = body
+    const done = await caller.tenant.devices.create(caller.actor, {
       ...{ displayName, publicKey },
       ...(owner === undefined ? {} : { owner }),
       ...(accountEnabled === undefined ? {} : { enabled: accountEnabled }),
@@ -60,11 +54,9 @@ export function registerDevices({ origin, route }: Api): void {
       .send({ ...context('/$entity'), ...shape(device) })
   })
 
-  route('PATCH', '/devices/:id', async (caller, request, reply) => {
-    parseQuery(searchOf(request), [])
-    const { displayName, accountEnabled, isCompliant } = readBody(patch, request.body)
-    const actor = await authorize(caller, 'Device.ReadWrite.All')
-    const done = await caller.tenant.devices.update(actor, pathOf(request), {
+  route('PATCH', '/devices/:id', { does: 'Changes a device', needs: ['Device.ReadWrite.All'], body: patch }, async (caller, request, reply, body) => {
+    const { displayName, accountEnabled, isCompliant } = body
+    const done = await caller.tenant.devices.update(caller.actor, pathOf(request), {
       ...(displayName === undefined ? {} : { displayName }),
       ...(accountEnabled === undefined ? {} : { enabled: accountEnabled }),
       ...(isCompliant === undefined ? {} : { compliant: isCompliant }),
@@ -72,24 +64,24 @@ export function registerDevices({ origin, route }: Api): void {
     return written(reply, done).code(204).send()
   })
 
-  route('DELETE', '/devices/:id', async (caller, request, reply) => {
-    parseQuery(searchOf(request), [])
-    const actor = await authorize(caller, 'Device.ReadWrite.All')
-    return written(reply, await caller.tenant.devices.remove(actor, pathOf(request)))
+  route('DELETE', '/devices/:id', { does: 'Deletes a device', needs: ['Device.ReadWrite.All'] }, async (caller, request, reply) => {
+    return written(reply, await caller.tenant.devices.remove(caller.actor, pathOf(request)))
       .code(204)
       .send()
   })
 
   // What one user has on a device, while the device and its other users go on.
-  route('POST', '/caegis/devices/:id/revoke', async (caller, request, reply) => {
-    parseQuery(searchOf(request), [])
-    const { user } = readBody(whose, request.body)
-    const actor = await authorize(caller, 'Device.ReadWrite.All')
-    const known = await caller.tenant.directory.user(user)
-    const done = known && (await caller.tenant.devices.revokeUser(actor, pathOf(request), known.id))
-    if (!done?.result) throw notFound()
-    return written(reply, done).code(204).send()
-  })
+  route(
+    'POST',
+    '/caegis/devices/:id/revoke',
+    { does: 'Ends what one user has on a device', needs: ['Device.ReadWrite.All'], body: whose },
+    async (caller, request, reply, { user }) => {
+      const known = await caller.tenant.directory.user(user)
+      const done = known && (await caller.tenant.devices.revokeUser(caller.actor, pathOf(request), known.id))
+      if (!done?.result) throw notFound()
+      return written(reply, done).code(204).send()
+    },
+  )
 }
 
 function shape(device: Device): object {

@@ -1,7 +1,6 @@
 import type { EventRow, Position } from '@caegis/ssf/transmitter'
 import type { FastifyRequest } from 'fastify'
 import { type Api, pageOf, searchOf } from './api.ts'
-import { authorize } from './caller.ts'
 import { badRequest } from './errors.ts'
 import { parsePage, refuseOthers } from './query.ts'
 import type { Signals } from './signals.ts'
@@ -12,25 +11,28 @@ const BATCH = 100
 
 /** The committed log: newest first as a list, or as an event stream from where the client stands. */
 export function registerEvents({ origin, route }: Api, sse: Sse): void {
-  route('GET', '/caegis/events', async (caller, request, reply) => {
-    const { signals } = caller
-    if (sse.wanted(request)) {
-      refuseOthers(searchOf(request), [])
-      await authorize(caller, 'SecurityEvents.Read.All')
-      return sse.send(caller, reply, ['SecurityEvents.Read.All'], follow(signals, readPosition(request) ?? (await signals.streams.head())))
-    }
-    const { limit, last } = parsePage(searchOf(request), ['$top', '$skiptoken', '$filter'])
-    const txn = parseFilter(searchOf(request).get('$filter'))
-    await authorize(caller, 'SecurityEvents.Read.All')
-    const { epoch } = await signals.streams.head()
-    const found = await signals.inspection.events({
-      limit: limit + 1,
-      ...(last !== undefined && { before: last }),
-      ...(txn !== undefined && { txn }),
-    })
-    const { value, next } = pageOf(origin, request, found, limit, ({ seq }) => seq)
-    return { '@odata.context': `${origin}/v1.0/$metadata#caegis/events`, ...next, value: value.map((row) => shape(row, epoch)) }
-  })
+  route(
+    'GET',
+    '/caegis/events',
+    { does: 'Lists or follows the event log', needs: ['SecurityEvents.Read.All'], options: ['$top', '$skiptoken', '$filter'] },
+    async (caller, request, reply) => {
+      const { signals } = caller
+      if (sse.wanted(request)) {
+        refuseOthers(searchOf(request), [])
+        return sse.send(caller, reply, ['SecurityEvents.Read.All'], follow(signals, readPosition(request) ?? (await signals.streams.head())))
+      }
+      const { limit, last } = parsePage(searchOf(request))
+      const txn = parseFilter(searchOf(request).get('$filter'))
+      const { epoch } = await signals.streams.head()
+      const found = await signals.inspection.events({
+        limit: limit + 1,
+        ...(last !== undefined && { before: last }),
+        ...(txn !== undefined && { txn }),
+      })
+      const { value, next } = pageOf(origin, request, found, limit, ({ seq }) => seq)
+      return { '@odata.context': `${origin}/v1.0/$metadata#caegis/events`, ...next, value: value.map((row) => shape(row, epoch)) }
+    },
+  )
 }
 
 /** Everything after a position, then what is committed from now on. What cannot follow it (the log was replaced, or cut) is said as a gap, never passed over. */

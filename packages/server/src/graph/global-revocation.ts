@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { Log } from '../log.ts'
 import type { ApiOptions } from './api.ts'
-import { authorize, type Caller } from './caller.ts'
+import { type Admitted, authorize } from './caller.ts'
 import { GraphError } from './errors.ts'
 
 export interface GlobalRevocationOptions {
@@ -31,7 +31,7 @@ const WINDOW = 60_000
  * ended. It needs a permission of its own, which no other includes, and works on the tenant of the token only.
  */
 export function registerGlobalRevocation(app: FastifyInstance, { log, admit, now }: GlobalRevocationOptions): void {
-  const callers = new WeakMap<FastifyRequest, Caller>()
+  const callers = new WeakMap<FastifyRequest, Admitted>()
   const spent = new Map<string, { since: number; calls: number }>()
 
   app.removeAllContentTypeParsers()
@@ -47,7 +47,7 @@ export function registerGlobalRevocation(app: FastifyInstance, { log, admit, now
       return undefined
     },
     async handler(request, reply) {
-      const caller = callers.get(request) as Caller
+      const caller = callers.get(request) as Admitted
       const { tenant } = caller
       const by = String(caller.claims.azp)
       const answer = async (): Promise<{ status: number; error?: string; facts?: object }> => {
@@ -92,7 +92,7 @@ function parse(body: unknown): unknown {
 }
 
 /** The one user whom a subject names; an address is the user name, and ids are exact. */
-async function idOf({ tenant }: Caller, named: z.infer<typeof subject>): Promise<string | undefined> {
+async function idOf({ tenant }: Admitted, named: z.infer<typeof subject>): Promise<string | undefined> {
   if (named.format === 'email') return (await tenant.directory.user(named.email))?.id
   if (named.format === 'iss_sub' && named.iss !== tenant.issuer) return undefined
   const id = named.format === 'opaque' ? named.id : named.sub

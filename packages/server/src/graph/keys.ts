@@ -1,30 +1,32 @@
 import type { KeyInfo } from '../directory/keys.ts'
-import { type Api, pathOf, searchOf, written } from './api.ts'
-import { authorize } from './caller.ts'
-import { parseQuery } from './query.ts'
+import { type Api, pathOf, written } from './api.ts'
 
 /** The tenant's signing keys: what is published, what signs, a successor before its time, and the end of one that got into wrong hands. */
 export function registerKeys({ origin, route }: Api): void {
-  route('GET', '/caegis/keys', async (caller, request) => {
-    parseQuery(searchOf(request), [])
-    await authorize(caller, 'Organization.Read.All')
+  route('GET', '/caegis/keys', { does: 'Lists the signing keys', needs: ['Organization.Read.All'] }, async (caller) => {
     return { '@odata.context': `${origin}/v1.0/$metadata#caegis/keys`, value: (await caller.tenant.keys.list()).map(shape) }
   })
 
-  route('POST', '/caegis/keys/rotate', async (caller, request, reply) => {
-    parseQuery(searchOf(request), [])
-    const actor = await authorize(caller, 'Organization.ReadWrite.All')
-    const done = await caller.tenant.keys.rotate(actor)
-    return written(reply, done).send({ value: (await caller.tenant.keys.list()).map(shape), created: done.result, txn: done.txn })
-  })
+  route(
+    'POST',
+    '/caegis/keys/rotate',
+    { does: 'Publishes the next signing key before its time', needs: ['Organization.ReadWrite.All'] },
+    async (caller, _request, reply) => {
+      const done = await caller.tenant.keys.rotate(caller.actor)
+      return written(reply, done).send({ value: (await caller.tenant.keys.list()).map(shape), created: done.result, txn: done.txn })
+    },
+  )
 
-  route('DELETE', '/caegis/keys/:kid', async (caller, request, reply) => {
-    parseQuery(searchOf(request), [])
-    const actor = await authorize(caller, 'Organization.ReadWrite.All')
-    return written(reply, await caller.tenant.keys.remove(actor, pathOf(request, 'kid')))
-      .code(204)
-      .send()
-  })
+  route(
+    'DELETE',
+    '/caegis/keys/:kid',
+    { does: 'Removes a signing key: what it signed is dead', needs: ['Organization.ReadWrite.All'] },
+    async (caller, request, reply) => {
+      return written(reply, await caller.tenant.keys.remove(caller.actor, pathOf(request, 'kid')))
+        .code(204)
+        .send()
+    },
+  )
 }
 
 const time = (second: number) => `${new Date(second * 1000).toISOString().slice(0, 19)}Z`

@@ -1,10 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { Committed } from '../directory/directory.ts'
-import { type Api, readBody, searchOf, written } from './api.ts'
-import { authorize, type Caller } from './caller.ts'
+import { type Api, written } from './api.ts'
+import type { Caller } from './caller.ts'
 import { GraphError } from './errors.ts'
-import { parseQuery } from './query.ts'
 import type { ChangeProof, Signals } from './signals.ts'
 
 const stopBody = z.strictObject({ confirmation: z.string().max(64).optional() }).optional()
@@ -16,32 +15,35 @@ const LOOK_AGAIN = 250
 
 /** The tenant itself: whether it is stopped, to stop it, and to resume it. */
 export function registerOrganization({ origin, route }: Api): void {
-  route('GET', '/caegis/organization', async (caller, request) => {
-    parseQuery(searchOf(request), [])
-    await authorize(caller, 'Organization.Read.All')
+  route('GET', '/caegis/organization', { does: 'Shows the tenant, and whether it is stopped', needs: ['Organization.Read.All'] }, async (caller) => {
     return shape(caller)
   })
 
-  route('POST', '/caegis/organization/stop', async (caller, request, reply) => {
-    parseQuery(searchOf(request), [])
-    const actor = await authorize(caller, 'Organization.ReadWrite.All')
-    const body = readBody(stopBody, request.body)
-    const { organization } = caller.tenant.directory
-    const { name } = await organization.read()
-    // A second key: a stop hits everybody, so nobody turns it by a slip.
-    if (body?.confirmation !== name)
-      throw new GraphError(400, 'confirmationRequired', `To stop the whole tenant, repeat this with its name: {"confirmation": "${name}"}.`)
-    const done = await organization.stop(actor)
-    // The caller's own token is dead by now and could not ask how far the stop has come.
-    const proof = await settled(caller.signals, done.txn, waitOf(request, reply))
-    return answer(caller, reply, done, proof && { proof })
-  })
+  route(
+    'POST',
+    '/caegis/organization/stop',
+    { does: 'Stops the tenant', needs: ['Organization.ReadWrite.All'], body: stopBody },
+    async (caller, request, reply, body) => {
+      const { organization } = caller.tenant.directory
+      const { name } = await organization.read()
+      // A second key: a stop hits everybody, so nobody turns it by a slip.
+      if (body?.confirmation !== name)
+        throw new GraphError(400, 'confirmationRequired', `To stop the whole tenant, repeat this with its name: {"confirmation": "${name}"}.`)
+      const done = await organization.stop(caller.actor)
+      // The caller's own token is dead by now and could not ask how far the stop has come.
+      const proof = await settled(caller.signals, done.txn, waitOf(request, reply))
+      return answer(caller, reply, done, proof && { proof })
+    },
+  )
 
-  route('POST', '/caegis/organization/resume', async (caller, request, reply) => {
-    parseQuery(searchOf(request), [])
-    const actor = await authorize(caller, 'Organization.ReadWrite.All')
-    return answer(caller, reply, await caller.tenant.directory.organization.resume(actor))
-  })
+  route(
+    'POST',
+    '/caegis/organization/resume',
+    { does: 'Lets the tenant go on', needs: ['Organization.ReadWrite.All'] },
+    async (caller, _request, reply) => {
+      return answer(caller, reply, await caller.tenant.directory.organization.resume(caller.actor))
+    },
+  )
 
   async function answer(caller: Caller, reply: FastifyReply, done: Committed<boolean>, more: object = {}) {
     return written(reply, done).send({ ...(await shape(caller)), changed: done.result, txn: done.txn, ...more })

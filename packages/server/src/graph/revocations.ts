@@ -1,8 +1,6 @@
 import type { Permission } from '../directory/permissions.ts'
-import { type Api, pathOf, searchOf } from './api.ts'
-import { authorize } from './caller.ts'
+import { type Api, pathOf } from './api.ts'
 import { notFound } from './errors.ts'
-import { parseQuery } from './query.ts'
 import type { Signals } from './signals.ts'
 import type { Source, Sse } from './sse.ts'
 
@@ -10,9 +8,7 @@ const PERMISSIONS: [Permission, Permission] = ['SecurityEvents.Read.All', 'User.
 
 /** How far a change has come, by its txn: the proof that a revocation arrived. As an event stream, each time it changes until every receiver has it. */
 export function registerRevocations({ origin, route }: Api, sse: Sse): void {
-  route('GET', '/caegis/revocations/:txn', async (caller, request, reply) => {
-    parseQuery(searchOf(request), [])
-    await authorize(caller, ...PERMISSIONS)
+  route('GET', '/caegis/revocations/:txn', { does: 'Shows how far a change has come', needs: PERMISSIONS }, async (caller, request, reply) => {
     const txn = pathOf(request, 'txn')
     const proof = await caller.signals.deliveries.proof(txn)
     if (!proof) throw notFound()

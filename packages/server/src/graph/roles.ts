@@ -1,9 +1,8 @@
 import { z } from 'zod'
 import { DIRECTORY_ROLES, type DirectoryRole, isDirectoryRole } from '../directory/roles.ts'
-import { type Api, pageOf, pathOf, readBody, searchOf, written } from './api.ts'
-import { authorize } from './caller.ts'
+import { type Api, pageOf, pathOf, searchOf, written } from './api.ts'
 import { notFound } from './errors.ts'
-import { parseQuery } from './query.ts'
+import { parseNames } from './query.ts'
 
 const reference = z.strictObject({ '@odata.id': z.string().max(1024) })
 
@@ -15,41 +14,54 @@ export function registerRoles({ origin, route }: Api): void {
     return role
   }
 
-  route('GET', '/directoryRoles', async (caller, request) => {
-    parseQuery(searchOf(request), [])
-    await authorize(caller, 'RoleManagement.Read.Directory')
+  route('GET', '/directoryRoles', { does: 'Lists the directory roles', needs: ['RoleManagement.Read.Directory'] }, async () => {
     return {
       '@odata.context': `${origin}/v1.0/$metadata#directoryRoles`,
       value: DIRECTORY_ROLES.map((role) => ({ id: role, displayName: role, roleTemplateId: role })),
     }
   })
 
-  route('GET', `${url}/members`, async (caller, request) => {
-    const { top, after } = parseQuery(searchOf(request), ['$top', '$skiptoken'])
-    await authorize(caller, 'RoleManagement.Read.Directory')
-    const page = { limit: top + 1, ...(after === undefined ? {} : { after }) }
-    const found = await caller.tenant.directory.directoryRoleMembers(known(pathOf(request)), page)
-    const { value, next } = pageOf(origin, request, found, top, ({ id }) => id)
-    return {
-      ...{ '@odata.context': `${origin}/v1.0/$metadata#directoryObjects`, ...next },
-      value: value.map(({ id, userPrincipalName, displayName }) => ({ '@odata.type': '#microsoft.graph.user', id, userPrincipalName, displayName })),
-    }
-  })
+  route(
+    'GET',
+    `${url}/members`,
+    { does: 'Lists who holds a directory role', needs: ['RoleManagement.Read.Directory'], options: ['$top', '$skiptoken'] },
+    async (caller, request) => {
+      const { limit, after } = parseNames(searchOf(request), /^[0-9a-f-]{36}$/)
+      const page = { limit: limit + 1, ...(after === undefined ? {} : { after }) }
+      const found = await caller.tenant.directory.directoryRoleMembers(known(pathOf(request)), page)
+      const { value, next } = pageOf(origin, request, found, limit, ({ id }) => id)
+      return {
+        ...{ '@odata.context': `${origin}/v1.0/$metadata#directoryObjects`, ...next },
+        value: value.map(({ id, userPrincipalName, displayName }) => ({
+          '@odata.type': '#microsoft.graph.user',
+          id,
+          userPrincipalName,
+          displayName,
+        })),
+      }
+    },
+  )
 
-  route('POST', `${url}/members/$ref`, async (caller, request, reply) => {
-    parseQuery(searchOf(request), [])
-    const member = String(readBody(reference, request.body)['@odata.id'].split('/').at(-1))
-    const actor = await authorize(caller, 'RoleManagement.ReadWrite.Directory')
-    return written(reply, await caller.tenant.directory.assignDirectoryRole(actor, known(pathOf(request)), member))
-      .code(204)
-      .send()
-  })
+  route(
+    'POST',
+    `${url}/members/$ref`,
+    { does: 'Gives a directory role to a user', needs: ['RoleManagement.ReadWrite.Directory'], body: reference },
+    async (caller, request, reply, body) => {
+      const member = String(body['@odata.id'].split('/').at(-1))
+      return written(reply, await caller.tenant.directory.assignDirectoryRole(caller.actor, known(pathOf(request)), member))
+        .code(204)
+        .send()
+    },
+  )
 
-  route('DELETE', `${url}/members/:member/$ref`, async (caller, request, reply) => {
-    parseQuery(searchOf(request), [])
-    const actor = await authorize(caller, 'RoleManagement.ReadWrite.Directory')
-    return written(reply, await caller.tenant.directory.withdrawDirectoryRole(actor, known(pathOf(request)), pathOf(request, 'member')))
-      .code(204)
-      .send()
-  })
+  route(
+    'DELETE',
+    `${url}/members/:member/$ref`,
+    { does: 'Takes a directory role from a user', needs: ['RoleManagement.ReadWrite.Directory'] },
+    async (caller, request, reply) => {
+      return written(reply, await caller.tenant.directory.withdrawDirectoryRole(caller.actor, known(pathOf(request)), pathOf(request, 'member')))
+        .code(204)
+        .send()
+    },
+  )
 }

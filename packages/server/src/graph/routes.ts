@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
-import { type ApiOptions, createApi } from './api.ts'
+import { type ApiOptions, createApi, type Declared } from './api.ts'
+import { registerAppRoles } from './app-roles.ts'
 import { registerApplications } from './applications.ts'
 import { registerAuthentication } from './authentication.ts'
 import { registerDevices } from './devices.ts'
@@ -14,13 +15,14 @@ import { createSse } from './sse.ts'
 import { registerStreams } from './streams.ts'
 import { registerUsers } from './users.ts'
 
-/** The admin API in Microsoft Graph's shapes. The tenant is the one of the token. */
-export function registerGraph(app: FastifyInstance, options: ApiOptions): void {
+/** The admin API in Microsoft Graph's shapes. The tenant is the one of the token. @returns its routes, as they declare themselves */
+export function registerGraph(app: FastifyInstance, options: ApiOptions): readonly Declared[] {
   const api = createApi(app, options)
   registerUsers(api)
   registerSessions(api)
   registerAuthentication(api)
   registerApplications(api)
+  registerAppRoles(api)
   registerGroups(api)
   registerDevices(api)
   registerRoles(api)
@@ -30,4 +32,5 @@ export function registerGraph(app: FastifyInstance, options: ApiOptions): void {
   registerStreams(api)
   registerEvents(api, sse)
   registerRevocations(api, sse)
+  return api.declared
 }

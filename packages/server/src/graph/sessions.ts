@@ -1,9 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { type Api, pathOf, readBody, searchOf, written } from './api.ts'
-import { authorize, type Caller } from './caller.ts'
+import { type Api, pathOf, written } from './api.ts'
+import type { Caller } from './caller.ts'
 import { badRequest, notFound } from './errors.ts'
-import { parseQuery } from './query.ts'
 
 /** By its id (`jti`), or the token itself, which says more: whose it is, and until when it is good. */
 const whichToken = z.union([
@@ -16,14 +15,12 @@ export function registerSessions({ origin, route }: Api): void {
   const context = (of: string) => ({ '@odata.context': `${origin}/v1.0/$metadata#${of}` })
 
   const userOf = async (caller: Caller, request: FastifyRequest): Promise<string> => {
-    parseQuery(searchOf(request), [])
-    await authorize(caller, 'User.Read.All')
     const user = await caller.tenant.directory.user(pathOf(request))
     if (!user) throw notFound()
     return user.id
   }
 
-  route('GET', '/caegis/users/:id/sessions', async (caller, request) => {
+  route('GET', '/caegis/users/:id/sessions', { does: 'Lists the browser sessions of a user', needs: ['User.Read.All'] }, async (caller, request) => {
     const sessions = await caller.tenant.directory.sessions(await userOf(caller, request))
     const value = sessions.map(({ id, signedInAt, createdAt, tokensUntil }) => ({
       ...{ id, signInDateTime: toTime(signedInAt), createdDateTime: toTime(createdAt), tokensUntilDateTime: toTime(tokensUntil) },
@@ -31,48 +28,61 @@ export function registerSessions({ origin, route }: Api): void {
     return { ...context('caegis/sessions'), value }
   })
 
-  route('POST', '/caegis/sessions/:id/revoke', async (caller, request, reply) => {
-    parseQuery(searchOf(request), [])
-    const actor = await authorize(caller, 'User.RevokeSessions.All')
-    const done = await caller.tenant.directory.revokeSession(actor, pathOf(request), 'An administrator ended the session')
-    if (!done.result) throw notFound()
-    return written(reply, done).code(204).send()
-  })
+  route(
+    'POST',
+    '/caegis/sessions/:id/revoke',
+    { does: 'Ends one browser session', needs: ['User.RevokeSessions.All'] },
+    async (caller, request, reply) => {
+      const done = await caller.tenant.directory.revokeSession(caller.actor, pathOf(request), 'An administrator ended the session')
+      if (!done.result) throw notFound()
+      return written(reply, done).code(204).send()
+    },
+  )
 
-  route('POST', '/caegis/tokens/revoke', async (caller, request, reply) => {
-    parseQuery(searchOf(request), [])
-    const actor = await authorize(caller, 'User.RevokeSessions.All')
-    const given = readBody(whichToken, request.body)
-    const { directory } = caller.tenant
-    const reason = 'An administrator revoked the token'
-    if ('id' in given)
-      return written(reply, await directory.revokeTokenId(actor, given.id, reason))
+  route(
+    'POST',
+    '/caegis/tokens/revoke',
+    { does: 'Revokes one access token', needs: ['User.RevokeSessions.All'], body: whichToken },
+    async (caller, _request, reply, given) => {
+      const { directory } = caller.tenant
+      const reason = 'An administrator revoked the token'
+      if ('id' in given)
+        return written(reply, await directory.revokeTokenId(caller.actor, given.id, reason))
+          .code(204)
+          .send()
+      const token = await caller.tenant.readToken(given.token)
+      if (!token) throw badRequest('That is no access token of this tenant, or it has expired.')
+      return written(reply, await directory.revokeToken(caller.actor, token, reason))
         .code(204)
         .send()
-    const token = await caller.tenant.readToken(given.token)
-    if (!token) throw badRequest('That is no access token of this tenant, or it has expired.')
-    return written(reply, await directory.revokeToken(actor, token, reason))
-      .code(204)
-      .send()
-  })
+    },
+  )
 
-  route('GET', '/users/:id/oauth2PermissionGrants', async (caller, request) => {
-    const grants = await caller.tenant.directory.grants(await userOf(caller, request))
-    const value = grants.map(({ user, appId, scopes, createdAt, lastAt }) => ({
-      ...{ id: idOf(user, appId), clientId: appId, consentType: 'Principal', principalId: user, scope: scopes.join(' ') },
-      ...{ createdDateTime: toTime(createdAt), lastTokenDateTime: lastAt === 0 ? null : toTime(lastAt) },
-    }))
-    return { ...context('oauth2PermissionGrants'), value }
-  })
+  route(
+    'GET',
+    '/users/:id/oauth2PermissionGrants',
+    { does: 'Lists what applications hold of a user', needs: ['User.Read.All'] },
+    async (caller, request) => {
+      const grants = await caller.tenant.directory.grants(await userOf(caller, request))
+      const value = grants.map(({ user, appId, scopes, createdAt, lastAt }) => ({
+        ...{ id: idOf(user, appId), clientId: appId, consentType: 'Principal', principalId: user, scope: scopes.join(' ') },
+        ...{ createdDateTime: toTime(createdAt), lastTokenDateTime: lastAt === 0 ? null : toTime(lastAt) },
+      }))
+      return { ...context('oauth2PermissionGrants'), value }
+    },
+  )
 
-  route('DELETE', '/oauth2PermissionGrants/:id', async (caller, request, reply) => {
-    parseQuery(searchOf(request), [])
-    const actor = await authorize(caller, 'User.RevokeSessions.All')
-    const [user = '', app = ''] = Buffer.from(pathOf(request), 'base64url').toString().split('\n')
-    const done = await caller.tenant.directory.revokeGrant(actor, user, app)
-    if (!done.result) throw notFound()
-    return written(reply, done).code(204).send()
-  })
+  route(
+    'DELETE',
+    '/oauth2PermissionGrants/:id',
+    { does: 'Ends what one application holds of a user', needs: ['User.RevokeSessions.All'] },
+    async (caller, request, reply) => {
+      const [user = '', app = ''] = Buffer.from(pathOf(request), 'base64url').toString().split('\n')
+      const done = await caller.tenant.directory.revokeGrant(caller.actor, user, app)
+      if (!done.result) throw notFound()
+      return written(reply, done).code(204).send()
+    },
+  )
 }
 
 /** Says both, as Graph's own opaque ids do. */

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Permission } from '../directory/permissions.ts'
-import { authorize, type Caller } from './caller.ts'
+import { type Admitted, authorize } from './caller.ts'
 import { GraphError } from './errors.ts'
 
 /** One message of an event stream; without data it only says how far the client is. */
@@ -26,7 +26,7 @@ export interface Sse {
    * Answers with what the source says, until it ends, the client goes or the access of its token ends. A client that does not read holds up its own source only.
    * @throws GraphError 403, 429
    */
-  send(caller: Caller, reply: FastifyReply, permissions: [Permission, ...Permission[]], source: Source): Promise<FastifyReply>
+  send(caller: Admitted, reply: FastifyReply, permissions: readonly [Permission, ...Permission[]], source: Source): Promise<FastifyReply>
 }
 
 export interface SseOptions {

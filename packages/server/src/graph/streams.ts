@@ -1,9 +1,9 @@
 import { isLive, type LaneState, type Problem, type StreamRecord } from '@caegis/ssf/transmitter'
 import { z } from 'zod'
-import { type Api, pageOf, pathOf, readBody, searchOf } from './api.ts'
-import { authorize, type Caller } from './caller.ts'
+import { type Api, pageOf, pathOf, searchOf } from './api.ts'
+import type { Caller } from './caller.ts'
 import { GraphError, notFound } from './errors.ts'
-import { parsePage, parseQuery } from './query.ts'
+import { parseNames, parsePage } from './query.ts'
 
 const stopOrStart = z.strictObject({ reason: z.string().min(1).max(256).optional() }).optional()
 /** Dead letters that one call sends once more. */
@@ -25,73 +25,90 @@ const REFUSALS: Partial<Record<Problem, GraphError>> = {
 export function registerStreams({ origin, log, route }: Api): void {
   const context = (of: string) => ({ '@odata.context': `${origin}/v1.0/$metadata#caegis/streams${of}` })
 
-  route('GET', '/caegis/streams', async (caller, request) => {
-    const query = parseQuery(searchOf(request), ['$top', '$skiptoken'], STREAM_ID)
-    await authorize(caller, 'SecurityEvents.Read.All')
-    const all = (await caller.signals.streams.allStreams()).sort((one, other) => (one.id < other.id ? -1 : 1))
-    const found = query.after === undefined ? all : all.filter(({ id }) => id > (query.after as string))
-    const { value, next } = pageOf(origin, request, found, query.top, ({ id }) => id)
-    return { ...context(''), ...next, value: await shapes(caller, value) }
-  })
+  route(
+    'GET',
+    '/caegis/streams',
+    { does: 'Lists the streams', needs: ['SecurityEvents.Read.All'], options: ['$top', '$skiptoken'] },
+    async (caller, request) => {
+      const query = parseNames(searchOf(request), STREAM_ID)
+      const all = (await caller.signals.streams.allStreams()).sort((one, other) => (one.id < other.id ? -1 : 1))
+      const found = query.after === undefined ? all : all.filter(({ id }) => id > (query.after as string))
+      const { value, next } = pageOf(origin, request, found, query.limit, ({ id }) => id)
+      return { ...context(''), ...next, value: await shapes(caller, value) }
+    },
+  )
 
-  route('GET', '/caegis/streams/:id', async (caller, request) => {
-    parseQuery(searchOf(request), [])
-    await authorize(caller, 'SecurityEvents.Read.All')
+  route('GET', '/caegis/streams/:id', { does: 'Shows a stream', needs: ['SecurityEvents.Read.All'] }, async (caller, request) => {
     return one(caller, await existing(caller, pathOf(request)))
   })
 
-  route('POST', '/caegis/streams/:id/verify', async (caller, request, reply) => {
-    parseQuery(searchOf(request), [])
-    const { id, done } = await change(caller, pathOf(request))
-    const problem = await caller.signals.transmitter.sendVerification(id)
-    if (problem !== undefined) throw REFUSALS[problem] ?? notFound()
-    done('verify')
-    return reply.code(204).send()
-  })
+  route(
+    'POST',
+    '/caegis/streams/:id/verify',
+    { does: 'Sends a verification event', needs: ['SecurityEvents.ReadWrite.All'] },
+    async (caller, request, reply) => {
+      const { id, done } = await change(caller, pathOf(request))
+      const problem = await caller.signals.transmitter.sendVerification(id)
+      if (problem !== undefined) throw REFUSALS[problem] ?? notFound()
+      done('verify')
+      return reply.code(204).send()
+    },
+  )
 
   for (const [action, status] of ACTIONS) {
-    route('POST', `/caegis/streams/:id/${action}`, async (caller, request) => {
-      parseQuery(searchOf(request), [])
-      const { reason } = readBody(stopOrStart, request.body) ?? {}
-      const { id, done } = await change(caller, pathOf(request))
-      const changed = await caller.signals.transmitter.setStatus(id, status, reason)
-      if (!changed) throw notFound()
-      done(action)
-      return one(caller, changed)
-    })
+    route(
+      'POST',
+      `/caegis/streams/:id/${action}`,
+      { does: `Makes a stream ${status}`, needs: ['SecurityEvents.ReadWrite.All'], body: stopOrStart },
+      async (caller, request, _reply, body) => {
+        const { reason } = body ?? {}
+        const { id, done } = await change(caller, pathOf(request))
+        const changed = await caller.signals.transmitter.setStatus(id, status, reason)
+        if (!changed) throw notFound()
+        done(action)
+        return one(caller, changed)
+      },
+    )
   }
 
-  route('DELETE', '/caegis/streams/:id', async (caller, request, reply) => {
-    parseQuery(searchOf(request), [])
+  route('DELETE', '/caegis/streams/:id', { does: 'Deletes a stream', needs: ['SecurityEvents.ReadWrite.All'] }, async (caller, request, reply) => {
     const { id, done } = await change(caller, pathOf(request))
     await caller.signals.streams.deleteStream(id)
     done('delete')
     return reply.code(204).send()
   })
 
-  route('GET', '/caegis/streams/:id/deadLetters', async (caller, request) => {
-    const { limit, last } = parsePage(searchOf(request))
-    await authorize(caller, 'SecurityEvents.Read.All')
-    const { id } = await existing(caller, pathOf(request))
-    const found = await caller.signals.inspection.deadLetters(id, { limit: limit + 1, ...(last !== undefined && { after: last }) })
-    const { value, next } = pageOf(origin, request, found, limit, ({ seq }) => seq)
-    return { ...context(`/deadLetters`), ...next, value: value.map(({ at, ...letter }) => ({ ...letter, diedDateTime: toTime(at) })) }
-  })
+  route(
+    'GET',
+    '/caegis/streams/:id/deadLetters',
+    { does: 'Lists what a receiver did not take', needs: ['SecurityEvents.Read.All'], options: ['$top', '$skiptoken'] },
+    async (caller, request) => {
+      const { limit, last } = parsePage(searchOf(request))
+      const { id } = await existing(caller, pathOf(request))
+      const found = await caller.signals.inspection.deadLetters(id, { limit: limit + 1, ...(last !== undefined && { after: last }) })
+      const { value, next } = pageOf(origin, request, found, limit, ({ seq }) => seq)
+      return { ...context(`/deadLetters`), ...next, value: value.map(({ at, ...letter }) => ({ ...letter, diedDateTime: toTime(at) })) }
+    },
+  )
 
-  route('POST', '/caegis/streams/:id/deadLetters/redeliver', async (caller, request) => {
-    parseQuery(searchOf(request), [])
-    const given = readBody(letterIds, request.body)?.ids
-    const { id, done } = await change(caller, pathOf(request))
-    const { inspection, transmitter } = caller.signals
-    const ids = given ?? (await inspection.deadLetters(id, { limit: MAX_LETTERS })).map((letter) => letter.id)
-    const result = await transmitter.redeliver(id, ids)
-    done('redeliver')
-    return { ...context('/deadLetters/redeliver'), ...result }
-  })
+  route(
+    'POST',
+    '/caegis/streams/:id/deadLetters/redeliver',
+    { does: 'Sends dead letters once more', needs: ['SecurityEvents.ReadWrite.All'], body: letterIds },
+    async (caller, request, _reply, body) => {
+      const given = body?.ids
+      const { id, done } = await change(caller, pathOf(request))
+      const { inspection, transmitter } = caller.signals
+      const ids = given ?? (await inspection.deadLetters(id, { limit: MAX_LETTERS })).map((letter) => letter.id)
+      const result = await transmitter.redeliver(id, ids)
+      done('redeliver')
+      return { ...context('/deadLetters/redeliver'), ...result }
+    },
+  )
 
   /** Lets a caller change a stream that exists; `done` keeps who did what. */
   async function change(caller: Caller, id: string): Promise<{ id: string; done(action: string): void }> {
-    const actor = await authorize(caller, 'SecurityEvents.ReadWrite.All')
+    const { actor } = caller
     const stream = await existing(caller, id)
     const by = actor.kind === 'user' ? { user: actor.id, appId: actor.appId } : actor.kind === 'app' ? { appId: actor.appId } : {}
     const facts = { tenant: caller.tenant.id, stream: stream.id, receiver: stream.receiver, by }

@@ -1,118 +1,182 @@
 import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { User } from '../directory/directory.ts'
-import { includesPermission } from '../directory/permissions.ts'
-import { type Api, pathOf, readBody, searchOf, written } from './api.ts'
-import { authorize } from './caller.ts'
-import { badRequest, denied, notFound } from './errors.ts'
-import { parseQuery, type UserProperty } from './query.ts'
+import type { Naming } from '../directory/profile.ts'
+import { type Api, pathOf, searchOf, written } from './api.ts'
+import { type Admitted, authorize } from './caller.ts'
+import { notFound } from './errors.ts'
+import { answerCount, answerList, COUNT_OPTIONS } from './lists.ts'
+import { LIST_OPTIONS } from './query.ts'
+import { parseSelect, type Resource, shape, toTime } from './resource.ts'
 
-const userPatch = z
+const name = z.string().min(1).max(256)
+const detail = z.string().min(1).max(256).nullable().optional()
+const upn = z
+  .string()
+  .max(320)
+  .regex(/^[^\s@"\\]+@[^\s@"\\]+$/, 'must look like alice@contoso.test')
+const password = z.string().min(8).max(256)
+const userType = z.enum(['Member', 'Guest']).optional()
+const details = { userType, mail: z.email().max(320).nullable().optional(), givenName: detail, surname: detail }
+
+const created = z.strictObject({
+  userPrincipalName: upn,
+  displayName: name,
+  accountEnabled: z.boolean(),
+  passwordProfile: z.strictObject({ password, forceChangePasswordNextSignIn: z.boolean().optional() }).optional(),
+  ...details,
+})
+const changed = z
   .strictObject({
+    userPrincipalName: upn.optional(),
+    displayName: name.optional(),
     accountEnabled: z.boolean().optional(),
-    displayName: z.string().min(1).max(256).optional(),
-    userType: z.enum(['Member', 'Guest']).optional(),
     passwordProfile: z
-      .strictObject({ password: z.string().min(8).max(256).optional(), forceChangePasswordNextSignIn: z.boolean().optional() })
+      .strictObject({ password: password.optional(), forceChangePasswordNextSignIn: z.boolean().optional() })
       .refine((profile) => Object.keys(profile).length > 0, 'an empty change')
       .optional(),
+    ...details,
   })
   .refine((patch) => Object.keys(patch).length > 0, 'an empty change')
 
-/** `users` and `me`, as far as the loop needs them. */
-export function registerUsers({ origin, route }: Api): void {
-  route('GET', '/me', async ({ tenant, claims }, request) => {
-    const query = parseQuery(searchOf(request), ['$select'])
-    if (claims.idtyp === 'app') throw badRequest('/me request is only valid with delegated authentication flow.')
-    if (!includesPermission(String(claims.scp ?? '').split(' '), 'User.Read')) throw denied()
-    return shape(await existing(tenant.directory.user(String(claims.oid))), query.select, `${origin}/v1.0/$metadata#users/$entity`)
-  })
+const text = { type: ['string', 'null'] }
+const time = { type: ['string', 'null'], format: 'date-time' }
 
-  route('GET', '/users', async (caller, request) => {
-    const query = parseQuery(searchOf(request), ['$filter', '$select', '$top', '$skiptoken'])
-    await authorize(caller, 'User.Read.All')
-    const { filter, after } = query
-    const users = await caller.tenant.directory.list({
-      limit: query.top + 1,
-      ...(filter ? { filter } : {}),
-      ...(after === undefined ? {} : { after }),
-    })
-    const more = users.length > query.top
-    const page = users.slice(0, query.top)
-    return {
-      '@odata.context': `${origin}/v1.0/$metadata#users`,
-      ...(more ? { '@odata.nextLink': nextLink(request, page.at(-1)?.id as string) } : {}),
-      value: page.map((user) => shape(user, query.select)),
-    }
-  })
-
-  route('GET', '/users/:id', async (caller, request) => {
-    const query = parseQuery(searchOf(request), ['$select'])
-    const context = `${origin}/v1.0/$metadata#users/$entity`
-    const { tenant, claims } = caller
-    // Anybody may read their own account, and a guest, like everybody without a role, that alone.
-    if (claims.idtyp !== 'app' && includesPermission(String(claims.scp ?? '').split(' '), 'User.Read')) {
-      const self = await tenant.directory.user(String(claims.oid))
-      if (self && [self.id, self.userPrincipalName.toLowerCase()].includes(pathOf(request).toLowerCase())) return shape(self, query.select, context)
-    }
-    await authorize(caller, 'User.Read.All')
-    return shape(await existing(tenant.directory.user(pathOf(request))), query.select, context)
-  })
-
-  route('PATCH', '/users/:id', async (caller, request, reply) => {
-    parseQuery(searchOf(request), [])
-    const { accountEnabled, displayName, userType, passwordProfile } = readBody(userPatch, request.body)
-    // Enabling and disabling alone may be delegated apart from everything else.
-    const only = displayName === undefined && userType === undefined && passwordProfile === undefined
-    const actor = await authorize(caller, only ? 'User.EnableDisableAccount.All' : 'User.ReadWrite.All')
-    const done = await caller.tenant.directory.update(actor, pathOf(request), {
-      ...(accountEnabled === undefined ? {} : { enabled: accountEnabled }),
-      ...(displayName === undefined ? {} : { displayName }),
-      ...(userType === undefined ? {} : { type: userType === 'Guest' ? ('guest' as const) : ('member' as const) }),
-      ...(passwordProfile?.password === undefined ? {} : { password: passwordProfile.password }),
-      ...(passwordProfile?.forceChangePasswordNextSignIn === undefined ? {} : { passwordExpired: passwordProfile.forceChangePasswordNextSignIn }),
-    })
-    return written(reply, done).code(204).send()
-  })
-
-  route('DELETE', '/users/:id', async (caller, request, reply) => {
-    parseQuery(searchOf(request), [])
-    const actor = await authorize(caller, 'User.ReadWrite.All')
-    return written(reply, await caller.tenant.directory.remove(actor, pathOf(request)))
-      .code(204)
-      .send()
-  })
-
-  route('POST', '/users/:id/revokeSignInSessions', async (caller, request, reply) => {
-    parseQuery(searchOf(request), [])
-    const actor = await authorize(caller, 'User.RevokeSessions.All')
-    return written(reply, await caller.tenant.directory.revokeSessions(actor, pathOf(request))).send({
-      '@odata.context': `${origin}/v1.0/$metadata#Edm.Boolean`,
-      value: true,
-    })
-  })
-
-  function nextLink(request: FastifyRequest, after: string): string {
-    const search = searchOf(request)
-    search.set('$skiptoken', after)
-    return `${origin}/v1.0/users?${search}`
-  }
+export const USERS: Resource<User> = {
+  type: 'user',
+  set: 'users',
+  properties: {
+    id: { read: ({ id }) => id, column: { name: 'id', type: 'id' }, usual: true, schema: { type: 'string' } },
+    userPrincipalName: {
+      ...{ read: (user) => user.userPrincipalName, column: { name: 'upn_key', type: 'key' }, schema: { type: 'string' } },
+      ...{ sort: true, search: 'start', usual: true },
+    },
+    displayName: {
+      ...{ read: (user) => user.displayName, column: { name: 'display_name', type: 'text' }, schema: { type: 'string' } },
+      ...{ sort: true, search: 'words', usual: true },
+    },
+    accountEnabled: { read: (user) => user.accountEnabled, column: { name: 'enabled', type: 'boolean' }, usual: true, schema: { type: 'boolean' } },
+    mail: { read: ({ mail }) => mail, column: { name: 'mail', type: 'text', nullable: true }, search: 'start', usual: true, schema: text },
+    givenName: {
+      ...{ read: ({ givenName }) => givenName, column: { name: 'given_name', type: 'text', nullable: true }, schema: text },
+      ...{ search: 'start', usual: true },
+    },
+    surname: {
+      read: ({ surname }) => surname,
+      column: { name: 'surname', type: 'text', nullable: true },
+      search: 'start',
+      usual: true,
+      schema: text,
+    },
+    userType: {
+      read: ({ type }) => (type === 'guest' ? 'Guest' : 'Member'),
+      column: { name: 'type', type: 'text' },
+      schema: { enum: ['Member', 'Guest'] },
+    },
+    createdDateTime: { read: (user) => toTime(user.createdAt), column: { name: 'created_at', type: 'time' }, sort: true, schema: time },
+    lastPasswordChangeDateTime: { read: ({ lastPasswordChangeAt: at }) => (at === null ? null : toTime(at)), schema: time },
+    // Tokens are good from the second after the cutoff.
+    signInSessionsValidFromDateTime: { read: ({ validFrom, createdAt }) => toTime(validFrom === 0 ? createdAt : validFrom + 1), schema: time },
+  },
 }
 
-function shape(user: User, select: readonly UserProperty[], context?: string): object {
-  const time = (seconds: number | null) => (seconds === null ? null : `${new Date(seconds * 1000).toISOString().slice(0, 19)}Z`)
-  const all: Record<UserProperty, unknown> = {
-    id: user.id,
-    userPrincipalName: user.userPrincipalName,
-    displayName: user.displayName,
-    accountEnabled: user.accountEnabled,
-    userType: user.type === 'guest' ? 'Guest' : 'Member',
-    createdDateTime: time(user.createdAt),
-    lastPasswordChangeDateTime: time(user.lastPasswordChangeAt),
-    // Tokens are good from the second after the cutoff.
-    signInSessionsValidFromDateTime: time(user.validFrom === 0 ? user.createdAt : user.validFrom + 1),
+/** `users` and `me`. */
+export function registerUsers(api: Api): void {
+  const { origin, route } = api
+  const context = { '@odata.context': `${origin}/v1.0/$metadata#users/$entity` }
+
+  route('GET', '/me', { does: 'Shows the caller', needs: ['User.Read'], own: true, options: ['$select'] }, async ({ tenant, claims }, request) => {
+    const select = parseSelect(USERS, searchOf(request).get('$select'))
+    return { ...context, ...shape(USERS, select, await existing(tenant.directory.user(String(claims.oid)))) }
+  })
+
+  route('GET', '/users', { does: 'Lists users', needs: ['User.Read.All'], options: LIST_OPTIONS }, ({ tenant }, request) =>
+    answerList(api, tenant.id, request, USERS, tenant.directory.users),
+  )
+
+  route(
+    'GET',
+    '/users/$count',
+    { does: 'Says how many users there are', needs: ['User.Read.All'], options: COUNT_OPTIONS },
+    async ({ tenant }, request, reply) => reply.type('text/plain').send(await answerCount(tenant.id, request, USERS, tenant.directory.users)),
+  )
+
+  // Anybody may read their own account, and a guest, like everybody without a role, that alone.
+  const isSelf = async ({ tenant, claims }: Admitted, request: FastifyRequest) => {
+    const self = await tenant.directory.user(String(claims.oid))
+    return self !== undefined && [self.id, self.userPrincipalName.toLowerCase()].includes(pathOf(request).toLowerCase())
   }
-  return { ...(context ? { '@odata.context': context } : {}), ...Object.fromEntries(select.map((name) => [name, all[name]])) }
+  const self = { needs: 'User.Read', when: "it is the caller's own account", holds: isSelf } as const
+
+  route('GET', '/users/:id', { does: 'Shows a user', needs: ['User.Read.All'], self, options: ['$select'] }, async ({ tenant }, request) => {
+    const select = parseSelect(USERS, searchOf(request).get('$select'))
+    return { ...context, ...shape(USERS, select, await existing(tenant.directory.user(pathOf(request)))) }
+  })
+
+  route(
+    'POST',
+    '/users',
+    { does: 'Makes a user', needs: ['User.ReadWrite.All'], body: created },
+    async ({ tenant, actor }, _request, reply, body) => {
+      const { accountEnabled: enabled, passwordProfile, ...naming } = body
+      const done = await tenant.directory.createUser(actor, {
+        ...(given(naming) as { userPrincipalName: string; displayName: string }),
+        enabled,
+        ...(passwordProfile ? { password: passwordProfile.password } : {}),
+        // As in Graph: who sets another person's password does not know it for long.
+        ...(passwordProfile ? { passwordExpired: passwordProfile.forceChangePasswordNextSignIn ?? true } : {}),
+      })
+      const user = await existing(tenant.directory.user(done.result))
+      return written(reply, done)
+        .code(201)
+        .send({ ...context, ...shape(USERS, parseSelect(USERS, null), user) })
+    },
+  )
+
+  route(
+    'PATCH',
+    '/users/:id',
+    {
+      ...{ does: 'Changes a user', needs: ['User.EnableDisableAccount.All'], body: changed },
+      more: { needs: 'User.ReadWrite.All', when: 'anything but accountEnabled is changed' },
+    },
+    async (caller, request, reply, body) => {
+      const { accountEnabled, passwordProfile, ...naming } = body
+      // Enabling and disabling alone may be delegated apart from everything else.
+      if (passwordProfile || Object.keys(naming).length > 0) await authorize(caller, 'User.ReadWrite.All')
+      const done = await caller.tenant.directory.update(caller.actor, pathOf(request), {
+        ...given(naming),
+        ...(accountEnabled === undefined ? {} : { enabled: accountEnabled }),
+        ...(passwordProfile?.password === undefined ? {} : { password: passwordProfile.password }),
+        ...(passwordProfile?.forceChangePasswordNextSignIn === undefined ? {} : { passwordExpired: passwordProfile.forceChangePasswordNextSignIn }),
+      })
+      return written(reply, done).code(204).send()
+    },
+  )
+
+  route('DELETE', '/users/:id', { does: 'Deletes a user', needs: ['User.ReadWrite.All'] }, async ({ tenant, actor }, request, reply) =>
+    written(reply, await tenant.directory.remove(actor, pathOf(request)))
+      .code(204)
+      .send(),
+  )
+
+  route(
+    'POST',
+    '/users/:id/revokeSignInSessions',
+    { does: 'Ends everything of a user', needs: ['User.RevokeSessions.All'] },
+    async ({ tenant, actor }, request, reply) =>
+      written(reply, await tenant.directory.revokeSessions(actor, pathOf(request))).send({
+        ...{ '@odata.context': `${origin}/v1.0/$metadata#Edm.Boolean`, value: true },
+      }),
+  )
+}
+
+type Details = Omit<z.infer<typeof changed>, 'accountEnabled' | 'passwordProfile'>
+
+/** What a body says of a user's names and kind, without what it does not mention. */
+function given({ userType, ...naming }: Details): Naming & { type?: User['type'] } {
+  const known = Object.fromEntries(Object.entries(naming).filter(([, value]) => value !== undefined))
+  return { ...known, ...(userType === undefined ? {} : { type: userType === 'Guest' ? 'guest' : 'member' }) }
 }
 
 async function existing(found: Promise<User | undefined>): Promise<User> {
