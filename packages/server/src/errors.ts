@@ -4,6 +4,7 @@ export const SERVER_ERRORS = {
   emergency_account: 'The emergency account is not ended from outside.',
   user_not_found: 'No such user.',
   user_exists: 'There is a user of that name already, or one that the same system knows by the same id.',
+  group_exists: 'There is a group of that name already.',
   group_not_found: 'No such group.',
   assignment_not_found: 'No such role assignment.',
   device_not_found: 'No such device.',

@@ -245,7 +245,7 @@ export type Directory = ReturnType<typeof createDirectory>
 
 const hashIfGiven = async (password: string | undefined) => (password === undefined ? null : hashPassword(password))
 
-function toUser(row: UserRow): User {
+export function toUser(row: UserRow): User {
   return {
     id: row.id,
     userPrincipalName: row.upn,

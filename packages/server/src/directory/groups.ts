@@ -1,11 +1,13 @@
 import { CaegisError } from '@caegis/protocol'
-import type { Selectable } from 'kysely'
+import { type RawBuilder, type Selectable, type SqlBool, sql } from 'kysely'
 import { SERVER_ERRORS } from '../errors.ts'
 import type { Actor, ChangeContext } from '../store/change.ts'
-import type { GroupRow } from '../store/schema.ts'
+import type { GroupRow, UserRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
-import { createListing } from './listing.ts'
-import { changeRights } from './rights.ts'
+import { toUser, type User } from './directory.ts'
+import { createGroupCommands } from './group-commands.ts'
+import { type Condition, createListing, type Listed, type Page } from './listing.ts'
+import { changeRights, rightsOf } from './rights.ts'
 import type { TenantFile } from './tenant-file.ts'
 
 /** A group as the admin API sees one. */
@@ -36,8 +38,39 @@ export function createGroups(store: Store, tenant: string) {
       ? ({ table: 'nested', values: { tenant, group_id: group, member_id: member } } as const)
       : ({ table: 'members', values: { tenant, group_id: group, user_id: member } } as const)
 
+  const groups = createListing<Selectable<GroupRow>, Group>(store.db, tenant, 'groups', false, toGroup)
+  const users = createListing<UserRow, User>(store.db, tenant, 'users', true, toUser)
+
   return {
-    listing: createListing<Selectable<GroupRow>, Group>(store.db, tenant, 'groups', false, toGroup),
+    ...createGroupCommands(store, tenant),
+    listing: groups,
+
+    /** The members of a group; `deep`: also those of groups in it. */
+    membersOf(group: string, deep: boolean) {
+      const within = deep
+        ? sql`with recursive down(id) as (select ${group} union select member_id from down join nested on nested.tenant = ${tenant} and nested.group_id = down.id)
+            select id from down`
+        : sql`select ${group}`
+      const among = {
+        users: sql<SqlBool>`id in (select user_id from members where tenant = ${tenant} and group_id in (${within}))`,
+        groups: sql<SqlBool>`id in (select member_id from nested where tenant = ${tenant} and group_id in (${within}))`,
+      }
+      return { users: bounded(users, among.users), groups: bounded(groups, among.groups) }
+    },
+
+    /** The groups that a user or a group is in; `deep`: also those that hold one of them. */
+    groupsOf(principal: string, deep: boolean) {
+      const direct = sql`select group_id from members where tenant = ${tenant} and user_id = ${principal}
+        union select group_id from nested where tenant = ${tenant} and member_id = ${principal}`
+      const within = deep
+        ? sql`with recursive up(group_id) as (${direct} union select nested.group_id from up join nested on nested.tenant = ${tenant} and nested.member_id = up.group_id)
+            select group_id from up`
+        : direct
+      return bounded(groups, sql<SqlBool>`id in (${within})`)
+    },
+
+    /** Ids of all groups that a user is in, however deep. */
+    idsOf: async (user: string) => (await rightsOf(store.db, tenant, [user])).get(user)?.groups ?? [],
 
     async find(id: string): Promise<Group | undefined> {
       const found = await store.db.selectFrom('groups').selectAll().where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst()
@@ -105,6 +138,15 @@ export function createGroups(store: Store, tenant: string) {
 const MOST_LISTED = 999
 
 export type Groups = ReturnType<typeof createGroups>
+
+type Lists<T> = {
+  page(page: Page, within?: RawBuilder<SqlBool>): Promise<Listed<T>>
+  count(where?: Condition, within?: RawBuilder<SqlBool>): Promise<number>
+}
+
+function bounded<T>(list: Lists<T>, within: RawBuilder<SqlBool>) {
+  return { page: (page: Page) => list.page(page, within), count: (where?: Condition) => list.count(where, within) }
+}
 
 function toGroup({ id, display_name, description, source, external_id, created_at }: Selectable<GroupRow>): Group {
   return { id, displayName: display_name, description, source, externalId: external_id, createdAt: created_at }

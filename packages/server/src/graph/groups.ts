@@ -1,12 +1,29 @@
 import { z } from 'zod'
 import type { Group } from '../directory/groups.ts'
 import { type Api, pathOf, searchOf, written } from './api.ts'
-import { notFound } from './errors.ts'
+import { authorize } from './caller.ts'
+import { badRequest, notFound } from './errors.ts'
 import { answerCount, answerList, COUNT_OPTIONS } from './lists.ts'
 import { LIST_OPTIONS } from './query.ts'
 import { parseSelect, type Resource, shape, toTime } from './resource.ts'
 
-const reference = z.strictObject({ '@odata.id': z.string().max(1024) })
+/** As many as Graph takes at once. */
+const references = z.array(z.string().max(1024)).max(20).optional()
+const name = z.string().min(1).max(256)
+const description = z.string().min(1).max(1024).nullable().optional()
+const created = z.strictObject({
+  displayName: name,
+  description,
+  // Clients must say what every group here is.
+  mailEnabled: z.literal(false).optional(),
+  securityEnabled: z.literal(true).optional(),
+  mailNickname: z.string().max(64).optional(),
+  groupTypes: z.array(z.never()).optional(),
+  'members@odata.bind': references,
+})
+const changed = z
+  .strictObject({ displayName: name.optional(), description, 'members@odata.bind': references })
+  .refine((patch) => Object.keys(patch).length > 0, 'an empty change')
 
 const text = { type: ['string', 'null'] }
 
@@ -34,7 +51,14 @@ export const GROUPS: Resource<Group> = {
   },
 }
 
-/** `groups`, and their members. */
+/** Graph names an object by its URL; the last segment is its id. @throws GraphError 400 */
+export function readReference(url: string): string {
+  const id = url.match(/\/(?:directoryObjects|users|groups)\/([\w-]{1,64})$/i)?.[1]
+  if (id === undefined) throw badRequest('A reference must be the URL of a user or a group, by its id.')
+  return id
+}
+
+/** `groups`; what is in them stands in members.ts. */
 export function registerGroups(api: Api): void {
   const { origin, route } = api
   const context = { '@odata.context': `${origin}/v1.0/$metadata#groups/$entity` }
@@ -52,31 +76,49 @@ export function registerGroups(api: Api): void {
 
   route('GET', '/groups/:id', { does: 'Shows a group', needs: ['Group.Read.All'], options: ['$select'] }, async ({ tenant }, request) => {
     const select = parseSelect(GROUPS, searchOf(request).get('$select'))
-    const group = await tenant.groups.find(pathOf(request))
-    if (!group) throw notFound()
-    return { ...context, ...shape(GROUPS, select, group) }
+    return { ...context, ...shape(GROUPS, select, await existing(tenant.groups.find(pathOf(request)))) }
   })
 
   route(
     'POST',
-    '/groups/:id/members/$ref',
-    { does: 'Adds a member to a group', needs: ['GroupMember.ReadWrite.All'], body: reference },
-    async ({ tenant, actor }, request, reply, body) => {
-      // Graph names the member by the URL of its object.
-      const member = String(body['@odata.id'].split('/').at(-1))
-      return written(reply, await tenant.groups.addMember(actor, pathOf(request), member))
-        .code(204)
-        .send()
+    '/groups',
+    { does: 'Makes a group', needs: ['Group.ReadWrite.All'], body: created },
+    async ({ tenant, actor }, _request, reply, { displayName, description = null, ...rest }) => {
+      const members = (rest['members@odata.bind'] ?? []).map(readReference)
+      const done = await tenant.groups.createGroup(actor, { displayName, description, members })
+      return written(reply, done)
+        .code(201)
+        .send({ ...context, ...shape(GROUPS, parseSelect(GROUPS, null), await existing(tenant.groups.find(done.result))) })
     },
   )
 
   route(
-    'DELETE',
-    '/groups/:id/members/:member/$ref',
-    { does: 'Removes a member from a group', needs: ['GroupMember.ReadWrite.All'] },
-    async ({ tenant, actor }, request, reply) =>
-      written(reply, await tenant.groups.removeMember(actor, pathOf(request), pathOf(request, 'member')))
-        .code(204)
-        .send(),
+    'PATCH',
+    '/groups/:id',
+    {
+      ...{ does: 'Changes a group, or adds up to 20 members', needs: ['GroupMember.ReadWrite.All'], body: changed },
+      more: { needs: 'Group.ReadWrite.All', when: 'anything but members is changed' },
+    },
+    async (caller, request, reply, { displayName, description, ...rest }) => {
+      if (displayName !== undefined || description !== undefined) await authorize(caller, 'Group.ReadWrite.All')
+      const done = await caller.tenant.groups.updateGroup(caller.actor, pathOf(request), {
+        ...(displayName === undefined ? {} : { displayName }),
+        ...(description === undefined ? {} : { description }),
+        add: (rest['members@odata.bind'] ?? []).map(readReference),
+      })
+      return written(reply, done).code(204).send()
+    },
   )
+
+  route('DELETE', '/groups/:id', { does: 'Deletes a group', needs: ['Group.ReadWrite.All'] }, async ({ tenant, actor }, request, reply) =>
+    written(reply, await tenant.groups.removeGroup(actor, pathOf(request)))
+      .code(204)
+      .send(),
+  )
+}
+
+async function existing(found: Promise<Group | undefined>): Promise<Group> {
+  const group = await found
+  if (!group) throw notFound()
+  return group
 }

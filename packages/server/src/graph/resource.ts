@@ -22,6 +22,8 @@ export interface Resource<T> {
   /** Of the collection: `users`. */
   set: string
   properties: Readonly<Record<string, Property<T>>>
+  /** Said with each object where a list holds several kinds. */
+  typeOf?: (of: T) => string
 }
 
 /** @throws GraphError 400 */
@@ -81,8 +83,11 @@ export function named<T>({ properties }: Resource<T>, which: (property: Property
 }
 
 /** The object as it is answered. */
-export function shape<T>({ properties }: Resource<T>, select: readonly string[], of: T): Record<string, unknown> {
-  return Object.fromEntries(select.map((name) => [name, properties[name]?.read(of)]))
+export function shape<T>({ properties, typeOf }: Resource<T>, select: readonly string[], of: T): Record<string, unknown> {
+  return {
+    ...(typeOf ? { '@odata.type': `#microsoft.graph.${typeOf(of)}` } : {}),
+    ...Object.fromEntries(select.map((name) => [name, properties[name]?.read(of)])),
+  }
 }
 
 /** Seconds as Graph writes them. */

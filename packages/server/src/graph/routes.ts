@@ -7,6 +7,7 @@ import { registerDevices } from './devices.ts'
 import { registerEvents } from './events.ts'
 import { registerGroups } from './groups.ts'
 import { registerKeys } from './keys.ts'
+import { registerMembers } from './members.ts'
 import { registerOrganization } from './organization.ts'
 import { registerRevocations } from './revocations.ts'
 import { registerRoles } from './roles.ts'
@@ -24,6 +25,7 @@ export function registerGraph(app: FastifyInstance, options: ApiOptions): readon
   registerApplications(api)
   registerAppRoles(api)
   registerGroups(api)
+  registerMembers(api)
   registerDevices(api)
   registerRoles(api)
   registerOrganization(api)

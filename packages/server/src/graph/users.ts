@@ -23,6 +23,8 @@ const created = z.strictObject({
   userPrincipalName: upn,
   displayName: name,
   accountEnabled: z.boolean(),
+  /** Graph wants one; nothing here has a mailbox, so it is not kept. */
+  mailNickname: z.string().max(64).optional(),
   passwordProfile: z.strictObject({ password, forceChangePasswordNextSignIn: z.boolean().optional() }).optional(),
   ...details,
 })
@@ -118,7 +120,7 @@ export function registerUsers(api: Api): void {
     '/users',
     { does: 'Makes a user', needs: ['User.ReadWrite.All'], body: created },
     async ({ tenant, actor }, _request, reply, body) => {
-      const { accountEnabled: enabled, passwordProfile, ...naming } = body
+      const { accountEnabled: enabled, passwordProfile, mailNickname: _, ...naming } = body
       const done = await tenant.directory.createUser(actor, {
         ...(given(naming) as { userPrincipalName: string; displayName: string }),
         enabled,

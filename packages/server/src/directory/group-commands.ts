@@ -1,0 +1,138 @@
+import { randomUUID } from 'node:crypto'
+import { CaegisError } from '@caegis/protocol'
+import { SERVER_ERRORS } from '../errors.ts'
+import type { Actor, ChangeContext, Committed } from '../store/change.ts'
+import type { Store } from '../store/store.ts'
+import { changeRights } from './rights.ts'
+
+export interface NewGroup {
+  displayName: string
+  description?: string | null
+  /** The system that keeps the group, and what that calls it. */
+  source?: string
+  externalId?: string | null
+  /** Ids of users and groups. */
+  members?: readonly string[]
+}
+
+export interface GroupUpdate extends Partial<Pick<NewGroup, 'displayName' | 'description' | 'externalId'>> {
+  /** Ids of users and groups that become members beside those who are. */
+  add?: readonly string[]
+}
+
+/** Ids in one query: SQLite bounds the parameters. */
+const BATCH = 500
+
+/** Groups as objects: made, renamed, deleted, and given members. Whoever gains or loses a right by it is cut off as in `changeRights`, and nobody else. */
+export function createGroupCommands(store: Store, tenant: string) {
+  const edit = <T>(actor: Actor, id: string, work: (context: ChangeContext) => Promise<T>): Promise<Committed<T>> =>
+    store.commit({
+      tenant,
+      actor,
+      async edit(context) {
+        const found = await context.db.selectFrom('groups').select('id').where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst()
+        if (!found) throw new CaegisError('group_not_found', SERVER_ERRORS.group_not_found)
+        return work(context)
+      },
+    })
+
+  return {
+    createGroup: (actor: Actor, { displayName, description = null, source = '', externalId = null, members = [] }: NewGroup) =>
+      store.commit({
+        tenant,
+        actor,
+        async edit(context) {
+          const id = randomUUID()
+          await refuseTaken(context, displayName)
+          await context.db
+            .insertInto('groups')
+            .values({ tenant, id, display_name: displayName, description, source, external_id: externalId, created_at: context.now })
+            .execute()
+          await add(context, id, members)
+          return id
+        },
+      }),
+
+    updateGroup: (actor: Actor, id: string, { displayName, description, externalId, add: more = [] }: GroupUpdate) =>
+      edit(actor, id, async (context) => {
+        if (displayName !== undefined) await refuseTaken(context, displayName, id)
+        const columns = {
+          ...(displayName === undefined ? {} : { display_name: displayName }),
+          ...(description === undefined ? {} : { description }),
+          ...(externalId === undefined ? {} : { external_id: externalId }),
+        }
+        if (Object.keys(columns).length > 0)
+          await context.db.updateTable('groups').set(columns).where('tenant', '=', tenant).where('id', '=', id).execute()
+        await add(context, id, more)
+      }),
+
+    /** Its members stay; what they were by it, they are no more. */
+    removeGroup: (actor: Actor, id: string) =>
+      edit(actor, id, (context) =>
+        changeRights(context, [id], async () => {
+          const { db } = context
+          await db.deleteFrom('members').where('tenant', '=', tenant).where('group_id', '=', id).execute()
+          await db
+            .deleteFrom('nested')
+            .where('tenant', '=', tenant)
+            .where((eb) => eb.or([eb('group_id', '=', id), eb('member_id', '=', id)]))
+            .execute()
+          await db.deleteFrom('assignments').where('tenant', '=', tenant).where('principal_id', '=', id).execute()
+          await db.deleteFrom('groups').where('tenant', '=', tenant).where('id', '=', id).execute()
+        }),
+      ),
+
+    /** Makes the direct members those that are named, and no others. */
+    setMembers: (actor: Actor, id: string, members: readonly string[]) =>
+      edit(actor, id, async (context) => {
+        const { db } = context
+        const users = await db.selectFrom('members').select('user_id as id').where('tenant', '=', tenant).where('group_id', '=', id).execute()
+        const groups = await db.selectFrom('nested').select('member_id as id').where('tenant', '=', tenant).where('group_id', '=', id).execute()
+        const wanted = new Set(members)
+        const gone = [...users, ...groups].map((one) => one.id).filter((one) => !wanted.has(one))
+        await changeRights(context, gone, async () => {
+          for (let from = 0; from < gone.length; from += BATCH) {
+            const some = gone.slice(from, from + BATCH)
+            await db.deleteFrom('members').where('tenant', '=', tenant).where('group_id', '=', id).where('user_id', 'in', some).execute()
+            await db.deleteFrom('nested').where('tenant', '=', tenant).where('group_id', '=', id).where('member_id', 'in', some).execute()
+          }
+        })
+        await add(context, id, members)
+      }),
+  }
+}
+
+/** @throws CaegisError `group_exists` */
+async function refuseTaken({ db, tenant }: ChangeContext, displayName: string, except = ''): Promise<void> {
+  const same = db.selectFrom('groups').select('id').where('tenant', '=', tenant).where('display_name', '=', displayName).where('id', '!=', except)
+  if (await same.executeTakeFirst()) throw new CaegisError('group_exists', SERVER_ERRORS.group_exists)
+}
+
+/** @param ids users and groups. @throws CaegisError `user_not_found` for an id that is neither */
+async function add(context: ChangeContext, group: string, ids: readonly string[]): Promise<void> {
+  if (ids.length === 0) return
+  const { db, tenant } = context
+  const users = new Set<string>()
+  const groups = new Set<string>()
+  for (let from = 0; from < ids.length; from += BATCH) {
+    const some = ids.slice(from, from + BATCH)
+    const living = db.selectFrom('users').select('id').where('tenant', '=', tenant).where('deleted_at', 'is', null).where('id', 'in', some)
+    for (const { id } of await living.execute()) users.add(id)
+    for (const { id } of await db.selectFrom('groups').select('id').where('tenant', '=', tenant).where('id', 'in', some).execute()) groups.add(id)
+  }
+  if (!ids.every((id) => users.has(id) || groups.has(id))) throw new CaegisError('user_not_found', SERVER_ERRORS.user_not_found)
+  await changeRights(context, [...users, ...groups], async () => {
+    for (const id of users)
+      await db
+        .insertInto('members')
+        .values({ tenant, group_id: group, user_id: id })
+        .onConflict((conflict) => conflict.doNothing())
+        .execute()
+    for (const id of groups)
+      await db
+        .insertInto('nested')
+        .values({ tenant, group_id: group, member_id: id })
+        .onConflict((conflict) => conflict.doNothing())
+        .execute()
+  })
+}
