@@ -5,7 +5,10 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 
-const NEEDED = [{ program: '/usr/bin/chromium', packages: ['chromium'], why: 'the sample page is tested in a real browser' }]
+const NEEDED = [
+  { program: '/usr/bin/chromium', packages: ['chromium'], why: 'the sample page is tested in a real browser' },
+  { program: '/usr/sbin/slapd', packages: ['slapd'], why: 'the sync with LDAP is tested against a real server' },
+]
 
 const missing = NEEDED.filter(({ program }) => !existsSync(program))
 if (missing.length > 0) {

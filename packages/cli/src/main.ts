@@ -9,6 +9,7 @@ import { addRecover } from './commands/recover.ts'
 import { addServe } from './commands/serve.ts'
 import { addSession } from './commands/session.ts'
 import { addStream } from './commands/stream.ts'
+import { addSync } from './commands/sync.ts'
 import { addToken } from './commands/token.ts'
 import { addUser } from './commands/user.ts'
 import { explain } from './explain.ts'
@@ -30,6 +31,7 @@ addEvents(program)
 addOrganization(program)
 addKeys(program)
 addRecover(program)
+addSync(program)
 
 try {
   await program.parseAsync()

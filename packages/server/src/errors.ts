@@ -24,5 +24,11 @@ export const SERVER_ERRORS = {
   no_data: 'There is no data of a server in that folder.',
   dial_refused: 'The URL leads to where the server does not connect.',
   key_not_found: 'There is no such signing key.',
+  invalid_ldap_config: 'The LDAP configuration is not valid.',
+  ldap_unreachable: 'The LDAP server cannot be reached, or is not who it should be.',
+  ldap_refused: 'The LDAP server refused.',
+  ldap_protocol: 'The LDAP server does not keep to the protocol, or sends more than it was asked for.',
+  ldap_mass_removal:
+    'So many people are gone from the LDAP directory at once that nobody was touched: look into it, then run: caegis sync ldap --allow-mass-removal',
   busy: 'The server has too much to do at once, or what the request reads keeps changing; try again.',
 } as const

@@ -1,11 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Guard } from '@caegis/guard'
+import { CaegisError } from '@caegis/protocol'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { createAddresses } from './addresses.ts'
 import { createDialer } from './dialer.ts'
 import { applyTenantFile } from './directory/apply.ts'
 import { parseTenantFile } from './directory/tenant-file.ts'
+import { SERVER_ERRORS } from './errors.ts'
 import { registerGlobalRevocation } from './graph/global-revocation.ts'
 import { registerGraph } from './graph/routes.ts'
 import { startHousekeeping } from './housekeeping.ts'
@@ -13,6 +15,8 @@ import { html, send } from './issuer/answer.ts'
 import { welcomePage } from './issuer/pages.ts'
 import { registerIssuer } from './issuer/routes.ts'
 import { createThrottle } from './issuer/throttle.ts'
+import { followLdap } from './ldap/follow.ts'
+import { createSync } from './ldap/sync.ts'
 import { createLog, type Log } from './log.ts'
 import type { Settings } from './settings.ts'
 import { registerSignals } from './signals/routes.ts'
@@ -159,6 +163,17 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
       }),
   )
 
+  /** People of an LDAP directory, in this process: what it takes back is on its way to the guards with the commit. */
+  const startLdap = async () => {
+    if (!settings.ldap) return undefined
+    const { config, password } = settings.ldap
+    const home = await find(config.tenant)
+    if (!home) throw new CaegisError('tenant_not_found', `${SERVER_ERRORS.tenant_not_found} (${config.tenant}, in the LDAP configuration)`)
+    const sync = createSync({ config, store, secrets, log, tenant: home.tenant, ...(password === undefined ? {} : { password }) })
+    return followLdap({ sync, log, interval: config.interval })
+  }
+  let ldap: Awaited<ReturnType<typeof startLdap>>
+
   return {
     origin,
     ...(tls ? { caFile: tls.caFile } : {}),
@@ -171,11 +186,13 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
     },
     async listen() {
       for (const { guard, streamGuard } of await tenants.openAll()) await Promise.all([guard.ready(), streamGuard.ready()])
+      ldap = await startLdap()
       await app.listen({ port: settings.port, host: settings.host })
       log.info('listening', { origin, host: settings.host, port: settings.port })
     },
     tidy: housekeeping.tidy,
     async close() {
+      await ldap?.close()
       await housekeeping.close()
       closing = true
       const closed = app.close()

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { compileRanges } from '@caegis/policy'
 import { CaegisError } from '@caegis/protocol'
 import { HORIZON, LIFETIMES, type Lifetimes } from './access/lifetime.ts'
+import { type LdapConfig, readLdapConfig } from './ldap/config.ts'
 import type { LogLevel } from './log.ts'
 
 /** Everything that the server can be told; read once at the door and then frozen. */
@@ -31,6 +32,8 @@ export interface Settings {
   loopLimit: number
   /** SETs and metadata also in the form of the implementer's draft of SSF 1.0, for receivers that know no other. */
   legacyDraft: boolean
+  /** An LDAP directory that people come from. */
+  ldap?: { config: LdapConfig; password?: string }
 }
 
 export type SettingsInput = Partial<Record<SettingName, string | undefined>>
@@ -50,6 +53,9 @@ export type SettingName =
   | 'CAEGIS_RETENTION'
   | 'CAEGIS_KEY_ROTATION'
   | 'CAEGIS_SSF_LEGACY_DRAFT'
+  | 'CAEGIS_LDAP'
+  | 'CAEGIS_LDAP_PASSWORD'
+  | 'CAEGIS_LDAP_PASSWORD_FILE'
   | 'DATABASE_URL'
   | 'NATS_URL'
 
@@ -93,6 +99,7 @@ export function readSettings(input: SettingsInput): Settings {
     retention: readRetention(input.CAEGIS_RETENTION),
     keyRotation: readKeyRotation(input.CAEGIS_KEY_ROTATION),
     legacyDraft: readLegacyDraft(input.CAEGIS_SSF_LEGACY_DRAFT),
+    ...(input.CAEGIS_LDAP === undefined ? {} : { ldap: { config: readLdapConfig(input.CAEGIS_LDAP), ...readLdapPassword(input) } }),
   })
 }
 
@@ -138,7 +145,7 @@ function readTls(input: SettingsInput, trustedProxies: string[]): Settings['tls'
 function readKeySecret(input: SettingsInput, data: string): Settings['keySecret'] {
   const { CAEGIS_KEY_SECRET: direct, CAEGIS_KEY_SECRET_FILE: file } = input
   if (direct !== undefined && file !== undefined) throw invalid('CAEGIS_KEY_SECRET', 'and CAEGIS_KEY_SECRET_FILE exclude each other')
-  const given = direct ?? (file === undefined ? undefined : readSecretFile(file))
+  const given = direct ?? (file === undefined ? undefined : readSecretFile('CAEGIS_KEY_SECRET_FILE', file))
   if (given !== undefined) {
     if (given.length < 32) throw invalid('CAEGIS_KEY_SECRET', 'must have at least 32 characters, for example from: openssl rand -base64 48')
     return { value: given, from: 'environment' }
@@ -148,12 +155,20 @@ function readKeySecret(input: SettingsInput, data: string): Settings['keySecret'
   return { value: readFileSync(own, 'utf8').trim(), from: 'file' }
 }
 
-function readSecretFile(file: string): string {
+/** What to sign in with at the LDAP server: never a flag, which every user of the machine could read. */
+export function readLdapPassword(input: Pick<SettingsInput, 'CAEGIS_LDAP_PASSWORD' | 'CAEGIS_LDAP_PASSWORD_FILE'>): { password?: string } {
+  const { CAEGIS_LDAP_PASSWORD: direct, CAEGIS_LDAP_PASSWORD_FILE: file } = input
+  if (direct !== undefined && file !== undefined) throw invalid('CAEGIS_LDAP_PASSWORD', 'and CAEGIS_LDAP_PASSWORD_FILE exclude each other')
+  const password = direct ?? (file === undefined ? undefined : readSecretFile('CAEGIS_LDAP_PASSWORD_FILE', file))
+  return password === undefined ? {} : { password }
+}
+
+function readSecretFile(name: SettingName, file: string): string {
   try {
     return readFileSync(file, 'utf8').trim()
   } catch (error) {
     // Not even the path: whoever put the secret itself there must not find it in a log.
-    throw invalid('CAEGIS_KEY_SECRET_FILE', `cannot be read (${(error as NodeJS.ErrnoException).code})`)
+    throw invalid(name, `cannot be read (${(error as NodeJS.ErrnoException).code})`)
   }
 }
 

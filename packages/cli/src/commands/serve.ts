@@ -20,6 +20,7 @@ const FLAGS = [
     'CAEGIS_SSF_LEGACY_DRAFT',
     "SETs as in SSF's implementer's draft too, for receivers such as Apple Business Manager",
   ],
+  ['--ldap <file>', 'CAEGIS_LDAP', 'an LDAP directory (YAML) whose people come and go here'],
   ['--log <level>', 'CAEGIS_LOG', 'debug, info, warn, error or silent'],
 ] as const
 

@@ -1,14 +1,14 @@
-import { randomUUID } from 'node:crypto'
-import { CaegisError, type CutoffDepth, EVENT, type SimpleSubject } from '@caegis/protocol'
+import { CaegisError, EVENT } from '@caegis/protocol'
 import { SERVER_ERRORS } from '../errors.ts'
-import type { Actor, ChangeContext, Committed, Draft } from '../store/change.ts'
+import type { Actor, ChangeContext, Committed } from '../store/change.ts'
 import type { UserRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
-import { type Home, homeText, publishWithGuests } from './guests.ts'
+import { type Home, publishWithGuests } from './guests.ts'
+import { aboutUser, changeEnabled, insertUser, publishPassword, removeUser, setColumns } from './lifecycle.ts'
 import { createListing } from './listing.ts'
 import { createOrganization } from './organization.ts'
 import { hashPassword } from './password.ts'
-import { changeNaming, type Naming, type Profile, profileColumns, refuseTaken } from './profile.ts'
+import { changeNaming, type Naming, type Profile } from './profile.ts'
 import { createRoles, publishRoles } from './roles.ts'
 import { createSessions } from './sessions.ts'
 
@@ -58,11 +58,7 @@ export interface UserUpdate extends Naming {
  * What exists so far: disabled, enabled, deleted, password set, sessions revoked, role changed; the whole tenant stopped and resumed.
  */
 export function createDirectory(store: Store, tenant: string, issuer: string, onSignedOut: (sids: string[]) => void = () => {}) {
-  /** Both forms of a whole user, as they stand in the log. */
-  const about = (id: string): Draft['subject'] => {
-    const user: SimpleSubject = { format: 'iss_sub', iss: issuer, sub: id }
-    return { simple: user, complex: { format: 'complex', user } }
-  }
+  const about = (id: string) => aboutUser(issuer, id)
 
   const find = (db: Pick<ChangeContext['db'], 'selectFrom'>, idOrName: string) =>
     db
@@ -84,14 +80,6 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
         return work(context, user)
       },
     })
-
-  const set = (context: ChangeContext, user: UserRow, columns: Partial<UserRow>) =>
-    context.db
-      .updateTable('users')
-      .set({ ...columns, version: user.version + 1 })
-      .where('tenant', '=', tenant)
-      .where('id', '=', user.id)
-      .execute()
 
   const sessions = createSessions(store, tenant, issuer, onSignedOut)
 
@@ -133,38 +121,7 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
     users: createListing<UserRow, User>(store.db, tenant, 'users', true, toUser),
 
     createUser: (actor: Actor, given: NewUser): Promise<Committed<string>> =>
-      hashIfGiven(given.password).then((password) =>
-        store.commit({
-          tenant,
-          actor,
-          async edit({ db, now }) {
-            const id = randomUUID()
-            await refuseTaken({ db, tenant }, given)
-            await db
-              .insertInto('users')
-              .values({
-                tenant,
-                id,
-                upn: given.userPrincipalName,
-                upn_key: given.userPrincipalName.toLowerCase(),
-                display_name: given.displayName,
-                enabled: given.enabled === false ? 0 : 1,
-                password,
-                password_at: password === null ? null : now,
-                roles: JSON.stringify(given.roles ?? []),
-                password_expired: given.passwordExpired ? 1 : 0,
-                ...profileColumns(given),
-                source: given.source ?? '',
-                type: given.type ?? 'member',
-                home: given.home === undefined ? null : homeText(given.home),
-                created_at: now,
-                deleted_at: null,
-              })
-              .execute()
-            return id
-          },
-        }),
-      ),
+      hashIfGiven(given.password).then((password) => store.commit({ tenant, actor, edit: (context) => insertUser(context, given, password) })),
 
     /** Edits any of the named properties in one change; each that matters to tokens publishes its event, all under one txn. */
     update: async (actor: Actor, idOrName: string, given: UserUpdate) => {
@@ -172,13 +129,11 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
       const password = given.password === undefined ? undefined : await hashPassword(given.password)
       const run = () =>
         edit(actor, idOrName, async (context, user) => {
-          const cut = (depth: CutoffDepth) => ({ kind: 'user', id: user.id, depth }) as const
           const subject = about(user.id)
           const columns = await changeNaming(context, user, given, subject)
           if (password !== undefined) {
             Object.assign(columns, { password, password_at: context.now, password_expired: 0 })
-            const payload = { credential_type: 'password', change_type: 'update' }
-            context.publish({ type: EVENT.credentialChange, subject, payload, reason: 'The password was set', cut: cut('sign-in') })
+            publishPassword(context, user, subject, 'The password was set')
           }
           if (given.passwordExpired !== undefined) columns.password_expired = given.passwordExpired ? 1 : 0
           if (given.type !== undefined && given.type !== user.type) {
@@ -189,7 +144,7 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
               subject,
               payload,
               reason: 'A member became a guest, or a guest a member',
-              cut: cut('access'),
+              cut: { kind: 'user', id: user.id, depth: 'access' },
             })
           }
           const roles = given.roles && JSON.stringify(given.roles)
@@ -197,30 +152,14 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
             columns.roles = roles
             publishRoles(context, subject, user.id, given.roles ?? [])
           }
-          if (given.enabled === false && user.enabled === 1) {
-            columns.enabled = 0
-            await publishWithGuests(context, issuer, user.id, about, { type: EVENT.accountDisabled, reason: 'The account was disabled', ends: true })
-          }
-          if (given.enabled === true && user.enabled === 0) {
-            columns.enabled = 1
-            // No cutoff: what was good before the account was disabled stays dead, and what is issued from now on is new.
-            await publishWithGuests(context, issuer, user.id, about, { type: EVENT.accountEnabled, reason: 'The account was enabled', ends: false })
-          }
-          if (Object.keys(columns).length > 0) await set(context, user, columns)
+          if (given.enabled !== undefined) Object.assign(columns, await changeEnabled(context, issuer, user, given.enabled))
+          if (Object.keys(columns).length > 0) await setColumns(context, user, columns)
         })
       return given.enabled === false || password !== undefined ? sayingWhich(idOrName, run) : run()
     },
 
-    /** The row stays as a tombstone: its instants hold for ever, while the name is free for somebody else. */
     remove: (actor: Actor, idOrName: string) =>
-      sayingWhich(idOrName, () =>
-        edit(actor, idOrName, async (context, user) => {
-          await set(context, user, { enabled: 0, deleted_at: context.now, password: null })
-          await context.db.deleteFrom('members').where('tenant', '=', tenant).where('user_id', '=', user.id).execute()
-          await context.db.deleteFrom('factors').where('tenant', '=', tenant).where('user_id', '=', user.id).execute()
-          await publishWithGuests(context, issuer, user.id, about, { type: EVENT.accountPurged, reason: 'The account was deleted', ends: true })
-        }),
-      ),
+      sayingWhich(idOrName, () => edit(actor, idOrName, (context, user) => removeUser(context, issuer, user))),
 
     revokeSessions: (actor: Actor, idOrName: string) =>
       sayingWhich(idOrName, () =>

@@ -205,6 +205,18 @@ MIGRATIONS['0031-guests'] = {
   },
 }
 
+MIGRATIONS['0033-ldap'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    for (const statement of [
+      'create table ldap_sources (tenant text not null, source text not null, state text not null, primary key (tenant, source))',
+      `create table ldap_entries (tenant text not null, source text not null, external_id text not null, user_id text not null, password text,
+         held integer not null, primary key (tenant, source, external_id)) without rowid`,
+    ]) {
+      await sql.raw(statement).execute(db)
+    }
+  },
+}
+
 const provider: MigrationProvider = { getMigrations: async () => MIGRATIONS }
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {

@@ -294,6 +294,26 @@ export interface FactorRow {
   last_used_at: number | null
 }
 
+/** How far the changes of an LDAP directory have been read. */
+export interface LdapSourceRow {
+  tenant: string
+  source: string
+  /** JSON. */
+  state: string
+}
+
+/** Somebody who came from an LDAP directory. */
+export interface LdapEntryRow {
+  tenant: string
+  source: string
+  external_id: string
+  user_id: string
+  /** What says that the password is another one: a time, or a keyed digest of a hash. */
+  password: string | null
+  /** 1 = disabled because the directory said so, and by nobody else: it may say otherwise again. */
+  held: number
+}
+
 export type UserRow = Selectable<UserTable>
 export type ApplicationRow = Selectable<ApplicationTable>
 export type DeviceRow = Selectable<DeviceTable>
@@ -322,4 +342,6 @@ export interface Schema {
   deliveries: DeliveryRow
   throttles: ThrottleRow
   factors: FactorRow
+  ldap_sources: LdapSourceRow
+  ldap_entries: LdapEntryRow
 }

@@ -1,0 +1,87 @@
+import { randomUUID } from 'node:crypto'
+import { EVENT, event, type SimpleSubject } from '@caegis/protocol'
+import type { ChangeContext, Draft } from '../store/change.ts'
+import type { UserRow } from '../store/schema.ts'
+import type { NewUser } from './directory.ts'
+import { homeText, publishWithGuests } from './guests.ts'
+import { profileColumns, refuseTaken } from './profile.ts'
+
+/** Both forms of a whole user, as they stand in the log. */
+export function aboutUser(issuer: string, id: string): Draft['subject'] {
+  const user: SimpleSubject = { format: 'iss_sub', iss: issuer, sub: id }
+  return { simple: user, complex: { format: 'complex', user } }
+}
+
+/**
+ * @param password its hash
+ * @returns the new user's id
+ * @throws CaegisError `user_exists`, before anything is written
+ */
+export async function insertUser({ db, tenant, now }: ChangeContext, given: Omit<NewUser, 'password'>, password: string | null): Promise<string> {
+  const id = randomUUID()
+  await refuseTaken({ db, tenant }, given)
+  await db
+    .insertInto('users')
+    .values({
+      tenant,
+      id,
+      upn: given.userPrincipalName,
+      upn_key: given.userPrincipalName.toLowerCase(),
+      display_name: given.displayName,
+      enabled: given.enabled === false ? 0 : 1,
+      password,
+      password_at: password === null ? null : now,
+      roles: JSON.stringify(given.roles ?? []),
+      password_expired: given.passwordExpired ? 1 : 0,
+      ...profileColumns(given),
+      source: given.source ?? '',
+      type: given.type ?? 'member',
+      home: given.home === undefined ? null : homeText(given.home),
+      created_at: now,
+      deleted_at: null,
+    })
+    .execute()
+  return id
+}
+
+/** Nobody is disabled or enabled twice: the columns that change, and the event, for their guests too. */
+export async function changeEnabled(context: ChangeContext, issuer: string, user: UserRow, enabled: boolean): Promise<Partial<UserRow>> {
+  if (enabled === (user.enabled === 1)) return {}
+  const about = (id: string) => aboutUser(issuer, id)
+  if (enabled) {
+    // No cutoff: what was good before the account was disabled stays dead, and what is issued from now on is new.
+    await publishWithGuests(context, issuer, user.id, about, { type: EVENT.accountEnabled, reason: 'The account was enabled', ends: false })
+    return { enabled: 1 }
+  }
+  await publishWithGuests(context, issuer, user.id, about, { type: EVENT.accountDisabled, reason: 'The account was disabled', ends: true })
+  return { enabled: 0 }
+}
+
+/** Whoever knew the old password is out; `reason` says where the new one was set. */
+export function publishPassword({ publish }: ChangeContext, user: UserRow, subject: Draft['subject'], reason: string): void {
+  publish({
+    ...event(EVENT.credentialChange, { credential_type: 'password', change_type: 'update' }),
+    subject,
+    reason,
+    cut: { kind: 'user', id: user.id, depth: 'sign-in' },
+  })
+}
+
+export async function setColumns({ db, tenant }: ChangeContext, user: UserRow, columns: Partial<UserRow>): Promise<void> {
+  await db
+    .updateTable('users')
+    .set({ ...columns, version: user.version + 1 })
+    .where('tenant', '=', tenant)
+    .where('id', '=', user.id)
+    .execute()
+}
+
+/** The row stays as a tombstone: its instants hold for ever, while the name is free for somebody else. */
+export async function removeUser(context: ChangeContext, issuer: string, user: UserRow): Promise<void> {
+  const { db, tenant, now } = context
+  const about = (id: string) => aboutUser(issuer, id)
+  await setColumns(context, user, { enabled: 0, deleted_at: now, password: null })
+  await db.deleteFrom('members').where('tenant', '=', tenant).where('user_id', '=', user.id).execute()
+  await db.deleteFrom('factors').where('tenant', '=', tenant).where('user_id', '=', user.id).execute()
+  await publishWithGuests(context, issuer, user.id, about, { type: EVENT.accountPurged, reason: 'The account was deleted', ends: true })
+}
