@@ -11,6 +11,7 @@ import { addSession } from './commands/session.ts'
 import { addStream } from './commands/stream.ts'
 import { addSync } from './commands/sync.ts'
 import { addToken } from './commands/token.ts'
+import { addUpstream } from './commands/upstream.ts'
 import { addUser } from './commands/user.ts'
 import { explain } from './explain.ts'
 
@@ -28,6 +29,7 @@ addToken(program)
 addDevice(program)
 addStream(program)
 addEvents(program)
+addUpstream(program)
 addOrganization(program)
 addKeys(program)
 addRecover(program)

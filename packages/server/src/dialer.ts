@@ -40,11 +40,13 @@ const FORBIDDEN = compileRanges([
 
 export interface DialRequest {
   url: string
-  method?: 'GET' | 'POST'
+  method?: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE'
   headers: Record<string, string>
   body?: string
   /** Bytes of the answer's body that are read at most; a longer one is cut off. */
   maxBody: number
+  /** Milliseconds until the head of the answer is there, for a request that may be held; default the dialer's own. */
+  patience?: number
   signal: AbortSignal
 }
 
@@ -110,7 +112,7 @@ export function createDialer({ allow = [], timeout = 10_000, connections = 16, l
   }
 
   return {
-    async send({ url, method = 'POST', headers, body, maxBody, signal }) {
+    async send({ url, method = 'POST', headers, body, maxBody, patience = timeout, signal }) {
       const target = URL.parse(url)
       if (target?.protocol !== 'https:' || target.username !== '' || target.password !== '')
         throw refused('not an https URL, or one with credentials in it')
@@ -123,6 +125,7 @@ export function createDialer({ allow = [], timeout = 10_000, connections = 16, l
         method,
         headers,
         ...(body === undefined ? {} : { body }),
+        headersTimeout: patience,
         signal,
       })
       return { status: answer.statusCode, headers: answer.headers, body: await readBounded(answer.body, maxBody) }

@@ -23,6 +23,8 @@ const PERIOD = 30_000
 const LOOK = 10_000
 /** Seconds after which wrong guesses have no effect any more; see issuer/throttle.ts. */
 const THROTTLE_MEMORY = 2 * 24 * 3600
+/** Seconds for which it is remembered which causes came from upstreams: longer than any stream holds an event that has gone round. */
+const UPSTREAM_MEMORY = 90 * 24 * 3600
 /** Rows that one transaction removes: nobody else can write meanwhile. */
 const BATCH = 500
 
@@ -55,6 +57,9 @@ export function startHousekeeping({ store, tenants, log, retention }: Housekeepi
       .where('until', '<=', now)
       .where('at', '<', now - THROTTLE_MEMORY)
       .execute()
+    const forgotten = now - Math.max(UPSTREAM_MEMORY, 2 * retention)
+    await db.deleteFrom('upstream_acts').where('at', '<', forgotten).execute()
+    await db.deleteFrom('upstream_sets').where('at', '<', forgotten).where('event', 'is', null).execute()
     for (const rooms of await tenants.openAll()) {
       if (closed) return
       await rooms.tenant.keys.tend()

@@ -28,6 +28,7 @@ import { createSecrets } from './store/secrets.ts'
 import { createStore, type Store } from './store/store.ts'
 import { createTenants, issuerOf } from './tenants.ts'
 import { localTls } from './tls.ts'
+import { registerUpstream } from './upstream/routes.ts'
 
 export interface ServerOptions {
   settings: Settings
@@ -139,6 +140,9 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
       },
     }),
   )
+  await app.register(async (scope) =>
+    registerUpstream(scope, { push: async (tenant, upstream, request) => (await find(tenant))?.upstreams.push(upstream, request) }),
+  )
   /** Who calls the admin API: the tenant is the one of the token. */
   const admitCaller = async (request: FastifyRequest, reply: FastifyReply) => {
     const found = await find(issuerName(request.headers.authorization, origin) ?? '-')
@@ -150,7 +154,9 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
       return undefined
     }
     const verdict = await admit(found.guard, origin, request, reply)
-    return verdict && { tenant: found.tenant, signals: found.signals, claims: verdict.claims, signal: () => verdict.signal }
+    return (
+      verdict && { tenant: found.tenant, signals: found.signals, upstreams: found.upstreams, claims: verdict.claims, signal: () => verdict.signal }
+    )
   }
   await app.register(async (scope) => registerGlobalRevocation(scope, { log, now, admit: admitCaller }))
   await app.register(
@@ -181,13 +187,14 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
     async apply(text) {
       const tenant = await applyTenantFile(store, secrets, parseTenantFile(text), (name) => issuerOf(origin, name))
       const found = await find(tenant)
-      await Promise.all([found?.guard.ready(), found?.streamGuard.ready()])
+      await Promise.all([found?.guard.ready(), found?.streamGuard.ready(), found?.upstreams.changed()])
       return { tenant, issuer: found?.tenant.issuer as string }
     },
     async listen() {
       for (const { guard, streamGuard } of await tenants.openAll()) await Promise.all([guard.ready(), streamGuard.ready()])
       ldap = await startLdap()
       await app.listen({ port: settings.port, host: settings.host })
+      for (const { upstreams } of await tenants.openAll()) await upstreams.run()
       log.info('listening', { origin, host: settings.host, port: settings.port })
     },
     tidy: housekeeping.tidy,

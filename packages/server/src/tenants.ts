@@ -2,7 +2,8 @@ import { createGuard, type Guard, type Source } from '@caegis/guard'
 import type { Subject } from '@caegis/protocol'
 import { createPusher, createTransmitter, type Pusher, type Transmitter } from '@caegis/ssf/transmitter'
 import { HORIZON } from './access/lifetime.ts'
-import type { Dialer } from './dialer.ts'
+import { dialFetch } from './dial-fetch.ts'
+import { createDialer, type Dialer } from './dialer.ts'
 import { ensureAccountPage } from './directory/account-page.ts'
 import { findApplication, listApis } from './directory/application.ts'
 import { createApplications } from './directory/applications.ts'
@@ -10,6 +11,7 @@ import { createDevices } from './directory/devices.ts'
 import { createDirectory } from './directory/directory.ts'
 import { createFactors } from './directory/factors.ts'
 import { createGroups } from './directory/groups.ts'
+import { createUpstreamRegistry } from './directory/upstreams.ts'
 import type { Signals } from './graph/signals.ts'
 import { createIssuer, type Issuer } from './issuer/issuer.ts'
 import { keySourceOf, loadKeys } from './issuer/keys.ts'
@@ -29,6 +31,8 @@ import { createStreamStore } from './signals/stream-store.ts'
 import { createArtifacts } from './store/artifacts.ts'
 import type { Secrets } from './store/secrets.ts'
 import type { Store } from './store/store.ts'
+import { createAct } from './upstream/act.ts'
+import { createUpstreams, MAX_ANSWER, type Upstreams } from './upstream/upstreams.ts'
 
 /** Everything that serves one tenant. */
 export interface TenantRooms {
@@ -38,6 +42,8 @@ export interface TenantRooms {
   pusher: Pusher
   deliveries: Deliveries
   signals: Signals
+  /** The transmitters that this tenant listens to. */
+  upstreams: Upstreams
   /** Of the admin API. */
   guard: Guard
   /** Of the stream endpoints: it stands outside what cuts off the whole tenant. */
@@ -64,6 +70,9 @@ export interface TenantsOptions {
 /** Seconds without a call after which a guard's stream is dropped: its replica is gone, and would hold back long-lived tokens for good (rule I5). */
 const GUARD_IDLE = 300
 
+/** Milliseconds for which an upstream may hold a poll. */
+const HELD = 90_000
+
 /** Opens tenants, each with rooms of its own: keys, directory, issuer, streams, guard. */
 export function createTenants({ settings, store, secrets, dialer, log, now }: TenantsOptions): Tenants {
   const { origin } = settings
@@ -85,6 +94,7 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
       factors: createFactors(store, secrets, id, issuer),
       groups: createGroups(store, id),
       devices: createDevices(store, id),
+      upstreams: createUpstreamRegistry(store, secrets, id, issuer),
       applications: createApplications(store, id, secrets),
       application: (appId) => findApplication(store.db, id, appId),
       async readToken(text) {
@@ -134,8 +144,17 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
         return allLive(await streams.listStreams(appId), asOf, settings.maxStaleness, epoch)
       },
     })
+    const upstreams = createUpstreams({
+      ...{ store, log, now, tenant, registry: tenant.upstreams },
+      act: createAct({ store, log, tenant, directory: tenant.directory }),
+      connect() {
+        const way = createDialer({ allow: settings.dialAllow, connections: 4 })
+        return { fetch: dialFetch(way, { maxBody: MAX_ANSWER + 1, patience: HELD }), close: way.close }
+      },
+    })
     return {
       tenant,
+      upstreams,
       issuer: provided,
       transmitter,
       pusher,
@@ -177,8 +196,8 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
     async close() {
       for (const one of opened.values()) {
         await one
-          .then(async ({ guard, streamGuard, pusher, deliveries }) => {
-            await Promise.all([guard.close(), streamGuard.close(), pusher.close()])
+          .then(async ({ guard, streamGuard, pusher, deliveries, upstreams }) => {
+            await Promise.all([guard.close(), streamGuard.close(), pusher.close(), upstreams.close()])
             await deliveries.close()
           })
           .catch(() => {})

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import tls from 'node:tls'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { dialFetch } from '../src/dial-fetch.ts'
 import { createDialer, type Dialer } from '../src/dialer.ts'
 import { localTls } from '../src/tls.ts'
 
@@ -96,6 +97,26 @@ describe('E5: the dialer', () => {
       more()
     }
     expect((await post(`https://localhost:${port}/`)).body).toBe('a'.repeat(1024))
+  })
+
+  it('waits longer for an answer that may be held, where it is told to', async () => {
+    answer = (_request, response) => void setTimeout(() => response.end('late'), 1200)
+    const made = dialer({ allow: ['localhost'], timeout: 100 })
+    const asked = { url: `https://localhost:${port}/`, method: 'DELETE', headers: {}, maxBody: 1024, signal: signal() } as const
+    await expect(made.send(asked)).rejects.toThrow()
+    expect(await made.send({ ...asked, patience: 5000 })).toMatchObject({ status: 200, body: 'late' })
+  })
+
+  it('is a fetch for those who want one: no redirect is followed, a body has its bound, a form its type', async () => {
+    const made = dialFetch(dialer({ allow: ['localhost'] }), { maxBody: 4, patience: 1000 })
+    answer = (request, response) => response.writeHead(201, {}).end(request.headers['content-type'])
+    const formed = await made(`https://localhost:${port}/`, { method: 'POST', body: new URLSearchParams({ a: 'b' }) })
+    expect([formed.status, await formed.text()]).toEqual([201, 'appl'])
+    answer = (_request, response) => response.writeHead(302, { location: 'https://10.0.0.1/' }).end()
+    expect((await made(`https://localhost:${port}/`)).status).toBe(302)
+    answer = (_request, response) => response.writeHead(204).end()
+    expect((await made(`https://localhost:${port}/`, { method: 'DELETE' })).status).toBe(204)
+    await expect(dialFetch(dialer(), { maxBody: 4, patience: 1000 })(`https://localhost:${port}/`)).rejects.toMatchObject({ code: 'dial_refused' })
   })
 
   it('gives up on an answer that never comes', async () => {

@@ -224,6 +224,16 @@ describe('poll', () => {
     expect(claimsOfEvent(ISSUER, stream, row)).toMatchObject({ jti: 'e.s', iat: 10 })
   })
 
+  it('B14: what was learnt from a receiver does not go back to it, but to its guards', async () => {
+    const loop = createLoop()
+    const id = await open(loop)
+    const guard = await open(loop, GUARD)
+    loop.store.commit({ ...revoke('alice'), from: caller.receiver }, { ...revoke('bob'), from: 'somebody-else' }, revoke('carol'))
+    expect(Object.keys((await poll(loop, id)).sets)).toHaveLength(2)
+    expect(Object.keys((await poll(loop, guard)).sets)).toHaveLength(3)
+    expect(JSON.stringify(Object.values((await poll(loop, id)).sets).map((jwt) => decodeJwt(jwt as string)))).not.toContain('alice')
+  })
+
   it('B1: every answer carries the head, read before the content', async () => {
     // A row commits between the two reads: the head must not cover what the content lacks.
     const loop = createLoop({

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { type AdminCall, createAdminCall, listAll } from '../admin-call.ts'
+import { columns } from '../columns.ts'
 
 interface Stream {
   id: string
@@ -97,18 +98,6 @@ function rowOf({ id, appId, delivery, guard, status, statusReason, lag, live, de
   const behind = lag.rows === 0 ? '-' : `${lag.rows} events, ${lag.seconds} s`
   const state = statusReason === null ? status : `${status} (${statusReason})`
   return [id, appId, kind, state, behind, live === null ? '-' : live ? 'yes' : 'no', String(deadLetters)]
-}
-
-/** Rows with their columns aligned. What receivers have written is shown without what could steer a terminal. */
-function columns(rows: string[][]): string[] {
-  const plain = rows.map((row) => row.map((cell) => cell.replace(/\p{C}/gu, '?')))
-  const widths = (plain[0] as string[]).map((_, at) => Math.max(...plain.map((row) => (row[at] as string).length)))
-  return plain.map((row) =>
-    row
-      .map((cell, at) => cell.padEnd(widths[at] as number))
-      .join('  ')
-      .trimEnd(),
-  )
 }
 
 function pathOf(id: string): string {

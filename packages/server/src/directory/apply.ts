@@ -8,6 +8,7 @@ import { createDevices } from './devices.ts'
 import { createDirectory } from './directory.ts'
 import { saveRights } from './groups.ts'
 import type { TenantFile } from './tenant-file.ts'
+import { createUpstreamRegistry } from './upstreams.ts'
 
 const IMPORT: Actor = { kind: 'system', reason: 'tenant file' }
 
@@ -61,6 +62,12 @@ export async function applyTenantFile(store: Store, secrets: Secrets, file: Tena
     }
   }
   await store.commit({ tenant, actor: IMPORT, edit: (context) => saveRights(context, file) })
+  const upstreams = createUpstreamRegistry(store, secrets, tenant, issuerOf(file.tenant.name))
+  for (const entry of file.upstreams ?? []) {
+    const known = await upstreams.findByIssuer(entry.issuer)
+    const { issuer: _, ...rest } = entry
+    await (known ? upstreams.update(IMPORT, known.id, rest) : upstreams.create(IMPORT, entry))
+  }
   const devices = createDevices(store, tenant)
   for (const { deviceId, user, displayName, publicKey, trustType, ...given } of file.devices ?? []) {
     const standing = {

@@ -5,6 +5,7 @@ import type { UserRow } from '../store/schema.ts'
 import type { NewUser } from './directory.ts'
 import { homeText, publishWithGuests } from './guests.ts'
 import { profileColumns, refuseTaken } from './profile.ts'
+import { releaseHolds } from './upstream-holds.ts'
 
 /** Both forms of a whole user, as they stand in the log. */
 export function aboutUser(issuer: string, id: string): Draft['subject'] {
@@ -46,6 +47,8 @@ export async function insertUser({ db, tenant, now }: ChangeContext, given: Omit
 
 /** Nobody is disabled or enabled twice: the columns that change, and the event, for their guests too. */
 export async function changeEnabled(context: ChangeContext, issuer: string, user: UserRow, enabled: boolean): Promise<Partial<UserRow>> {
+  // Whoever says it here takes over: no upstream lifts or keeps it any more.
+  await releaseHolds(context, user.id)
   if (enabled === (user.enabled === 1)) return {}
   const about = (id: string) => aboutUser(issuer, id)
   if (enabled) {

@@ -26,6 +26,9 @@ const INCLUDES = {
   /** Applications, their secrets and certificates. */
   'Application.Read.All': [],
   'Application.ReadWrite.All': ['Application.Read.All'],
+  /** Other transmitters: whose facts are taken, and what they cause here. */
+  'Upstream.Read.All': [],
+  'Upstream.ReadWrite.All': ['Upstream.Read.All'],
   /** Global Token Revocation, and nothing else. */
   global_token_revocation: [],
   'User.ReadWrite.All': ['User.Read.All', 'User.Read', 'User.RevokeSessions.All', 'User.EnableDisableAccount.All'],

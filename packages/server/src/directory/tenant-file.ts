@@ -6,6 +6,7 @@ import { ACCOUNT_APP_ID } from './account-page.ts'
 import { CLI_APP_ID } from './application.ts'
 import { deviceKey, TRUST_TYPES } from './devices.ts'
 import { DIRECTORY_ROLES } from './roles.ts'
+import { upstreamEntry } from './upstream.ts'
 
 /** Path segments that the server itself answers under. */
 const RESERVED = new Set(['v1.0', 'healthz', 'readyz', 'metrics', 'assets', 'console'])
@@ -145,6 +146,8 @@ const file = z.strictObject({
   users: z.array(user).max(100_000).optional(),
   applications: z.array(application).max(10_000).optional(),
   devices: z.array(device).max(100_000).optional(),
+  /** Known by `issuer`. */
+  upstreams: z.array(upstreamEntry).max(32).optional(),
 })
 
 export type TenantFile = z.infer<typeof file>
@@ -212,6 +215,10 @@ function checkReferences(data: TenantFile): TenantFile {
   twice(
     data.devices?.map((one) => one.deviceId),
     'devices: the same deviceId twice',
+  )
+  twice(
+    data.upstreams?.map((one) => one.issuer),
+    'upstreams: the same issuer twice',
   )
   if (wrong.length > 0) throw invalid(wrong)
   return data

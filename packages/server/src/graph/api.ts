@@ -165,16 +165,25 @@ function toGraphError(error: Error & { statusCode?: number }): GraphError {
   if (error instanceof GraphError) return error
   if (error instanceof CaegisError) {
     if (
-      ['user_not_found', 'application_not_found', 'group_not_found', 'device_not_found', 'assignment_not_found', 'key_not_found'].includes(error.code)
+      [
+        'user_not_found',
+        'application_not_found',
+        'group_not_found',
+        'device_not_found',
+        'assignment_not_found',
+        'key_not_found',
+        'upstream_not_found',
+      ].includes(error.code)
     )
       return notFound()
-    if (error.code === 'device_exists' || error.code === 'group_exists' || error.code === 'user_exists')
+    if (error.code === 'device_exists' || error.code === 'group_exists' || error.code === 'user_exists' || error.code === 'upstream_exists')
       return new GraphError(409, 'Request_Conflict', error.message)
     if (error.code === 'last_admin' || error.code === 'command_line') return new GraphError(400, 'Request_BadRequest', error.message)
     if (error.code === 'actor_revoked') return new GraphError(403, 'Authorization_RequestDenied', error.message)
     if (
       error.code === 'invalid_password' ||
       error.code === 'invalid_certificate' ||
+      error.code === 'invalid_upstream' ||
       error.code === 'public_client' ||
       error.code === 'too_many_tokens'
     )

@@ -7,8 +7,10 @@ import type { Groups } from '../directory/groups.ts'
 import type { KeyRegistry } from '../directory/keys.ts'
 import { includesPermission, type Permission } from '../directory/permissions.ts'
 import type { RevokedToken } from '../directory/sessions.ts'
+import type { UpstreamRegistry } from '../directory/upstreams.ts'
 import { badRequest, denied } from './errors.ts'
 import type { Signals } from './signals.ts'
+import type { UpstreamState } from './upstreams.ts'
 
 /** Who calls the admin API: what its token says, after the server's own guard has let it through. */
 export interface Admitted {
@@ -22,10 +24,13 @@ export interface Admitted {
     devices: Devices
     factors: Factors
     keys: KeyRegistry
+    upstreams: UpstreamRegistry
     readToken(text: string): Promise<RevokedToken | undefined>
     application(appId: string): Promise<Application | undefined>
   }
   signals: Signals
+  /** The receivers of upstreams. */
+  upstreams: { changed(): Promise<void>; status(id: string): Promise<UpstreamState> }
   /** Aborts when the access of the token ends; to be read by what lasts longer than an answer. */
   signal(): AbortSignal
   claims: Record<string, unknown>

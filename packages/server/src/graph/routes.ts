@@ -14,6 +14,7 @@ import { registerRoles } from './roles.ts'
 import { registerSessions } from './sessions.ts'
 import { createSse } from './sse.ts'
 import { registerStreams } from './streams.ts'
+import { registerUpstreams } from './upstreams.ts'
 import { registerUsers } from './users.ts'
 
 /** The admin API in Microsoft Graph's shapes. The tenant is the one of the token. @returns its routes, as they declare themselves */
@@ -30,6 +31,7 @@ export function registerGraph(app: FastifyInstance, options: ApiOptions): readon
   registerRoles(api)
   registerOrganization(api)
   registerKeys(api)
+  registerUpstreams(api)
   const sse = createSse()
   registerStreams(api)
   registerEvents(api, sse)

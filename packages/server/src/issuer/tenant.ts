@@ -5,6 +5,7 @@ import type { Directory } from '../directory/directory.ts'
 import type { Factors } from '../directory/factors.ts'
 import type { Groups } from '../directory/groups.ts'
 import type { RevokedToken } from '../directory/sessions.ts'
+import type { UpstreamRegistry } from '../directory/upstreams.ts'
 import type { Artifacts } from '../store/artifacts.ts'
 import type { SigningKeys } from './keys.ts'
 import type { Resource } from './resources.ts'
@@ -26,6 +27,7 @@ export interface Tenant {
   groups: Groups
   factors: Factors
   devices: Devices
+  upstreams: UpstreamRegistry
   /** What tokens can be asked for here. */
   resources(): Promise<Resource[]>
   /** What a live access token of this tenant says of itself; `undefined` for anything else. */

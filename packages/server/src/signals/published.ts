@@ -6,7 +6,10 @@ export const PUBLISHED: readonly string[] = [
   EVENT.credentialChange,
   EVENT.tokenClaimsChange,
   EVENT.deviceComplianceChange,
+  EVENT.riskLevelChange,
+  EVENT.assuranceLevelChange,
   EVENT.accountDisabled,
   EVENT.accountEnabled,
   EVENT.accountPurged,
+  EVENT.accountCredentialChangeRequired,
 ]

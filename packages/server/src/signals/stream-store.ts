@@ -229,7 +229,8 @@ export async function* liveCutoffs(store: Store, tenant: string, issuer: string)
 }
 
 export function toEvent(row: EventRecord): EventRow {
-  return { seq: row.seq, id: row.id, txn: row.txn, type: row.type, at: row.at, subject: JSON.parse(row.subject), payload: JSON.parse(row.payload) }
+  const { seq, id, txn, type, at, origin } = row
+  return { seq, id, txn, type, at, subject: JSON.parse(row.subject), payload: JSON.parse(row.payload), ...(origin !== null && { from: origin }) }
 }
 
 /** What a receiver configured and how far it has come move at different paces, so they are stored apart. */

@@ -31,6 +31,8 @@ const ADMIN: Record<Permission, string> = {
   'AppRoleAssignment.ReadWrite.All': 'Change who has which role, as far as you may',
   'Application.Read.All': 'See the applications of the directory',
   'Application.ReadWrite.All': 'Change applications and their credentials, as far as you may',
+  'Upstream.Read.All': 'See whose security events are taken',
+  'Upstream.ReadWrite.All': 'Change whose security events are taken, as far as you may',
   global_token_revocation: 'End everything that a user holds, as far as you may',
 }
 

@@ -68,6 +68,8 @@ export interface Change<T> {
   actor: Actor
   /** Cause that this change belongs to; a new one when absent. */
   txn?: string
+  /** The application that stands for whom this was learnt from: its streams do not get it back. */
+  origin?: string
   edit(context: ChangeContext): Promise<T>
 }
 
@@ -100,7 +102,7 @@ export async function runChange<T>(db: Transaction<Schema>, change: Change<T>, n
   const logs: Appended[] = []
   for (const one of [...new Set([tenant, ...drafts.map((draft) => draft.tenant ?? tenant)])].sort()) {
     const its = drafts.filter((draft) => (draft.tenant ?? tenant) === one)
-    logs.push(await append(db, { tenant: one, txn, actor: change.actor }, its, now))
+    logs.push(await append(db, { tenant: one, txn, actor: change.actor, origin: one === tenant ? change.origin : undefined }, its, now))
   }
   const { seq, t } = logs.find((one) => one.tenant === tenant) as Appended
   const elsewhere = logs.filter((one) => one.tenant !== tenant)
@@ -117,7 +119,7 @@ interface Appended {
 /** Appends events to one tenant's log and places their cutoffs. */
 async function append(
   db: Transaction<Schema>,
-  { tenant, txn, actor }: { tenant: string; txn: string; actor: Actor },
+  { tenant, txn, actor, origin = null }: { tenant: string; txn: string; actor: Actor; origin: string | null | undefined },
   drafts: readonly Draft[],
   now: number,
 ): Promise<Appended> {
@@ -152,6 +154,7 @@ async function append(
         at: now,
         subject: JSON.stringify(draft.subject),
         payload: JSON.stringify(payload),
+        origin,
       })
       .execute()
     if (cutoff && draft.cut && cutoff.until + EXPIRY_LEEWAY > now) await saveCutoff(db, tenant, draft.cut, cutoff)

@@ -217,6 +217,28 @@ MIGRATIONS['0033-ldap'] = {
   },
 }
 
+MIGRATIONS['0035-upstream'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    for (const statement of [
+      'alter table events add column origin text',
+      'create index users_mail on users (tenant, lower(mail)) where mail is not null and deleted_at is null',
+      `create table upstreams (tenant text not null, id text not null, issuer text not null, config text not null, sealed blob not null,
+         enabled integer not null, created_at integer not null, state text not null default '{}', primary key (tenant, id), unique (tenant, issuer))`,
+      `create table upstream_sets (tenant text not null, upstream text not null, iss text not null, jti text not null, at real not null, event text,
+         primary key (tenant, upstream, iss, jti))`,
+      'create index upstream_sets_at on upstream_sets (at)',
+      `create table upstream_acts (tenant text not null, txn text not null, type text not null, user_id text not null, upstream text not null,
+         at integer not null, primary key (tenant, txn, type, user_id))`,
+      'create index upstream_acts_at on upstream_acts (at)',
+      'create table upstream_holds (tenant text not null, user_id text not null, upstream text not null, primary key (tenant, user_id, upstream))',
+      `create table upstream_outcomes (tenant text not null, upstream text not null, outcome text not null, type text not null,
+         count integer not null, at integer not null, subject text not null, primary key (tenant, upstream, outcome, type))`,
+    ]) {
+      await sql.raw(statement).execute(db)
+    }
+  },
+}
+
 const provider: MigrationProvider = { getMigrations: async () => MIGRATIONS }
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {

@@ -222,6 +222,8 @@ export interface EventRecord {
   subject: string
   /** JSON event payload. */
   payload: string
+  /** The application to whose streams it does not go: it was learnt from there. */
+  origin: string | null
 }
 
 export interface CutoffRecord {
@@ -314,6 +316,61 @@ export interface LdapEntryRow {
   held: number
 }
 
+/** Another transmitter whose events are taken. */
+export interface UpstreamRow {
+  tenant: string
+  id: string
+  issuer: string
+  /** JSON: whom it may speak about, and what its events cause. */
+  config: string
+  /** What this server proves itself with there, and what pushes from there carry. */
+  sealed: Uint8Array
+  enabled: number
+  created_at: number
+  /** JSON: its stream, and how often that was lost. */
+  state: string
+}
+
+/** A SET of an upstream: acted on, or (with its event as JSON) accepted and waiting for that. */
+export interface UpstreamSetRow {
+  tenant: string
+  upstream: string
+  iss: string
+  jti: string
+  /** Seconds, with a fraction. */
+  at: number
+  event: string | null
+}
+
+/** What a cause that began elsewhere has done here: each effect on each user once. */
+export interface UpstreamActRow {
+  tenant: string
+  txn: string
+  type: string
+  user_id: string
+  upstream: string
+  at: number
+}
+
+/** An upstream that keeps a user disabled. Who is disabled without one was disabled here. */
+export interface UpstreamHoldRow {
+  tenant: string
+  user_id: string
+  upstream: string
+}
+
+/** What became of the events of an upstream, counted. */
+export interface UpstreamOutcomeRow {
+  tenant: string
+  upstream: string
+  outcome: string
+  type: string
+  count: number
+  /** Second of the last one, and whom it was about (JSON). */
+  at: number
+  subject: string
+}
+
 export type UserRow = Selectable<UserTable>
 export type ApplicationRow = Selectable<ApplicationTable>
 export type DeviceRow = Selectable<DeviceTable>
@@ -341,6 +398,11 @@ export interface Schema {
   dead_letters: DeadLetterRow
   deliveries: DeliveryRow
   throttles: ThrottleRow
+  upstreams: UpstreamRow
+  upstream_sets: UpstreamSetRow
+  upstream_acts: UpstreamActRow
+  upstream_holds: UpstreamHoldRow
+  upstream_outcomes: UpstreamOutcomeRow
   factors: FactorRow
   ldap_sources: LdapSourceRow
   ldap_entries: LdapEntryRow

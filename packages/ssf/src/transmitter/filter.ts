@@ -2,7 +2,7 @@ import type { ComplexSubject, SimpleSubject, Subject } from '@caegis/protocol'
 import { canonical } from './canonical.ts'
 import type { EventRow, StreamRecord } from './store.ts'
 
-type Row = Pick<EventRow, 'type' | 'subject'>
+type Row = Pick<EventRow, 'type' | 'subject' | 'from'>
 
 /**
  * Whether an event of the log goes to a stream: by its type (SSF 1.0 section 8.1.1: `events_delivered`), by what its subject form can say, and by the subjects
@@ -17,6 +17,8 @@ export function createFilter(stream: StreamRecord): (row: Row) => boolean {
     .map(({ subject, included }) => ({ included, matches: included ? includes(subject) : covers(subject) }))
     .reverse()
   return (row) => {
+    // Two that tell each other everything would tell it for ever.
+    if (row.from === stream.receiver) return false
     if (!types.has(row.type) || (stream.subjects === 'simple' && row.subject.simple === undefined)) return false
     if (rules.length === 0) return onByDefault
     const names = namesOf(row)

@@ -3,7 +3,7 @@ import { type Cutoff, cutoffsOf, mergeCutoffs, type SecurityEvent, type StreamSt
 import type { ControlRow, DeadLetter, DeliveryRecord, EventRow, StreamRecord, TransmitterStore } from './store.ts'
 
 /** An event to commit; what is left out is filled in. */
-export type NewEvent = Pick<EventRow, 'type' | 'subject'> & Partial<Pick<EventRow, 'id' | 'txn' | 'at' | 'payload'>>
+export type NewEvent = Pick<EventRow, 'type' | 'subject'> & Partial<Pick<EventRow, 'id' | 'txn' | 'at' | 'payload' | 'from'>>
 
 /** A store that forgets everything when the process ends: for tests, and for trying the package. */
 export interface MemoryStore extends TransmitterStore {

@@ -18,6 +18,8 @@ export interface EventRow {
     simple?: SimpleSubject
     complex: ComplexSubject | SimpleSubject
   }
+  /** The receiver that it was learnt from, where the host is itself a receiver there: its streams do not get it back. */
+  from?: string
   /** Stored as it is sent: `event_timestamp` is the cutoff's second; `caegis_until` reaches guards only. */
   payload: EventPayload
 }

@@ -1,0 +1,256 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { SecurityEvent } from '@caegis/protocol'
+import {
+  createReceiver,
+  type PushAnswer,
+  type PushRequest,
+  type ReceivedEvent,
+  type Receiver,
+  type ReceiverOptions,
+  type ReceiverStatus,
+} from '@caegis/ssf/receiver'
+import type { Upstream, UpstreamCredentials } from '../directory/upstream.ts'
+import type { UpstreamRegistry, UpstreamSecrets } from '../directory/upstreams.ts'
+import type { Log } from '../log.ts'
+import type { Store } from '../store/store.ts'
+import type { Act } from './act.ts'
+import { wantedTypes } from './meaning.ts'
+import { createMemory } from './memory.ts'
+import { countOutcome, readOutcomes, type UpstreamCount } from './outcomes.ts'
+
+export interface UpstreamsOptions {
+  store: Store
+  log: Log
+  now: () => number
+  tenant: { id: string; base: string }
+  registry: UpstreamRegistry
+  act: Act
+  /** A way out of its own for each, so that one that holds its connections starves nobody else. */
+  connect(): { fetch: typeof fetch; close(): Promise<void> }
+}
+
+export interface UpstreamStatus extends Pick<ReceiverStatus, 'state' | 'undelivered' | 'waiting' | 'counts'> {
+  stream: string | null
+  /** Milliseconds: when the transmitter last answered a poll, or pushed. */
+  heardAt: number | null
+  /** Code of the last failure, until something succeeds. */
+  error: string | null
+  /** How often its stream was lost: what happened in between is unknown. */
+  gaps: number
+  lastGapAt: number | null
+  /** Nothing can be relied on: it is not running, fails, or was not heard of. */
+  stale: boolean
+  outcomes: UpstreamCount[]
+}
+
+/** The receivers of one tenant. */
+export interface Upstreams {
+  /** From now on there is a receiver for each upstream that is enabled. */
+  run(): Promise<void>
+  /** The table was changed. */
+  changed(): Promise<void>
+  status(id: string): Promise<UpstreamStatus>
+  /** Takes what an upstream pushes; undefined when there is none that does. */
+  push(id: string, request: PushRequest): Promise<PushAnswer | undefined>
+  close(): Promise<void>
+}
+
+/** What is kept of a stream, in the upstream's own row. */
+interface State {
+  stream?: string
+  gaps?: number
+  lastGapAt?: number
+}
+
+interface Running {
+  upstream: Upstream
+  secrets: UpstreamSecrets
+  receiver: Receiver
+  /** Ends when the receiver has started or was closed. */
+  started: Promise<void>
+  close(options?: { delete?: boolean }): Promise<void>
+}
+
+/** Milliseconds between two looks at which streams there are, and between two attempts at a transmitter that refuses. */
+const LOOK = 5000
+const AGAIN = 30_000
+/** Milliseconds without an answer to a poll, which is held for a minute at most. */
+const SILENT = 120_000
+const EMPTY: ReceiverStatus['counts'] = { handled: 0, unhandled: 0, duplicates: 0, discarded: 0, ignored: 0, refused: 0, failed: 0, lost: 0 }
+const MEMBERS = ['session', 'application', 'device', 'user', 'tenant', 'group', 'org_unit']
+
+export function createUpstreams({ store, log, now, tenant, registry, act, connect }: UpstreamsOptions): Upstreams {
+  const running = new Map<string, Running>()
+  const since = new Map<string, number>()
+  let active = false
+  let turn: Promise<void> = Promise.resolve()
+  let timer: ReturnType<typeof setInterval> | undefined
+  const state = (id: string) => store.db.selectFrom('upstreams').select('state').where('tenant', '=', tenant.id).where('id', '=', id)
+  const readState = async (id: string): Promise<State> => JSON.parse((await state(id).executeTakeFirst())?.state ?? '{}')
+  const writeState = (id: string, given: State) =>
+    store.db
+      .updateTable('upstreams')
+      .set({ state: JSON.stringify(given) })
+      .where('tenant', '=', tenant.id)
+      .where('id', '=', id)
+      .execute()
+
+  /** One change after the other. */
+  const next = (work: () => Promise<void>): Promise<void> => {
+    const done = turn.then(work)
+    turn = done.catch(() => {})
+    return done
+  }
+
+  async function sync(): Promise<void> {
+    if (!active) return
+    const wanted = new Map((await registry.list()).map((one) => [one.id, one]))
+    for (const [id, one] of running) {
+      const upstream = wanted.get(id)
+      if (upstream?.enabled && isDeepStrictEqual(upstream, one.upstream) && isDeepStrictEqual(await registry.secretsOf(id), one.secrets)) continue
+      running.delete(id)
+      // What is only switched off, or heard otherwise, goes on holding events for us.
+      const over = upstream === undefined || upstream.delivery !== one.upstream.delivery || upstream.audience !== one.upstream.audience
+      await one.close({ delete: over })
+      if (upstream && over) {
+        const { stream: _, ...rest } = await readState(id)
+        await writeState(id, rest)
+      }
+    }
+    for (const [id, upstream] of wanted) if (upstream.enabled && !running.has(id)) running.set(id, open(upstream, await registry.secretsOf(id)))
+  }
+
+  function open(upstream: Upstream, secrets: UpstreamSecrets): Running {
+    const { id, issuer, delivery, audience, issuers, domains, actions } = upstream
+    const { credentials, authorizationHeader } = secrets
+    const dial = connect()
+    const closing = new AbortController()
+    const note = (message: string, fields: object = {}) => ({
+      message: `upstream: ${message}`,
+      fields: { tenant: tenant.id, upstream: id, ...fields },
+    })
+    const own = (level: keyof Log) => (message: string, fields?: object) => {
+      const { message: text, fields: all } = note(message, fields)
+      log[level](text, all)
+    }
+    const receiver = createReceiver({
+      transmitter: issuer,
+      credentials: credentialsOf(credentials),
+      delivery: delivery === 'poll' ? 'poll' : { push: { endpointUrl: `${tenant.base}/upstream/${id}`, authorizationHeader } },
+      ...(audience === null ? {} : { audience }),
+      events: wantedTypes(actions),
+      description: `CAEgis ${id}`,
+      on: { '*': (event) => take(upstream, event) },
+      understands: MEMBERS,
+      trust: { issuers, domains },
+      ...createMemory(store, tenant.id, id),
+      onFailed: (event) => lost(upstream, event),
+      reenable: true,
+      ...{ maxEvents: 50, maxAnswer: MAX_ANSWER },
+      ...{ fetch: dial.fetch, now },
+      log: { debug: own('debug'), info: own('info'), warn: own('warn'), error: own('error') },
+    })
+    const start = async () => {
+      while (!closing.signal.aborted) {
+        try {
+          await receiver.start()
+          return await noteStream(id, receiver)
+        } catch (error) {
+          if (closing.signal.aborted) return
+          own('warn')('the transmitter refuses; it is tried again', { code: (error as { code?: string }).code ?? 'internal' })
+          await new Promise<void>((resolve) => {
+            const later = setTimeout(resolve, AGAIN)
+            closing.signal.addEventListener('abort', () => [clearTimeout(later), resolve()], { once: true })
+          })
+        }
+      }
+    }
+    since.set(id, now())
+    const started = start()
+    return {
+      ...{ upstream, secrets, receiver, started },
+      async close(options) {
+        closing.abort()
+        await receiver.close(options)
+        await started
+        await dial.close()
+      },
+    }
+  }
+
+  async function take(upstream: Upstream, event: ReceivedEvent): Promise<void> {
+    // The receiver has drawn its conclusions already.
+    if (event.name === 'stream-updated') return
+    await act(upstream, event)
+  }
+
+  async function lost({ id: upstream }: Upstream, event: SecurityEvent): Promise<void> {
+    await countOutcome(store.db, { tenant: tenant.id, upstream, outcome: 'lost', at: Math.floor(store.clock()) }, event)
+  }
+
+  /** A stream that took the place of another began without what the other held. */
+  async function noteStream(id: string, receiver: Receiver): Promise<void> {
+    const { stream } = receiver.status()
+    if (stream === undefined) return
+    const known = await readState(id)
+    if (known.stream === stream) return
+    const gap = known.stream !== undefined
+    if (gap) log.error('an upstream has lost its stream: what it said meanwhile will never come', { tenant: tenant.id, upstream: id })
+    await writeState(id, { ...known, stream, ...(gap && { gaps: (known.gaps ?? 0) + 1, lastGapAt: Math.floor(store.clock()) }) })
+  }
+
+  const look = async () => {
+    for (const [id, { receiver }] of running) await noteStream(id, receiver)
+  }
+
+  return {
+    async run() {
+      active = true
+      timer ??= setInterval(
+        () => void next(look).catch((error: Error) => log.error('upstreams cannot be looked at', { message: error.message })),
+        LOOK,
+      )
+      timer.unref()
+      await next(sync)
+    },
+    changed: () => next(sync),
+    async status(id) {
+      const one = running.get(id)
+      if (one) await noteStream(id, one.receiver)
+      const { gaps = 0, lastGapAt = null } = await readState(id)
+      const status = one?.receiver.status()
+      const heardAt = status?.heardAt ?? null
+      const silent = one?.upstream.delivery === 'poll' && now() - (heardAt ?? since.get(id) ?? 0) > SILENT
+      return {
+        state: status?.state ?? 'closed',
+        stream: status?.stream ?? null,
+        ...{ heardAt, gaps, lastGapAt },
+        error: status?.error ?? null,
+        stale: one !== undefined && (status?.state !== 'running' || status.error !== undefined || silent),
+        undelivered: status?.undelivered ?? [],
+        waiting: status?.waiting ?? 0,
+        counts: status?.counts ?? EMPTY,
+        outcomes: await readOutcomes(store.db, tenant.id, id),
+      }
+    },
+    async push(id, request) {
+      const one = running.get(id)
+      return one?.upstream.delivery === 'push' ? one.receiver.handler(request) : undefined
+    },
+    async close() {
+      active = false
+      clearInterval(timer)
+      await turn
+      await Promise.all([...running.values()].map((one) => one.close()))
+    },
+  }
+}
+
+/** Bytes of a poll's answer: fifty SETs of the greatest length that is read. */
+export const MAX_ANSWER = 4 * 1024 * 1024
+
+function credentialsOf(given: UpstreamCredentials): ReceiverOptions['credentials'] {
+  if ('accessToken' in given) return { token: async () => given.accessToken }
+  const { clientId, clientSecret, tokenEndpoint, scope } = given
+  return { clientId, clientSecret, ...(tokenEndpoint === undefined ? {} : { tokenEndpoint }), ...(scope === undefined ? {} : { scope }) }
+}
