@@ -2,6 +2,7 @@
 export const SERVER_ERRORS = {
   actor_revoked: 'The caller lost the right to do this while the request was under way.',
   emergency_account: 'The emergency account is not ended from outside.',
+  changed_meanwhile: 'The object was changed by somebody else meanwhile: read it again.',
   user_not_found: 'No such user.',
   user_exists: 'There is a user of that name already, or one that the same system knows by the same id.',
   group_exists: 'There is a group of that name already.',

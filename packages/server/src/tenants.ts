@@ -7,6 +7,7 @@ import { createDialer, type Dialer } from './dialer.ts'
 import { ensureAccountPage } from './directory/account-page.ts'
 import { findApplication, listApis } from './directory/application.ts'
 import { createApplications } from './directory/applications.ts'
+import { createDeltas } from './directory/deltas.ts'
 import { createDevices } from './directory/devices.ts'
 import { createDirectory } from './directory/directory.ts'
 import { createFactors } from './directory/factors.ts'
@@ -93,6 +94,7 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
       directory: createDirectory(store, id, issuer, (sids) => void provided.tellClients(sids)),
       factors: createFactors(store, secrets, id, issuer),
       groups: createGroups(store, id),
+      deltas: createDeltas(store, id),
       devices: createDevices(store, id),
       upstreams: createUpstreamRegistry(store, secrets, id, issuer),
       applications: createApplications(store, id, secrets),

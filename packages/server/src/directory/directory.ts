@@ -1,6 +1,6 @@
 import { CaegisError, EVENT } from '@caegis/protocol'
 import { SERVER_ERRORS } from '../errors.ts'
-import type { Actor, ChangeContext, Committed } from '../store/change.ts'
+import type { Actor, ChangeContext, Committed, Seen } from '../store/change.ts'
 import type { UserRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import { type Home, publishWithGuests } from './guests.ts'
@@ -12,7 +12,7 @@ import { changeNaming, type Naming, type Profile } from './profile.ts'
 import { createRoles, publishRoles } from './roles.ts'
 import { createSessions } from './sessions.ts'
 
-export type { Actor, Committed }
+export type { Actor, Committed, Seen }
 
 /** A user as the admin API and the pages see one. */
 export interface User extends Profile {

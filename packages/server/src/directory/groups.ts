@@ -148,7 +148,7 @@ function bounded<T>(list: Lists<T>, within: RawBuilder<SqlBool>) {
   return { page: (page: Page) => list.page(page, within), count: (where?: Condition) => list.count(where, within) }
 }
 
-function toGroup({ id, display_name, description, source, external_id, created_at }: Selectable<GroupRow>): Group {
+export function toGroup({ id, display_name, description, source, external_id, created_at }: Selectable<GroupRow>): Group {
   return { id, displayName: display_name, description, source, externalId: external_id, createdAt: created_at }
 }
 

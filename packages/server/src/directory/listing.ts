@@ -38,6 +38,14 @@ export interface Listed<T> {
   next?: readonly Value[]
 }
 
+/** The position of the last change of an object, for those that have one. */
+export interface Positioned {
+  position?: number
+}
+
+/** What their changes are called. */
+const KINDS: Partial<Record<Table, string>> = { users: 'user', groups: 'group' }
+
 type Table = 'users' | 'groups' | 'applications' | 'devices'
 
 const ID: Order = { column: { name: 'id', type: 'id' }, descending: false }
@@ -53,19 +61,25 @@ export function createListing<Row, T>(db: Kysely<Schema>, tenant: string, table:
     sql`from ${sql.table(table)} where tenant = ${tenant}${alive ? sql` and deleted_at is null` : sql``}${where ? sql` and ${compile(where)}` : sql``}${within ? sql` and ${within}` : sql``}`
 
   return {
-    async page({ where, order = [], limit, after }: Page, within?: RawBuilder<SqlBool>): Promise<Listed<T>> {
+    async page({ where, order = [], limit, after }: Page, within?: RawBuilder<SqlBool>): Promise<Listed<T & Positioned>> {
       const by = [...order.filter(({ column }) => column.name !== 'id'), order.find(({ column }) => column.name === 'id') ?? ID]
       const keys = by.map(({ column }) => sortKey(column))
       const names = by.map((_, index) => `key_${index}`)
       const select = sql.join(keys.map((key, index) => sql`${key} as ${sql.ref(names[index] as string)}`))
+      const position = KINDS[table]
+        ? sql`(select position from changes as c where c.tenant = ${sql.table(table)}.tenant and c.kind = ${KINDS[table]} and c.id = ${sql.table(table)}.id and c.member = '') as position, `
+        : sql``
       const begin = after ? sql` and ${behind(by, keys, after)}` : sql``
       const sorted = sql.join(by.map(({ descending }, index) => sql`${keys[index]} ${sql.raw(descending ? 'desc' : 'asc')}`))
       const found = await sql<
         Row & Record<string, Value>
-      >`select ${sql.table(table)}.*, ${select} ${rows(where, within)}${begin} order by ${sorted} limit ${limit + 1}`.execute(db)
+      >`select ${sql.table(table)}.*, ${position}${select} ${rows(where, within)}${begin} order by ${sorted} limit ${limit + 1}`.execute(db)
       const shown = found.rows.slice(0, limit)
       const last = shown.at(-1)
-      return { value: shown.map(toItem), ...(found.rows.length > limit && last ? { next: names.map((name) => last[name] as Value) } : {}) }
+      return {
+        value: shown.map((row) => ({ ...toItem(row), ...(row.position === undefined ? {} : { position: Number(row.position) }) })),
+        ...(found.rows.length > limit && last ? { next: names.map((name) => last[name] as Value) } : {}),
+      }
     },
 
     async count(where?: Condition, within?: RawBuilder<SqlBool>): Promise<number> {

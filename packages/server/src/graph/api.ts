@@ -1,7 +1,7 @@
 import { CaegisError } from '@caegis/protocol'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { z } from 'zod'
-import type { Actor, Committed } from '../directory/directory.ts'
+import type { Actor, Committed, Seen } from '../directory/directory.ts'
 import type { Permission } from '../directory/permissions.ts'
 import type { Log } from '../log.ts'
 import { type Admitted, authorize, authorizeSelf, type Caller, mayThemselves } from './caller.ts'
@@ -29,6 +29,8 @@ export interface RouteSpec<B> {
   own?: true
   /** People may use it with this permission, and without a role, where it is about themselves. */
   self?: { needs: Permission; when: string; holds(caller: Admitted, request: FastifyRequest): Promise<boolean> }
+  /** The object that it edits, as `If-Match` may say which state of it was read. */
+  edits?: { kind: Seen['kind']; id(caller: Admitted, request: FastifyRequest): Promise<string> }
   /** What part of it needs more, in words. */
   more?: { needs: Permission; when: string }
   /** Query options that it has; any other is refused. */
@@ -100,7 +102,7 @@ export function createApi(app: FastifyInstance, { origin, log, admit, tag }: Api
         onRequest: enter,
         async handler(request, reply) {
           const admitted = callers.get(request) as Admitted
-          const actor = await actorOf(spec, admitted, request)
+          const actor = await withSeen(spec, admitted, request, await actorOf(spec, admitted, request))
           refuseOthers(searchOf(request), spec.options ?? [])
           const body = spec.body ? readBody(spec.body, request.body) : undefined
           return handle({ ...admitted, actor }, request, reply, body as Parameters<typeof handle>[3])
@@ -118,6 +120,15 @@ async function actorOf(
   if (own) return authorizeSelf(admitted, needs)
   if (self && mayThemselves(admitted, self.needs) && (await self.holds(admitted, request))) return authorizeSelf(admitted, [self.needs])
   return authorize(admitted, ...needs)
+}
+
+/** The actor, together with what it says it has read. `*` is whatever there is. */
+async function withSeen({ edits }: Pick<RouteSpec<unknown>, 'edits'>, admitted: Admitted, request: FastifyRequest, actor: Actor): Promise<Actor> {
+  const match = request.headers['if-match']
+  if (match === undefined || match === '*') return actor
+  if (!edits || (actor.kind !== 'user' && actor.kind !== 'app')) throw badRequest('If-Match is not supported here.')
+  const position = Number(match.match(/^(?:W\/)?"(\d{1,15})"$/)?.[1] ?? -1)
+  return { ...actor, seen: { kind: edits.kind, id: await edits.id(admitted, request), position } }
 }
 
 /** One page of a list, out of what was found, which is one more where another page follows: then it is named. */
@@ -179,6 +190,7 @@ function toGraphError(error: Error & { statusCode?: number }): GraphError {
     if (error.code === 'device_exists' || error.code === 'group_exists' || error.code === 'user_exists' || error.code === 'upstream_exists')
       return new GraphError(409, 'Request_Conflict', error.message)
     if (error.code === 'last_admin' || error.code === 'command_line') return new GraphError(400, 'Request_BadRequest', error.message)
+    if (error.code === 'changed_meanwhile') return new GraphError(412, 'PreconditionFailed', error.message)
     if (error.code === 'actor_revoked') return new GraphError(403, 'Authorization_RequestDenied', error.message)
     if (
       error.code === 'invalid_password' ||

@@ -1,5 +1,6 @@
 import type { Application } from '../directory/application.ts'
 import type { Applications } from '../directory/applications.ts'
+import type { Deltas } from '../directory/deltas.ts'
 import type { Devices } from '../directory/devices.ts'
 import type { Actor, Directory } from '../directory/directory.ts'
 import type { Factors } from '../directory/factors.ts'
@@ -21,6 +22,7 @@ export interface Admitted {
     directory: Directory
     applications: Applications
     groups: Groups
+    deltas: Deltas
     devices: Devices
     factors: Factors
     keys: KeyRegistry

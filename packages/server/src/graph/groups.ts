@@ -1,7 +1,9 @@
+import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { Group } from '../directory/groups.ts'
+import type { Column } from '../directory/listing.ts'
 import { type Api, pathOf, searchOf, written } from './api.ts'
-import { authorize } from './caller.ts'
+import { type Admitted, authorize } from './caller.ts'
 import { badRequest, notFound } from './errors.ts'
 import { answerCount, answerList, COUNT_OPTIONS } from './lists.ts'
 import { LIST_OPTIONS } from './query.ts'
@@ -62,6 +64,7 @@ export function readReference(url: string): string {
 export function registerGroups(api: Api): void {
   const { origin, route } = api
   const context = { '@odata.context': `${origin}/v1.0/$metadata#groups/$entity` }
+  const edits = { kind: 'group' as const, id: async ({ tenant }: Admitted, request: FastifyRequest) => (await existing(tenant, pathOf(request))).id }
 
   route('GET', '/groups', { does: 'Lists groups', needs: ['Group.Read.All'], options: LIST_OPTIONS }, ({ tenant }, request) =>
     answerList(api, tenant.id, request, GROUPS, tenant.groups.listing),
@@ -76,7 +79,7 @@ export function registerGroups(api: Api): void {
 
   route('GET', '/groups/:id', { does: 'Shows a group', needs: ['Group.Read.All'], options: ['$select'] }, async ({ tenant }, request) => {
     const select = parseSelect(GROUPS, searchOf(request).get('$select'))
-    return { ...context, ...shape(GROUPS, select, await existing(tenant.groups.find(pathOf(request)))) }
+    return { ...context, ...shape(GROUPS, select, await existing(tenant, pathOf(request))) }
   })
 
   route(
@@ -88,7 +91,7 @@ export function registerGroups(api: Api): void {
       const done = await tenant.groups.createGroup(actor, { displayName, description, members })
       return written(reply, done)
         .code(201)
-        .send({ ...context, ...shape(GROUPS, parseSelect(GROUPS, null), await existing(tenant.groups.find(done.result))) })
+        .send({ ...context, ...shape(GROUPS, parseSelect(GROUPS, null), await existing(tenant, done.result)) })
     },
   )
 
@@ -96,7 +99,7 @@ export function registerGroups(api: Api): void {
     'PATCH',
     '/groups/:id',
     {
-      ...{ does: 'Changes a group, or adds up to 20 members', needs: ['GroupMember.ReadWrite.All'], body: changed },
+      ...{ does: 'Changes a group, or adds up to 20 members', needs: ['GroupMember.ReadWrite.All'], body: changed, edits },
       more: { needs: 'Group.ReadWrite.All', when: 'anything but members is changed' },
     },
     async (caller, request, reply, { displayName, description, ...rest }) => {
@@ -110,15 +113,17 @@ export function registerGroups(api: Api): void {
     },
   )
 
-  route('DELETE', '/groups/:id', { does: 'Deletes a group', needs: ['Group.ReadWrite.All'] }, async ({ tenant, actor }, request, reply) =>
+  route('DELETE', '/groups/:id', { does: 'Deletes a group', needs: ['Group.ReadWrite.All'], edits }, async ({ tenant, actor }, request, reply) =>
     written(reply, await tenant.groups.removeGroup(actor, pathOf(request)))
       .code(204)
       .send(),
   )
 }
 
-async function existing(found: Promise<Group | undefined>): Promise<Group> {
-  const group = await found
+/** @throws GraphError 404 */
+async function existing({ groups }: Admitted['tenant'], id: string): Promise<Group> {
+  const column = GROUPS.properties.id?.column as Column
+  const group = (await groups.listing.page({ where: { is: 'eq', column, value: id }, limit: 1 })).value[0]
   if (!group) throw notFound()
   return group
 }

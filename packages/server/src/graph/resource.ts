@@ -1,4 +1,4 @@
-import type { Column, Condition, Order } from '../directory/listing.ts'
+import type { Column, Condition, Order, Positioned } from '../directory/listing.ts'
 import { badRequest } from './errors.ts'
 
 /** One property of a resource: what it says, and what may be asked of it. */
@@ -85,9 +85,15 @@ export function named<T>({ properties }: Resource<T>, which: (property: Property
 /** The object as it is answered. */
 export function shape<T>({ properties, typeOf }: Resource<T>, select: readonly string[], of: T): Record<string, unknown> {
   return {
+    ...('position' in Object(of) ? { '@odata.etag': etagOf((of as Positioned).position as number) } : {}),
     ...(typeOf ? { '@odata.type': `#microsoft.graph.${typeOf(of)}` } : {}),
     ...Object.fromEntries(select.map((name) => [name, properties[name]?.read(of)])),
   }
+}
+
+/** Says which state of an object was read; weak, because what is shown of it differs. */
+export function etagOf(position: number): string {
+  return `W/"${position}"`
 }
 
 /** Seconds as Graph writes them. */

@@ -3,6 +3,7 @@ import { type ApiOptions, createApi, type Declared } from './api.ts'
 import { registerAppRoles } from './app-roles.ts'
 import { registerApplications } from './applications.ts'
 import { registerAuthentication } from './authentication.ts'
+import { registerDeltas } from './delta.ts'
 import { registerDevices } from './devices.ts'
 import { registerEvents } from './events.ts'
 import { registerGroups } from './groups.ts'
@@ -27,6 +28,7 @@ export function registerGraph(app: FastifyInstance, options: ApiOptions): readon
   registerAppRoles(api)
   registerGroups(api)
   registerMembers(api)
+  registerDeltas(api)
   registerDevices(api)
   registerRoles(api)
   registerOrganization(api)

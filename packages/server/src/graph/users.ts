@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { User } from '../directory/directory.ts'
+import type { Column } from '../directory/listing.ts'
 import type { Naming } from '../directory/profile.ts'
 import { type Api, pathOf, searchOf, written } from './api.ts'
 import { type Admitted, authorize } from './caller.ts'
@@ -86,10 +87,11 @@ export const USERS: Resource<User> = {
 export function registerUsers(api: Api): void {
   const { origin, route } = api
   const context = { '@odata.context': `${origin}/v1.0/$metadata#users/$entity` }
+  const edits = { kind: 'user' as const, id: async ({ tenant }: Admitted, request: FastifyRequest) => (await existing(tenant, pathOf(request))).id }
 
   route('GET', '/me', { does: 'Shows the caller', needs: ['User.Read'], own: true, options: ['$select'] }, async ({ tenant, claims }, request) => {
     const select = parseSelect(USERS, searchOf(request).get('$select'))
-    return { ...context, ...shape(USERS, select, await existing(tenant.directory.user(String(claims.oid)))) }
+    return { ...context, ...shape(USERS, select, await existing(tenant, String(claims.oid))) }
   })
 
   route('GET', '/users', { does: 'Lists users', needs: ['User.Read.All'], options: LIST_OPTIONS }, ({ tenant }, request) =>
@@ -112,7 +114,7 @@ export function registerUsers(api: Api): void {
 
   route('GET', '/users/:id', { does: 'Shows a user', needs: ['User.Read.All'], self, options: ['$select'] }, async ({ tenant }, request) => {
     const select = parseSelect(USERS, searchOf(request).get('$select'))
-    return { ...context, ...shape(USERS, select, await existing(tenant.directory.user(pathOf(request)))) }
+    return { ...context, ...shape(USERS, select, await existing(tenant, pathOf(request))) }
   })
 
   route(
@@ -128,7 +130,7 @@ export function registerUsers(api: Api): void {
         // As in Graph: who sets another person's password does not know it for long.
         ...(passwordProfile ? { passwordExpired: passwordProfile.forceChangePasswordNextSignIn ?? true } : {}),
       })
-      const user = await existing(tenant.directory.user(done.result))
+      const user = await existing(tenant, done.result)
       return written(reply, done)
         .code(201)
         .send({ ...context, ...shape(USERS, parseSelect(USERS, null), user) })
@@ -139,7 +141,7 @@ export function registerUsers(api: Api): void {
     'PATCH',
     '/users/:id',
     {
-      ...{ does: 'Changes a user', needs: ['User.EnableDisableAccount.All'], body: changed },
+      ...{ does: 'Changes a user', needs: ['User.EnableDisableAccount.All'], body: changed, edits },
       more: { needs: 'User.ReadWrite.All', when: 'anything but accountEnabled is changed' },
     },
     async (caller, request, reply, body) => {
@@ -156,7 +158,7 @@ export function registerUsers(api: Api): void {
     },
   )
 
-  route('DELETE', '/users/:id', { does: 'Deletes a user', needs: ['User.ReadWrite.All'] }, async ({ tenant, actor }, request, reply) =>
+  route('DELETE', '/users/:id', { does: 'Deletes a user', needs: ['User.ReadWrite.All'], edits }, async ({ tenant, actor }, request, reply) =>
     written(reply, await tenant.directory.remove(actor, pathOf(request)))
       .code(204)
       .send(),
@@ -181,8 +183,11 @@ function given({ userType, ...naming }: Details): Naming & { type?: User['type']
   return { ...known, ...(userType === undefined ? {} : { type: userType === 'Guest' ? 'guest' : 'member' }) }
 }
 
-async function existing(found: Promise<User | undefined>): Promise<User> {
-  const user = await found
+/** By id or name. @throws GraphError 404 */
+async function existing({ directory }: Admitted['tenant'], idOrName: string): Promise<User> {
+  const columns = [USERS.properties.id?.column as Column, USERS.properties.userPrincipalName?.column as Column]
+  const where = { is: 'or' as const, terms: columns.map((column) => ({ is: 'eq' as const, column, value: idOrName })) }
+  const user = (await directory.users.page({ where, limit: 1 })).value[0]
   if (!user) throw notFound()
   return user
 }

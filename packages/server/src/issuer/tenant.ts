@@ -1,5 +1,6 @@
 import type { Application } from '../directory/application.ts'
 import type { Applications } from '../directory/applications.ts'
+import type { Deltas } from '../directory/deltas.ts'
 import type { Devices } from '../directory/devices.ts'
 import type { Directory } from '../directory/directory.ts'
 import type { Factors } from '../directory/factors.ts'
@@ -25,6 +26,7 @@ export interface Tenant {
   directory: Directory
   applications: Applications
   groups: Groups
+  deltas: Deltas
   factors: Factors
   devices: Devices
   upstreams: UpstreamRegistry

@@ -20,8 +20,15 @@ export type Actor =
   | { kind: 'policy'; reason: string }
   /** Somebody who shows what is to end: the right to end it needs no other proof. What changes a credential names the proof, which must still be good. */
   | { kind: 'holder'; user: string; proof?: Proof }
-  | { kind: 'user'; id: string; iat: number; sid?: string; appId: string; role: string }
-  | { kind: 'app'; appId: string; iat: number }
+  | { kind: 'user'; id: string; iat: number; sid?: string; appId: string; role: string; seen?: Seen }
+  | { kind: 'app'; appId: string; iat: number; seen?: Seen }
+
+/** What somebody has read and bases a change on: refused when the object has changed since (see change-positions.ts). */
+export interface Seen {
+  kind: 'user' | 'group'
+  id: string
+  position: number
+}
 
 /** A first factor that was proved at `at` (seconds), in a browser session or in a sign-in that is under way. */
 export interface Proof {
@@ -184,6 +191,7 @@ async function checkActor(db: Transaction<Schema>, tenant: string, actor: Actor)
     .where('app_id', '=', actor.appId)
     .executeTakeFirst()
   if (!home || !app || app.enabled === 0 || dead(home) || dead(app)) throw refuse('application')
+  if (actor.seen) await checkSeen(db, tenant, actor.seen)
   if (actor.kind === 'app') return
   const user = await db
     .selectFrom('users')
@@ -202,6 +210,12 @@ async function checkActor(db: Transaction<Schema>, tenant: string, actor: Actor)
     .where('id', '=', actor.sid)
     .executeTakeFirst()
   if (session && dead(session)) throw refuse('session')
+}
+
+async function checkSeen(db: Transaction<Schema>, tenant: string, { kind, id, position }: Seen): Promise<void> {
+  const found = db.selectFrom('changes').select('position').where('tenant', '=', tenant).where('kind', '=', kind).where('id', '=', id)
+  const now = await found.where('member', '=', '').executeTakeFirst()
+  if (now?.position !== position) throw new CaegisError('changed_meanwhile', SERVER_ERRORS.changed_meanwhile)
 }
 
 /** The page judged the proof a moment ago; a revocation may have come since. */

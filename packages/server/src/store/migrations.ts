@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import { type Migration, type MigrationProvider, Migrator } from 'kysely/migration'
+import { changePositions, LIST_INDEXES } from './change-positions.ts'
 import type { Schema } from './schema.ts'
 
 /** Columns that every deciding row has; see `Decisive` in schema.ts. */
@@ -236,6 +237,12 @@ MIGRATIONS['0035-upstream'] = {
     ]) {
       await sql.raw(statement).execute(db)
     }
+  },
+}
+
+MIGRATIONS['0036-graph'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    for (const statement of [...changePositions(), ...LIST_INDEXES]) await sql.raw(statement).execute(db)
   },
 }
 

@@ -21,6 +21,8 @@ export interface TenantTable extends Decisive {
   epoch: string
   /** The last committed position of the log. */
   seq: Generated<number>
+  /** The last position of a change of an object; see {@link ChangeRow}. */
+  changes: Generated<number>
   /** Second of the emergency stop; `null` while the tenant runs. */
   stopped_at: Generated<number | null>
   /** The issuer as it was last served: for who changes the directory without the server (`caegis recover`). */
@@ -73,6 +75,19 @@ export interface MemberRow {
   tenant: string
   group_id: string
   user_id: string
+}
+
+/** When an object, or a membership, last changed: written by triggers. The row stays when the object goes. */
+export interface ChangeRow {
+  tenant: string
+  kind: string
+  id: string
+  /** Of a membership: the member; empty for an object itself. */
+  member: string
+  position: number
+  removed: number
+  /** JSON: the positions at which its properties last changed; of a membership: what the member is. */
+  parts: string
 }
 
 export interface ApplicationTable extends Decisive {
@@ -380,6 +395,7 @@ export interface Schema {
   users: UserTable
   groups: GroupRow
   members: MemberRow
+  changes: ChangeRow
   applications: ApplicationTable
   credentials: CredentialRow
   nested: NestedRow
