@@ -53,19 +53,11 @@ export async function refuseTaken(
   { userPrincipalName, source = '', externalId = null }: { userPrincipalName?: string; source?: string; externalId?: string | null },
   except = '',
 ): Promise<void> {
-  const taken = await db
-    .selectFrom('users')
-    .select('id')
-    .where('tenant', '=', tenant)
-    .where('deleted_at', 'is', null)
-    .where('id', '!=', except)
-    .where((eb) =>
-      eb.or([
-        eb('upn_key', '=', userPrincipalName?.toLowerCase() ?? ''),
-        eb.and([eb('source', '=', source), eb('external_id', '=', externalId ?? '')]),
-      ]),
-    )
-    .executeTakeFirst()
+  const others = db.selectFrom('users').select('id').where('tenant', '=', tenant).where('deleted_at', 'is', null).where('id', '!=', except)
+  // One after the other: asked for both at once, SQLite looks at everybody.
+  const taken =
+    (userPrincipalName !== undefined && (await others.where('upn_key', '=', userPrincipalName.toLowerCase()).executeTakeFirst())) ||
+    (externalId !== null && (await others.where('source', '=', source).where('external_id', '=', externalId).executeTakeFirst()))
   if (taken) throw new CaegisError('user_exists', SERVER_ERRORS.user_exists)
 }
 
