@@ -248,6 +248,46 @@ describe('reading only what has changed', () => {
     ])
   })
 
+  it('a directory that does not say when something changed is read as a whole each time', async () => {
+    const { modifyTimestamp: _, ...silent } = person('a')
+    entries = [silent]
+    const first = await make().pass()
+    entries = [{ ...silent, cn: 'New' }]
+    expect([first, await make().pass()]).toMatchObject([
+      { full: true, created: 1 },
+      { full: true, changed: 1 },
+    ])
+  })
+
+  it('a pass that is ended says nothing about who is missing', async () => {
+    entries = people(12)
+    await make().pass()
+    entries = people(1)
+    await expect(make().pass({ full: true, signal: AbortSignal.abort() })).rejects.toThrow()
+    expect(await types()).toEqual([])
+  })
+
+  it('whose sessions end by it is told to clients; of the others nobody is', async () => {
+    const told: string[] = []
+    const real = directory
+    directory = {
+      ...real,
+      sayingWhich: (id, command) => {
+        told.push(id)
+        return real.sayingWhich(id, command)
+      },
+    }
+    entries = [...people(3), person('p3', { pwdChangedTime: '20260101000000Z' })]
+    await make().pass()
+    entries = [
+      person('p0', { pwdAccountLockedTime: '000001010000Z' }),
+      person('p1', { cn: 'New' }),
+      person('p3', { pwdChangedTime: '20260102000000Z' }),
+    ]
+    await make().pass({ full: true })
+    expect(told).toEqual(await Promise.all(['p0', 'p3', 'p2'].map(async (upn) => (await row(upn))?.id)))
+  })
+
   it("Active Directory: by sequence numbers, which are one server's own", async () => {
     const ad = { kind: 'active-directory', domain: undefined, filter: '(objectClass=user)' }
     const account = (guid: string, usn: number, more = {}) => ({

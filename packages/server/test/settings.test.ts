@@ -94,6 +94,29 @@ describe('readSettings', () => {
     expect(message).not.toContain(VALUE)
   })
 
+  it('knows an LDAP directory by a file, and its password from the environment or a file of its own', async () => {
+    const file = join(folder, 'ldap.yaml')
+    const base = 'tenant: nowhere\nname: hq\nurl: ldaps://ldap.example\nbaseDn: dc=example\n'
+    writeFileSync(file, base)
+    const { ldap } = read({ CAEGIS_LDAP: file, CAEGIS_LDAP_PASSWORD: VALUE })
+    expect(ldap).toMatchObject({ password: VALUE, config: { source: 'ldap:hq', interval: 30, onVanish: 'disable' } })
+    const secret = fileWith(`${VALUE}\n`)
+    expect(read({ CAEGIS_LDAP: file, CAEGIS_LDAP_PASSWORD_FILE: secret }).ldap).toMatchObject({ password: VALUE })
+    const wrong = [
+      refusal({ CAEGIS_LDAP: file, CAEGIS_LDAP_PASSWORD: VALUE, CAEGIS_LDAP_PASSWORD_FILE: secret }),
+      refusal({ CAEGIS_LDAP: file, CAEGIS_LDAP_PASSWORD_FILE: `/nowhere/${VALUE}` }),
+    ]
+    writeFileSync(file, `${base}password: ${VALUE}\n`)
+    wrong.push(refusal({ CAEGIS_LDAP: file }))
+    expect(wrong.map(({ code }) => code)).toEqual(['invalid_settings', 'invalid_settings', 'invalid_ldap_config'])
+    expect(wrong.map(({ message }) => message).join()).not.toContain(VALUE)
+    // A tenant that is not there would never get anybody: it does not start.
+    writeFileSync(file, base)
+    const server = await createServer({ settings: read({ CAEGIS_LDAP: file, CAEGIS_PORT: '1', CAEGIS_LOG: 'silent' }) })
+    await expect(server.listen()).rejects.toMatchObject({ code: 'tenant_not_found', message: expect.stringContaining('nowhere') })
+    await server.close()
+  })
+
   it('B9: keeps the log for hours, never for less than a token may live', () => {
     expect(read({ CAEGIS_RETENTION: '29' }).retention).toBe(29 * 3600)
     for (const hours of ['0', '28']) expect(refusal({ CAEGIS_RETENTION: hours }).message).toContain('29')
