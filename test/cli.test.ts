@@ -144,6 +144,24 @@ describe('the caegis command', () => {
     expect((await daemon(['session', 'list', 'bob@contoso.test'])).stdout).not.toContain(sid)
   })
 
+  it('lists who signed in and who changed what', async () => {
+    const [all, bob, denied, audit, wrong] = await Promise.all([
+      run('admin', 'signins', '--limit', '3', '--json'),
+      run('admin', 'signins', '--user', 'BOB@contoso.test'),
+      run('admin', 'signins', '--denied', '--user', "it's nobody"),
+      run('admin', 'audit', '--limit', '20'),
+      run('alice', 'audit'),
+    ])
+    const records = JSON.parse(all.stdout) as { createdDateTime: string }[]
+    expect(records).toHaveLength(3)
+    expect(bob).toMatchObject({ code: 0, stderr: '' })
+    expect(bob.stdout).toMatch(/^20\S+Z {2}bob@contoso\.test {2}files-native -> files-api {2}\w+ {2}\S+ {2}allowed, CAE$/m)
+    expect(bob.stdout).not.toContain('admin@')
+    expect(denied).toMatchObject({ code: 0, stdout: '' })
+    expect(audit.stdout).toMatch(/^20\S+Z {2}admin@contoso\.test {2}Disable account {2}user bob@contoso\.test {2}txn [\w-]{36}$/m)
+    expect(wrong).toMatchObject(failure(/.*\(403 Authorization_RequestDenied\)/))
+  })
+
   it('says so when the user does not exist, in text and in JSON alike', async () => {
     for (const more of [[], ['--json']]) {
       expect(await run('admin', 'user', 'disable', 'nobody@contoso.test', ...more)).toMatchObject(failure(/.*\(404 Request_ResourceNotFound\)/))

@@ -4,6 +4,7 @@ import { addDevice } from './commands/device.ts'
 import { addEvents } from './commands/events.ts'
 import { addKeys } from './commands/keys.ts'
 import { addLogin } from './commands/login.ts'
+import { addLogs } from './commands/logs.ts'
 import { addOrganization } from './commands/organization.ts'
 import { addRecover } from './commands/recover.ts'
 import { addServe } from './commands/serve.ts'
@@ -32,6 +33,7 @@ addEvents(program)
 addUpstream(program)
 addOrganization(program)
 addKeys(program)
+addLogs(program)
 addRecover(program)
 addSync(program)
 

@@ -1,6 +1,7 @@
 import type { Log } from './log.ts'
 import { EXPIRY_LEEWAY } from './store/change.ts'
 import type { Store } from './store/store.ts'
+import { firstId } from './store/time-id.ts'
 import type { TenantRooms, Tenants } from './tenants.ts'
 
 export interface Housekeeping {
@@ -15,6 +16,8 @@ export interface HousekeepingOptions {
   log: Log
   /** Seconds for which the log keeps an event. */
   retention: number
+  /** Seconds for which the sign-in log and the audit log keep a record. */
+  logRetention: number
 }
 
 /** Milliseconds between two rounds. */
@@ -28,8 +31,8 @@ const UPSTREAM_MEMORY = 90 * 24 * 3600
 /** Rows that one transaction removes: nobody else can write meanwhile. */
 const BATCH = 500
 
-/** Removes what has had its time: sign-in artifacts, cutoffs that can hit no token any more, streams of receivers that are gone, old rows of the log. */
-export function startHousekeeping({ store, tenants, log, retention }: HousekeepingOptions): Housekeeping {
+/** Removes what has had its time: sign-in artifacts, cutoffs that can hit no token any more, streams of receivers that are gone, old rows of the log and old records. */
+export function startHousekeeping({ store, tenants, log, retention, logRetention }: HousekeepingOptions): Housekeeping {
   const { db } = store
   let closed = false
   let round: Promise<void> | undefined
@@ -64,7 +67,9 @@ export function startHousekeeping({ store, tenants, log, retention }: Housekeepi
       if (closed) return
       await rooms.tenant.keys.tend()
       await rooms.transmitter.tidy()
+      await Promise.all([rooms.tenant.signIns.flush(), rooms.tenant.audits.flush()])
       await cutLog(rooms, now - retention)
+      await cutRecords(rooms.tenant.id, firstId((now - logRetention) * 1000))
     }
   }
 
@@ -89,6 +94,18 @@ export function startHousekeeping({ store, tenants, log, retention }: Housekeepi
       log.info('the log was cut', { tenant: id, below: last.seq + 1, lagging })
       if (letters > 0) log.warn('dead letters went with the events that they were of: nobody can send them any more', { tenant: id, letters })
       if (young >= 0 || rows.length < LOOK) return
+    }
+  }
+
+  /** Sign-ins and audits before `id`, a batch at a time. */
+  async function cutRecords(tenant: string, id: string): Promise<void> {
+    for (const table of ['sign_ins', 'audit_targets', 'audits'] as const) {
+      for (let more = true; more && !closed; ) {
+        const old = await db.selectFrom(table).select('id').where('tenant', '=', tenant).where('id', '<', id).orderBy('id').limit(BATCH).execute()
+        const last = old.at(-1)
+        if (last) await db.deleteFrom(table).where('tenant', '=', tenant).where('id', '<=', last.id).execute()
+        more = old.length === BATCH
+      }
     }
   }
 

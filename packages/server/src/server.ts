@@ -62,7 +62,7 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
   const dialer = createDialer({ allow: settings.dialAllow })
   const tenants = createTenants({ settings, store, secrets, dialer, log, now })
   const { find } = tenants
-  const housekeeping = startHousekeeping({ store, tenants, log, retention: settings.retention })
+  const housekeeping = startHousekeeping({ store, tenants, log, retention: settings.retention, logRetention: settings.logRetention })
 
   /** The server's own guard: a verdict for a request, from the tenant that its token names. */
   const admit = async (guard: Guard, audience: string, request: FastifyRequest, reply: FastifyReply) => {
@@ -155,7 +155,14 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
     }
     const verdict = await admit(found.guard, origin, request, reply)
     return (
-      verdict && { tenant: found.tenant, signals: found.signals, upstreams: found.upstreams, claims: verdict.claims, signal: () => verdict.signal }
+      verdict && {
+        tenant: found.tenant,
+        signals: found.signals,
+        upstreams: found.upstreams,
+        claims: verdict.claims,
+        address: addressOf(request),
+        signal: () => verdict.signal,
+      }
     )
   }
   await app.register(async (scope) => registerGlobalRevocation(scope, { log, now, admit: admitCaller }))

@@ -26,6 +26,8 @@ export interface Settings {
   maxStaleness: number
   /** Seconds for which the log keeps an event. */
   retention: number
+  /** Seconds for which the sign-in log and the audit log keep a record. */
+  logRetention: number
   /** Seconds after which a signing key is replaced. */
   keyRotation: number
   /** How often one client may ask for the same in one browser session within five minutes. */
@@ -51,6 +53,7 @@ export type SettingName =
   | 'CAEGIS_KEY_SECRET_FILE'
   | 'CAEGIS_LOG'
   | 'CAEGIS_RETENTION'
+  | 'CAEGIS_LOG_RETENTION'
   | 'CAEGIS_KEY_ROTATION'
   | 'CAEGIS_SSF_LEGACY_DRAFT'
   | 'CAEGIS_LDAP'
@@ -97,6 +100,7 @@ export function readSettings(input: SettingsInput): Settings {
     maxStaleness: 30,
     loopLimit: 100,
     retention: readRetention(input.CAEGIS_RETENTION),
+    logRetention: readLogRetention(input.CAEGIS_LOG_RETENTION),
     keyRotation: readKeyRotation(input.CAEGIS_KEY_ROTATION),
     legacyDraft: readLegacyDraft(input.CAEGIS_SSF_LEGACY_DRAFT),
     ...(input.CAEGIS_LDAP === undefined ? {} : { ldap: { config: readLdapConfig(input.CAEGIS_LDAP), ...readLdapPassword(input) } }),
@@ -114,6 +118,13 @@ function readRetention(text: string | undefined): number {
   if (hours < SHORTEST || hours > LONGEST)
     throw invalid('CAEGIS_RETENTION', `must be whole hours, ${SHORTEST} (how long a token may live) to ${LONGEST}; ${RETENTION} is the default`)
   return hours * 3600
+}
+
+/** Days: who signed in from where is about people, and no longer kept than somebody may have to look it up. */
+function readLogRetention(text = '30'): number {
+  const days = /^\d{1,4}$/.test(text) ? Number(text) : 0
+  if (days < 1 || days > 3660) throw invalid('CAEGIS_LOG_RETENTION', 'must be whole days, 1 to 3660; 30 is the default')
+  return days * 24 * 3600
 }
 
 /** Days: a key that signs for long is worth more to a thief. */

@@ -20,6 +20,8 @@ import { factsOf, verifyAccessToken } from './issuer/presented.ts'
 import { apiResources, graphResource, signalsResource } from './issuer/resources.ts'
 import type { Tenant } from './issuer/tenant.ts'
 import type { Log } from './log.ts'
+import { createAudits } from './logs/audits.ts'
+import { createSignIns } from './logs/sign-ins.ts'
 import type { Settings } from './settings.ts'
 import { createDeliveries, type Deliveries } from './signals/deliveries.ts'
 import { createInspection } from './signals/inspection.ts'
@@ -97,6 +99,8 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
       deltas: createDeltas(store, id),
       devices: createDevices(store, id),
       upstreams: createUpstreamRegistry(store, secrets, id, issuer),
+      signIns: createSignIns(store, id),
+      audits: createAudits(store, id),
       applications: createApplications(store, id, secrets),
       application: (appId) => findApplication(store.db, id, appId),
       async readToken(text) {
@@ -198,9 +202,10 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
     async close() {
       for (const one of opened.values()) {
         await one
-          .then(async ({ guard, streamGuard, pusher, deliveries, upstreams }) => {
+          .then(async ({ guard, streamGuard, pusher, deliveries, upstreams, tenant }) => {
             await Promise.all([guard.close(), streamGuard.close(), pusher.close(), upstreams.close()])
             await deliveries.close()
+            await Promise.all([tenant.signIns.flush(), tenant.audits.flush()])
           })
           .catch(() => {})
       }

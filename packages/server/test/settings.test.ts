@@ -34,7 +34,15 @@ describe('readSettings', () => {
     const settings = read()
     expect(settings).toMatchObject({
       ...{ origin: 'https://localhost:8443', port: 8443, host: 'localhost', data: join(folder, 'data') },
-      ...{ tls: { kind: 'own' }, trustedProxies: [], logLevel: 'info', maxStaleness: 30, retention: 7 * 86_400, legacyDraft: false },
+      ...{
+        tls: { kind: 'own' },
+        trustedProxies: [],
+        logLevel: 'info',
+        maxStaleness: 30,
+        retention: 7 * 86_400,
+        logRetention: 30 * 86_400,
+        legacyDraft: false,
+      },
     })
     expect(Object.isFrozen(settings)).toBe(true)
     expect((statSync(settings.data).mode & 0o777).toString(8)).toBe('700')
@@ -75,6 +83,8 @@ describe('readSettings', () => {
     ['a key rotation without a number', { CAEGIS_KEY_ROTATION: VALUE }, 'CAEGIS_KEY_ROTATION'],
     ['no key rotation', { CAEGIS_KEY_ROTATION: '0' }, 'CAEGIS_KEY_ROTATION'],
     ['an endless retention', { CAEGIS_RETENTION: '999999' }, 'CAEGIS_RETENTION'],
+    ['records for no time', { CAEGIS_LOG_RETENTION: '0' }, 'CAEGIS_LOG_RETENTION'],
+    ['records for a time in another unit', { CAEGIS_LOG_RETENTION: `30${VALUE}` }, 'CAEGIS_LOG_RETENTION'],
     ['an unknown word for the draft', { CAEGIS_SSF_LEGACY_DRAFT: VALUE }, 'CAEGIS_SSF_LEGACY_DRAFT'],
     ['a short key secret', { CAEGIS_KEY_SECRET: VALUE }, 'CAEGIS_KEY_SECRET'],
     ['an empty key secret', { CAEGIS_KEY_SECRET: '' }, 'CAEGIS_KEY_SECRET'],

@@ -15,6 +15,7 @@ const FLAGS = [
   ['--dial-allow <hosts>', 'CAEGIS_DIAL_ALLOW', 'private hosts that push deliveries may go to'],
   ['--key-rotation <days>', 'CAEGIS_KEY_ROTATION', 'after how long signing keys are replaced (90)'],
   ['--retention <hours>', 'CAEGIS_RETENTION', 'how long the log keeps an event (168)'],
+  ['--log-retention <days>', 'CAEGIS_LOG_RETENTION', 'how long the sign-in log and the audit log keep a record (30)'],
   [
     '--ssf-legacy-draft <on|off>',
     'CAEGIS_SSF_LEGACY_DRAFT',

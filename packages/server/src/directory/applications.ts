@@ -6,6 +6,7 @@ import type { CredentialRow } from '../store/schema.ts'
 import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
 import { type Application, CLI_APP_ID, findApplication } from './application.ts'
+import { auditApplication } from './audit-words.ts'
 import { readCertificate } from './credentials.ts'
 import { settleApi } from './offered.ts'
 import type { ApplicationEntry } from './tenant-file.ts'
@@ -125,6 +126,7 @@ export async function saveApplication(context: ChangeContext, secrets: Secrets, 
       .values({ tenant, app_id: appId, ...one })
       .execute()
   if (before) await settle(context, before)
+  else auditApplication(context, undefined, (await findApplication(db, tenant, appId)) as Application)
 }
 
 /** Ids of the credentials that a tenant file names begin so. */
@@ -153,6 +155,7 @@ async function settle(context: ChangeContext, before: Application): Promise<void
     .where('tenant', '=', tenant)
     .where('app_id', '=', before.appId)
     .execute()
+  auditApplication(context, before, after)
   await settleApi(context, before, after)
   const subject = { complex: { format: 'complex' as const, application: { format: 'opaque' as const, id: before.appId } } }
   const cut = { kind: 'app', id: before.appId, depth: 'sign-in' } as const

@@ -24,13 +24,16 @@ export async function applyTenantFile(store: Store, secrets: Secrets, file: Tena
     tenant,
     actor: IMPORT,
     async edit(context) {
-      const { db } = context
+      const { db, audit } = context
       for (const { displayName } of file.groups ?? []) {
-        await db
+        const id = randomUUID()
+        const { numInsertedOrUpdatedRows } = await db
           .insertInto('groups')
-          .values({ tenant, id: randomUUID(), display_name: displayName })
+          .values({ tenant, id, display_name: displayName })
           .onConflict((conflict) => conflict.columns(['tenant', 'display_name']).doNothing())
-          .execute()
+          .executeTakeFirst()
+        const targets = [{ type: 'Group' as const, id, name: displayName }]
+        if (numInsertedOrUpdatedRows) audit({ activity: 'Add group', operation: 'Add', category: 'GroupManagement', targets })
       }
       for (const entry of file.applications ?? []) await saveApplication(context, secrets, entry)
     },

@@ -5,6 +5,7 @@ import { SERVER_ERRORS } from '../errors.ts'
 import type { Actor, ChangeContext, Committed } from '../store/change.ts'
 import type { DeviceRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
+import { auditDevice } from './audit-words.ts'
 import { issuerOf } from './rights.ts'
 
 /** The public key by which a device proves itself. */
@@ -72,13 +73,15 @@ export function createDevices(store: Store, tenant: string) {
       },
     })
 
-  const set = ({ db }: ChangeContext, row: DeviceRow, columns: Partial<DeviceRow>) =>
-    db
+  const set = (context: ChangeContext, row: DeviceRow, columns: Partial<DeviceRow>) => {
+    auditDevice(context, row, columns)
+    return context.db
       .updateTable('devices')
       .set({ ...columns, version: row.version + 1 })
       .where('tenant', '=', tenant)
       .where('id', '=', row.id)
       .execute()
+  }
 
   /** Says what became of a device, and cuts off what was given to it where that is worse than before. */
   const settle = async (context: ChangeContext, before: DeviceRow, after: Standing, deleted?: 'deleted') => {
@@ -158,7 +161,7 @@ export function createDevices(store: Store, tenant: string) {
 
 export type Devices = ReturnType<typeof createDevices>
 
-async function insertDevice({ db, tenant, now }: ChangeContext, given: NewDevice): Promise<string> {
+async function insertDevice({ db, tenant, now, audit }: ChangeContext, given: NewDevice): Promise<string> {
   const id = given.id ?? randomUUID()
   if (await db.selectFrom('devices').select('id').where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst())
     throw new CaegisError('device_exists', SERVER_ERRORS.device_exists)
@@ -182,6 +185,7 @@ async function insertDevice({ db, tenant, now }: ChangeContext, given: NewDevice
       ...{ public: JSON.stringify(given.publicKey), created_at: now, deleted_at: null },
     })
     .execute()
+  audit({ activity: 'Add device', operation: 'Add', category: 'Device', targets: [{ type: 'Device', id, name: given.displayName }] })
   return id
 }
 

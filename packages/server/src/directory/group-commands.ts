@@ -1,8 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { CaegisError } from '@caegis/protocol'
+import type { Selectable } from 'kysely'
 import { SERVER_ERRORS } from '../errors.ts'
 import type { Actor, ChangeContext, Committed } from '../store/change.ts'
+import type { GroupRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
+import { auditGroup, auditMember } from './audit-words.ts'
 import { changeRights } from './rights.ts'
 
 export interface NewGroup {
@@ -25,14 +28,14 @@ const BATCH = 500
 
 /** Groups as objects: made, renamed, deleted, and given members. Whoever gains or loses a right by it is cut off as in `changeRights`, and nobody else. */
 export function createGroupCommands(store: Store, tenant: string) {
-  const edit = <T>(actor: Actor, id: string, work: (context: ChangeContext) => Promise<T>): Promise<Committed<T>> =>
+  const edit = <T>(actor: Actor, id: string, work: (context: ChangeContext, group: Selectable<GroupRow>) => Promise<T>): Promise<Committed<T>> =>
     store.commit({
       tenant,
       actor,
       async edit(context) {
-        const found = await context.db.selectFrom('groups').select('id').where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst()
+        const found = await context.db.selectFrom('groups').selectAll().where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst()
         if (!found) throw new CaegisError('group_not_found', SERVER_ERRORS.group_not_found)
-        return work(context)
+        return work(context, found)
       },
     })
 
@@ -48,13 +51,14 @@ export function createGroupCommands(store: Store, tenant: string) {
             .insertInto('groups')
             .values({ tenant, id, display_name: displayName, description, source, external_id: externalId, created_at: context.now })
             .execute()
+          auditGroup(context, 'Add', { id, display_name: displayName })
           await add(context, id, members)
           return id
         },
       }),
 
     updateGroup: (actor: Actor, id: string, { displayName, description, externalId, add: more = [] }: GroupUpdate) =>
-      edit(actor, id, async (context) => {
+      edit(actor, id, async (context, group) => {
         if (displayName !== undefined) await refuseTaken(context, displayName, id)
         const columns = {
           ...(displayName === undefined ? {} : { display_name: displayName }),
@@ -63,14 +67,16 @@ export function createGroupCommands(store: Store, tenant: string) {
         }
         if (Object.keys(columns).length > 0)
           await context.db.updateTable('groups').set(columns).where('tenant', '=', tenant).where('id', '=', id).execute()
+        auditGroup(context, 'Update', group, columns)
         await add(context, id, more)
       }),
 
     /** Its members stay; what they were by it, they are no more. */
     removeGroup: (actor: Actor, id: string) =>
-      edit(actor, id, (context) =>
+      edit(actor, id, (context, group) =>
         changeRights(context, [id], async () => {
           const { db } = context
+          auditGroup(context, 'Delete', group)
           await db.deleteFrom('members').where('tenant', '=', tenant).where('group_id', '=', id).execute()
           await db
             .deleteFrom('nested')
@@ -90,6 +96,8 @@ export function createGroupCommands(store: Store, tenant: string) {
         const groups = await db.selectFrom('nested').select('member_id as id').where('tenant', '=', tenant).where('group_id', '=', id).execute()
         const wanted = new Set(members)
         const gone = [...users, ...groups].map((one) => one.id).filter((one) => !wanted.has(one))
+        const isGroup = new Set(groups.map((one) => one.id))
+        for (const one of gone) auditMember(context, id, { id: one, isGroup: isGroup.has(one) }, false)
         await changeRights(context, gone, async () => {
           for (let from = 0; from < gone.length; from += BATCH) {
             const some = gone.slice(from, from + BATCH)
@@ -122,17 +130,21 @@ async function add(context: ChangeContext, group: string, ids: readonly string[]
   }
   if (!ids.every((id) => users.has(id) || groups.has(id))) throw new CaegisError('user_not_found', SERVER_ERRORS.user_not_found)
   await changeRights(context, [...users, ...groups], async () => {
-    for (const id of users)
-      await db
+    for (const id of users) {
+      const { numInsertedOrUpdatedRows } = await db
         .insertInto('members')
         .values({ tenant, group_id: group, user_id: id })
         .onConflict((conflict) => conflict.doNothing())
-        .execute()
-    for (const id of groups)
-      await db
+        .executeTakeFirst()
+      if (numInsertedOrUpdatedRows) auditMember(context, group, { id, isGroup: false }, true)
+    }
+    for (const id of groups) {
+      const { numInsertedOrUpdatedRows } = await db
         .insertInto('nested')
         .values({ tenant, group_id: group, member_id: id })
         .onConflict((conflict) => conflict.doNothing())
-        .execute()
+        .executeTakeFirst()
+      if (numInsertedOrUpdatedRows) auditMember(context, group, { id, isGroup: true }, true)
+    }
   })
 }

@@ -4,6 +4,7 @@ import { SERVER_ERRORS } from '../errors.ts'
 import type { Actor, ChangeContext } from '../store/change.ts'
 import type { GroupRow, UserRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
+import { auditAssignment, auditMember } from './audit-words.ts'
 import { toUser, type User } from './directory.ts'
 import { createGroupCommands } from './group-commands.ts'
 import { type Condition, createListing, type Listed, type Page } from './listing.ts'
@@ -82,19 +83,27 @@ export function createGroups(store: Store, tenant: string) {
       edit(actor, member, async (context, isGroup) => {
         if (!(await existsGroup(context, group))) throw new CaegisError('group_not_found', SERVER_ERRORS.group_not_found)
         const { table, values } = row(group, member, isGroup)
-        await context.db
+        const { numInsertedOrUpdatedRows } = await context.db
           .insertInto(table)
           .values(values as never)
           .onConflict((conflict) => conflict.doNothing())
-          .execute()
+          .executeTakeFirst()
+        if (numInsertedOrUpdatedRows) auditMember(context, group, { id: member, isGroup }, true)
       }),
 
     removeMember: (actor: Actor, group: string, member: string) =>
-      edit(actor, member, ({ db }, isGroup) =>
-        isGroup
-          ? db.deleteFrom('nested').where('tenant', '=', tenant).where('group_id', '=', group).where('member_id', '=', member).execute()
-          : db.deleteFrom('members').where('tenant', '=', tenant).where('group_id', '=', group).where('user_id', '=', member).execute(),
-      ),
+      edit(actor, member, async (context, isGroup) => {
+        const { db } = context
+        const { numDeletedRows } = isGroup
+          ? await db
+              .deleteFrom('nested')
+              .where('tenant', '=', tenant)
+              .where('group_id', '=', group)
+              .where('member_id', '=', member)
+              .executeTakeFirst()
+          : await db.deleteFrom('members').where('tenant', '=', tenant).where('group_id', '=', group).where('user_id', '=', member).executeTakeFirst()
+        if (numDeletedRows > 0n) auditMember(context, group, { id: member, isGroup }, false)
+      }),
 
     /** Who holds the roles of an application. */
     async assignments(appId: string): Promise<{ role: string; principal: string }[]> {
@@ -111,19 +120,21 @@ export function createGroups(store: Store, tenant: string) {
     },
 
     assignRole: (actor: Actor, appId: string, role: string, principal: string) =>
-      edit(actor, principal, async ({ db }) => {
+      edit(actor, principal, async (context, isGroup) => {
+        const { db } = context
         if (!(await db.selectFrom('applications').select('id').where('tenant', '=', tenant).where('app_id', '=', appId).executeTakeFirst()))
           throw new CaegisError('application_not_found', SERVER_ERRORS.application_not_found)
-        await db
+        const { numInsertedOrUpdatedRows } = await db
           .insertInto('assignments')
           .values({ tenant, app_id: appId, role, principal_id: principal })
           .onConflict((conflict) => conflict.doNothing())
-          .execute()
+          .executeTakeFirst()
+        if (numInsertedOrUpdatedRows) auditAssignment(context, appId, role, { id: principal, isGroup }, true)
       }),
 
     withdrawRole: (actor: Actor, appId: string, role: string, principal: string) =>
-      edit(actor, principal, async ({ db }) => {
-        const { numDeletedRows } = await db
+      edit(actor, principal, async (context, isGroup) => {
+        const { numDeletedRows } = await context.db
           .deleteFrom('assignments')
           .where('tenant', '=', tenant)
           .where('app_id', '=', appId)
@@ -131,6 +142,7 @@ export function createGroups(store: Store, tenant: string) {
           .where('principal_id', '=', principal)
           .executeTakeFirst()
         if (numDeletedRows === 0n) throw new CaegisError('assignment_not_found', SERVER_ERRORS.assignment_not_found)
+        auditAssignment(context, appId, role, { id: principal, isGroup }, false)
       }),
   }
 }
@@ -180,6 +192,7 @@ export async function saveRights(context: ChangeContext, file: TenantFile): Prom
     known: string[],
     wanted: string[],
     touched: (one: string) => string,
+    say: (one: string, added: boolean) => void,
     add: (one: string) => Promise<unknown>,
     remove: typeof add,
   ) => {
@@ -190,6 +203,7 @@ export async function saveRights(context: ChangeContext, file: TenantFile): Prom
     for (const [one, edit] of changes) {
       principals.add(touched(one))
       edits.push(() => edit(one))
+      say(one, edit === add)
     }
   }
   const idsOf = (names: readonly string[] | undefined, among: Map<string, string>) => (names ?? []).flatMap((name) => among.get(name) ?? [])
@@ -203,6 +217,7 @@ export async function saveRights(context: ChangeContext, file: TenantFile): Prom
       known,
       idsOf(entry.groups, groups),
       () => user,
+      (group, added) => auditMember(context, group, { id: user, isGroup: false }, added),
       (group) => db.insertInto('members').values({ tenant, group_id: group, user_id: user }).execute(),
       (group) => db.deleteFrom('members').where('tenant', '=', tenant).where('group_id', '=', group).where('user_id', '=', user).execute(),
     )
@@ -215,10 +230,12 @@ export async function saveRights(context: ChangeContext, file: TenantFile): Prom
       (nested.get(group) ?? []).map((one) => one.member_id),
       idsOf(entry.groups, groups),
       (member) => member,
+      (member, added) => auditMember(context, group, { id: member, isGroup: true }, added),
       (member) => db.insertInto('nested').values({ tenant, group_id: group, member_id: member }).execute(),
       (member) => db.deleteFrom('nested').where('tenant', '=', tenant).where('group_id', '=', group).where('member_id', '=', member).execute(),
     )
   }
+  const isGroup = new Set(groups.values())
   for (const { appId, appRoles } of file.applications ?? []) {
     if (!appRoles) continue
     const known = await db.selectFrom('assignments').selectAll().where('tenant', '=', tenant).where('app_id', '=', appId).execute()
@@ -237,6 +254,10 @@ export async function saveRights(context: ChangeContext, file: TenantFile): Prom
       known.map((one) => `${one.role} ${one.principal_id}`),
       wanted,
       (pair) => split(pair).principal_id,
+      (pair, added) => {
+        const { role, principal_id: id } = split(pair)
+        auditAssignment(context, appId, role, { id, isGroup: isGroup.has(id) }, added)
+      },
       (pair) =>
         db
           .insertInto('assignments')

@@ -87,7 +87,7 @@ export function createKeyRegistry(store: Store, secrets: Secrets, tenant: string
     return store.commit({
       tenant,
       actor,
-      async edit({ db, now }) {
+      async edit({ db, now, audit }) {
         const states = statesOf(await read(db), now)
         const missing = made.filter(({ alg }) => !states.some(({ row, state }) => row.alg === alg && state === 'next'))
         for (const row of missing)
@@ -95,6 +95,10 @@ export function createKeyRegistry(store: Store, secrets: Secrets, tenant: string
             .insertInto('keys')
             .values({ ...row, created_at: now, active_from: now + KEY_LEAD })
             .execute()
+        if (missing.length > 0) {
+          const targets = missing.map(({ kid }) => ({ type: 'Key' as const, id: kid }))
+          audit({ activity: 'Rotate signing keys', operation: 'Add', category: 'DirectoryManagement', targets })
+        }
         return missing.map(({ kid }) => kid)
       },
     })
@@ -110,7 +114,7 @@ export function createKeyRegistry(store: Store, secrets: Secrets, tenant: string
       return store.commit({
         tenant,
         actor,
-        async edit({ db, now, publish }) {
+        async edit({ db, now, publish, audit }) {
           const states = statesOf(await read(db), now)
           const gone = states.find(({ row }) => row.kid === kid)
           if (!gone) throw new CaegisError('key_not_found', SERVER_ERRORS.key_not_found)
@@ -131,6 +135,7 @@ export function createKeyRegistry(store: Store, secrets: Secrets, tenant: string
             .set((eb) => ({ version: eb('version', '+', 1) }))
             .where('id', '=', tenant)
             .execute()
+          audit({ activity: 'Remove signing key', operation: 'Delete', category: 'DirectoryManagement', targets: [{ type: 'Key', id: kid }] })
           publish({
             type: EVENT.keysChanged,
             subject: { complex: { format: 'complex', tenant: { format: 'opaque', id: tenant } } },

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { EVENT, event, type SimpleSubject } from '@caegis/protocol'
 import type { ChangeContext, Draft } from '../store/change.ts'
 import type { UserRow } from '../store/schema.ts'
+import { auditNewUser, auditUser } from './audit-words.ts'
 import type { NewUser } from './directory.ts'
 import { homeText, publishWithGuests } from './guests.ts'
 import { profileColumns, refuseTaken } from './profile.ts'
@@ -18,9 +19,11 @@ export function aboutUser(issuer: string, id: string): Draft['subject'] {
  * @returns the new user's id
  * @throws CaegisError `user_exists`, before anything is written
  */
-export async function insertUser({ db, tenant, now }: ChangeContext, given: Omit<NewUser, 'password'>, password: string | null): Promise<string> {
+export async function insertUser(context: ChangeContext, given: Omit<NewUser, 'password'>, password: string | null): Promise<string> {
+  const { db, tenant, now } = context
   const id = randomUUID()
   await refuseTaken({ db, tenant }, given)
+  auditNewUser(context, id, given.userPrincipalName)
   await db
     .insertInto('users')
     .values({
@@ -70,7 +73,9 @@ export function publishPassword({ publish }: ChangeContext, user: UserRow, subje
   })
 }
 
-export async function setColumns({ db, tenant }: ChangeContext, user: UserRow, columns: Partial<UserRow>): Promise<void> {
+export async function setColumns(context: ChangeContext, user: UserRow, columns: Partial<UserRow>): Promise<void> {
+  const { db, tenant } = context
+  auditUser(context, user, columns)
   await db
     .updateTable('users')
     .set({ ...columns, version: user.version + 1 })

@@ -26,7 +26,7 @@ export function createOrganization(store: Store, tenant: string): Organizations 
     store.commit({
       tenant,
       actor,
-      async edit({ db, now, publish }) {
+      async edit({ db, now, publish, audit }) {
         const row = await db.selectFrom('tenants').select(['stopped_at', 'version']).where('id', '=', tenant).executeTakeFirstOrThrow()
         if ((row.stopped_at !== null) === stop) return false
         // The version moves, so that every decision that read the tenant is seen to be old.
@@ -35,6 +35,10 @@ export function createOrganization(store: Store, tenant: string): Organizations 
           .set({ stopped_at: stop ? now : null, version: row.version + 1 })
           .where('id', '=', tenant)
           .execute()
+        audit({
+          ...{ activity: stop ? 'Stop organization' : 'Resume organization', category: 'DirectoryManagement', operation: 'Update' },
+          targets: [{ type: 'Directory', id: tenant }],
+        })
         if (stop) {
           publish({
             type: EVENT.sessionRevoked,

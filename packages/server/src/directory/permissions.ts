@@ -10,6 +10,8 @@ const INCLUDES = {
   /** The event log, the streams and what became of each event on them. */
   'SecurityEvents.Read.All': [],
   'SecurityEvents.ReadWrite.All': ['SecurityEvents.Read.All'],
+  /** The sign-in log and the audit log. */
+  'AuditLog.Read.All': [],
   'Device.Read.All': [],
   'Device.ReadWrite.All': ['Device.Read.All'],
   'GroupMember.Read.All': [],

@@ -6,6 +6,7 @@ import { SERVER_ERRORS } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Actor } from '../store/change.ts'
 import { createStore, type Store } from '../store/store.ts'
+import { auditNewUser } from './audit-words.ts'
 import { breakGlass } from './break-glass.ts'
 import { createDirectory } from './directory.ts'
 import { hashPassword } from './password.ts'
@@ -70,13 +71,15 @@ async function make(store: Store, { id: tenant, name }: { id: string; name: stri
   await store.commit({
     tenant,
     actor: ON_THE_HOST,
-    async edit({ db, now }) {
+    async edit(context) {
+      const { db, now } = context
       const who = { id: randomUUID(), upn, upn_key: upn, display_name: 'Emergency account', roles: JSON.stringify(['admin']) }
       const secret = { password: hash, password_at: now, password_expired: 0 }
       await db
         .insertInto('users')
         .values({ tenant, ...who, ...secret, break_glass: 1, enabled: 1, created_at: now, deleted_at: null })
         .execute()
+      auditNewUser(context, who.id, upn)
     },
   })
   return upn

@@ -55,6 +55,16 @@ export function createRoles(store: Store, tenant: string, edit: Edit, about: (id
         .where('id', '=', user.id)
         .execute()
       publishRoles(context, about(user.id), user.id, roles)
+      context.audit({
+        ...{ activity: hold ? 'Add member to role' : 'Remove member from role', operation: hold ? 'Assign' : 'Unassign' },
+        ...{
+          category: 'RoleManagement',
+          targets: [
+            { type: 'User', id: user.id, name: user.upn },
+            { type: 'Role', id: role },
+          ],
+        },
+      })
     })
 
   return {

@@ -6,6 +6,7 @@ import type { Actor, ChangeContext, Committed } from '../store/change.ts'
 import type { UpstreamRow } from '../store/schema.ts'
 import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
+import { auditUpstream } from './audit-words.ts'
 import type { Upstream, UpstreamCredentials, UpstreamEntry, UpstreamPatch } from './upstream.ts'
 
 /** What lies sealed: how this server proves itself there, and the `Authorization` header by which pushes from there are known. */
@@ -51,7 +52,8 @@ export function createUpstreamRegistry(store: Store, secrets: Secrets, tenant: s
       store.commit({
         tenant,
         actor,
-        async edit({ db, now }) {
+        async edit(change) {
+          const { db, now } = change
           if (theirs === issuer) throw invalid('A tenant cannot be an upstream of itself.')
           const all = await rows(db).select(['issuer']).execute()
           if (all.some((one) => one.issuer === theirs)) throw new CaegisError('upstream_exists', SERVER_ERRORS.upstream_exists)
@@ -64,6 +66,7 @@ export function createUpstreamRegistry(store: Store, secrets: Secrets, tenant: s
             .insertInto('upstreams')
             .values({ tenant, id, issuer: theirs, config, sealed, enabled: enabled ? 1 : 0, created_at: now, state: '{}' })
             .execute()
+          auditUpstream(change, 'Add', { id, issuer: theirs })
           return id
         },
       }),
@@ -73,7 +76,8 @@ export function createUpstreamRegistry(store: Store, secrets: Secrets, tenant: s
       store.commit({
         tenant,
         actor,
-        async edit({ db }) {
+        async edit(change) {
+          const { db } = change
           const row = await existing(db, id)
           const config = JSON.stringify(settle(row.issuer, { ...plain(JSON.parse(row.config)), ...given }))
           const kept = open(row)
@@ -85,6 +89,12 @@ export function createUpstreamRegistry(store: Store, secrets: Secrets, tenant: s
           }
           if (Object.keys(changed).length === 0) return false
           await db.updateTable('upstreams').set(changed).where('tenant', '=', tenant).where('id', '=', id).execute()
+          auditUpstream(
+            change,
+            'Update',
+            row,
+            Object.keys(changed).map((name) => (name === 'sealed' ? 'credentials' : name)),
+          )
           return true
         },
       }),
@@ -94,8 +104,9 @@ export function createUpstreamRegistry(store: Store, secrets: Secrets, tenant: s
       store.commit({
         tenant,
         actor,
-        async edit({ db }) {
-          await existing(db, id)
+        async edit(change) {
+          const { db } = change
+          auditUpstream(change, 'Delete', await existing(db, id))
           await db.deleteFrom('upstreams').where('tenant', '=', tenant).where('id', '=', id).execute()
           for (const table of ['upstream_sets', 'upstream_outcomes'] as const)
             await db.deleteFrom(table).where('tenant', '=', tenant).where('upstream', '=', id).execute()

@@ -77,6 +77,7 @@ export function createApi(app: FastifyInstance, { origin, log, admit, tag }: Api
   app.setErrorHandler((error: Error & { statusCode?: number }, request, reply) => {
     const id = String(request.headers['client-request-id'] ?? '') || undefined
     const known = toGraphError(error)
+    if (known.status === 403) sayRefused(callers.get(request), request, known.message)
     if (known.status >= 500) log.error('the admin API failed', { name: error.name, message: error.message, stack: error.stack })
     return reply.code(known.status).send(errorBody(known.code, known.message, id))
   })
@@ -148,6 +149,18 @@ export function searchOf(request: FastifyRequest): URLSearchParams {
 /** A parameter of the path, bounded. */
 export function pathOf(request: FastifyRequest, name = 'id'): string {
   return ((request.params as Record<string, string>)[name] as string).slice(0, 320)
+}
+
+/** Who wanted to change something, and may not, is told to the audit log; a read that is refused changes nothing, and is not. */
+function sayRefused(caller: Admitted | undefined, { method, routeOptions, params }: FastifyRequest, reason: string): void {
+  if (!caller || method === 'GET') return
+  const { idtyp, azp, oid, iat, sid } = caller.claims as { idtyp?: string; azp: string; oid: string; iat: number; sid?: string }
+  const who = { appId: azp, iat, address: caller.address }
+  const actor: Actor = idtyp === 'app' ? { kind: 'app', ...who } : { kind: 'user', id: oid, role: '', ...who, ...(sid === undefined ? {} : { sid }) }
+  const ids = Object.values((params ?? {}) as Record<string, string>).filter((id) => /^[\w.@-]{1,128}$/.test(id))
+  const targets = ids.map((id) => ({ type: 'Other' as const, id }))
+  const operation = method === 'DELETE' ? 'Delete' : method === 'PATCH' ? 'Update' : 'Add'
+  caller.tenant.audits.refused(actor, { activity: `${method} ${routeOptions.url}`, category: 'DirectoryManagement', operation, targets }, reason)
 }
 
 /** What a body says. @throws GraphError 400 with the path of each mistake and what is wrong there, never the value */

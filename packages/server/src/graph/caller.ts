@@ -9,6 +9,8 @@ import type { KeyRegistry } from '../directory/keys.ts'
 import { includesPermission, type Permission } from '../directory/permissions.ts'
 import type { RevokedToken } from '../directory/sessions.ts'
 import type { UpstreamRegistry } from '../directory/upstreams.ts'
+import type { Audits } from '../logs/audits.ts'
+import type { SignIns } from '../logs/sign-ins.ts'
 import { badRequest, denied } from './errors.ts'
 import type { Signals } from './signals.ts'
 import type { UpstreamState } from './upstreams.ts'
@@ -27,6 +29,8 @@ export interface Admitted {
     factors: Factors
     keys: KeyRegistry
     upstreams: UpstreamRegistry
+    signIns: SignIns
+    audits: Audits
     readToken(text: string): Promise<RevokedToken | undefined>
     application(appId: string): Promise<Application | undefined>
   }
@@ -36,6 +40,8 @@ export interface Admitted {
   /** Aborts when the access of the token ends; to be read by what lasts longer than an answer. */
   signal(): AbortSignal
   claims: Record<string, unknown>
+  /** As far as trusted proxies tell; empty when unknown. */
+  address: string
 }
 
 /** Who may do what they ask for. */
@@ -51,7 +57,7 @@ const ADMIN = 'admin'
  * @param permissions any one of them suffices
  * @throws GraphError 403
  */
-export async function authorize({ tenant, claims }: Admitted, ...permissions: readonly [Permission, ...Permission[]]): Promise<Actor> {
+export async function authorize({ tenant, claims, address }: Admitted, ...permissions: readonly [Permission, ...Permission[]]): Promise<Actor> {
   const { iat, sid, oid, azp } = claims as { iat: number; sid?: string; oid: string; azp: string }
   // A token lives for up to a day; what its application was permitted may have been withdrawn since.
   const app = await tenant.application(azp)
@@ -61,12 +67,12 @@ export async function authorize({ tenant, claims }: Admitted, ...permissions: re
   if (claims.idtyp === 'app') {
     const roles = Array.isArray(claims.roles) ? (claims.roles as string[]) : []
     if (!open.some(among(roles))) throw denied()
-    return { kind: 'app', appId: azp, iat: Math.floor(iat) }
+    return { kind: 'app', appId: azp, iat: Math.floor(iat), address }
   }
   if (!open.some(among(String(claims.scp ?? '').split(' ')))) throw denied()
   const user = await tenant.directory.user(oid)
   if (!user?.roles.includes(ADMIN)) throw denied()
-  return { kind: 'user', id: oid, iat: Math.floor(iat), appId: azp, role: ADMIN, ...(sid === undefined ? {} : { sid }) }
+  return { kind: 'user', id: oid, iat: Math.floor(iat), appId: azp, role: ADMIN, address, ...(sid === undefined ? {} : { sid }) }
 }
 
 /** What people may do with their own account needs their own token, and no role. @throws GraphError 400, 403 */

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { type ApiOptions, createApi, type Declared } from './api.ts'
 import { registerAppRoles } from './app-roles.ts'
 import { registerApplications } from './applications.ts'
+import { registerAuditLogs } from './audit-logs.ts'
 import { registerAuthentication } from './authentication.ts'
 import { registerDeltas } from './delta.ts'
 import { registerDevices } from './devices.ts'
@@ -34,6 +35,7 @@ export function registerGraph(app: FastifyInstance, options: ApiOptions): readon
   registerOrganization(api)
   registerKeys(api)
   registerUpstreams(api)
+  registerAuditLogs(api)
   const sse = createSse()
   registerStreams(api)
   registerEvents(api, sse)

@@ -8,6 +8,11 @@ import { toClient } from './client.ts'
 /** Within this many seconds a spent refresh token leads its own client to the same successor; after it, it is a theft. */
 export const REFRESH_GRACE = 30
 
+/** What leads from the page of a sign-in to the token that came of it: it remembers the record of the one for the other. */
+const OF_SIGN_IN = new Set(['Interaction', 'AuthorizationCode'])
+/** What a grant presents: it tells whose it is. */
+const OF_GRANT = new Set(['AuthorizationCode', 'RefreshToken', 'DeviceCode'])
+
 /** What remembers the device that it was given to. */
 const OF_DEVICE = new Set(['Session', 'Interaction', 'AuthorizationCode', 'RefreshToken', 'AccessToken'])
 
@@ -53,6 +58,7 @@ export function createAdapter(store: Store, tenant: string, artifacts: Artifacts
         const artifact = { model, id, payload: { ...payload }, expiresAt: now() + (expiresIn ?? DEFAULT_TTL) }
         if (model === 'RefreshToken') linkSuccessor(id)
         if (OF_DEVICE.has(model) && attempt.device !== undefined) artifact.payload.device = attempt.device
+        if (OF_SIGN_IN.has(model)) remember(artifact.payload)
         if (model === 'AccessToken') artifact.payload.iat = asMint(payload)
         attempt.writes.set(key(id), { model, id, artifact })
       },
@@ -72,12 +78,32 @@ export function createAdapter(store: Store, tenant: string, artifacts: Artifacts
     }
 
     /** Whatever the request shows brings its device along; what the request proves counts before it. */
-    function recall({ payload: { device } }: FoundArtifact): void {
+    function recall({ payload }: FoundArtifact): void {
+      const { device } = payload
       const attempt = currentAttempt()
+      recallTrace(payload)
       if (!OF_DEVICE.has(model) || typeof device !== 'string') return
       if (attempt.device !== undefined && attempt.device !== device) attempt.otherDevice = true
       // A sign-in that is half done remembers what it began with, which may be newer than the browser's session.
       if (attempt.device === undefined || model === 'Interaction') attempt.device = device
+    }
+
+    function remember(payload: Record<string, unknown>): void {
+      const attempt = currentAttempt()
+      const { trace, signIn } = attempt
+      const begun = signIn?.code === 0 ? signIn.id : trace.begun
+      if (begun !== undefined) payload.signIn = begun
+      if (model === 'Interaction') payload.correlation = trace.correlation
+      else if (begun !== undefined && typeof payload.sessionUid === 'string') attempt.completes = { id: begun, more: { session: payload.sessionUid } }
+    }
+
+    function recallTrace({ signIn, correlation, accountId, sessionUid }: Record<string, unknown>): void {
+      const { trace } = currentAttempt()
+      if (OF_SIGN_IN.has(model) && typeof signIn === 'string') trace.begun = signIn
+      if (model === 'Interaction' && typeof correlation === 'string') trace.correlation = correlation
+      if (!OF_GRANT.has(model)) return
+      if (typeof accountId === 'string') trace.user ??= { id: accountId }
+      if (typeof sessionUid === 'string') trace.session = sessionUid
     }
 
     /** The opaque token for `userinfo` is the one access token that is stored; the fence must know of it as of any other, and it bears the attempt's instant. */
@@ -121,6 +147,7 @@ function clientAdapter(store: Store, tenant: string): Adapter {
     async find(appId) {
       const app = await findApplication(store.db, tenant, appId)
       note(currentAttempt(), { table: 'app', id: appId }, app?.version ?? 0)
+      if (app) currentAttempt().trace.app ??= { id: app.appId, object: app.id, name: app.displayName, type: app.type }
       return app?.enabled ? toClient(app, currentAttempt().assertion === true, Math.floor(store.clock())) : undefined
     },
     findByUid: async () => undefined,

@@ -1,9 +1,12 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { randomUUID } from 'node:crypto'
 import type { ClaimsRequest } from '@caegis/protocol'
 import type { Denial } from '../access/account.ts'
 import type { RevokedToken } from '../directory/sessions.ts'
+import type { SignIn } from '../logs/sign-in.ts'
 import type { Artifact } from '../store/artifacts.ts'
 import type { Wish } from './loops.ts'
+import type { Trace } from './trace.ts'
 
 /** A row that a decision read, and the version it had. */
 export type Reading =
@@ -107,12 +110,21 @@ export interface Attempt {
   account?: { id: string; breakGlass: boolean }
   /** The first factor of `account` was proved here. */
   proved?: true
+  /** For the record of the decision. */
+  trace: Trace
+  /** What the log will say of the decision: kept together with what it lets out, or said on its own where that is nothing. */
+  signIn?: SignIn
+  /** A record of before that says more from now on. */
+  completes?: { id: string; more: Partial<SignIn>; otherwise?: SignIn }
   /** What the sign-in page may show: the user code of a device that came with the link. */
   userCode?: string
 }
 
 export function createAttempt(iat: number, claims: ClaimsRequest, address: string): Attempt {
-  return { iat, claims, address, readings: new Map(), writes: new Map(), removedGrants: new Set(), mints: [], consents: [], endings: [] }
+  return {
+    ...{ iat, claims, address, readings: new Map(), writes: new Map(), removedGrants: new Set(), mints: [], consents: [], endings: [] },
+    trace: { correlation: randomUUID() },
+  }
 }
 
 /** Keeps the first version seen: a row that moves between two looks of one attempt must not pass as unmoved. */

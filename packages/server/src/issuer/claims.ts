@@ -73,6 +73,12 @@ export async function accessTokenClaims(
     ...(attempt.onBehalf ? { actors: attempt.onBehalf.actors } : {}),
   })
 
+  attempt.trace.token = {
+    ...{ jti: given.jti, long: attempt.lifetime?.long === true },
+    resource: { id: resource.appId ?? resource.uri, name: resource.uri },
+  }
+  if (token.sessionUid !== undefined) attempt.trace.session = token.sessionUid
+
   const held = user === undefined ? {} : await membership(store, tenant, resource, user)
   return {
     iss: tenant.issuer,

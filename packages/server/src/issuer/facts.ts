@@ -25,6 +25,8 @@ export async function readUser(store: Store, tenant: Tenant, id: string): Promis
     .where('id', '=', id)
     .executeTakeFirst()
   note(currentAttempt(), { table: 'user', id }, row?.version ?? 0)
+  const { trace } = currentAttempt()
+  if (row && (trace.user?.id ?? id) === id) trace.user = { id, name: row.upn }
   if (!row || row.deleted_at !== null) return undefined
   return {
     enabled: row.enabled === 1 && (await isWelcome(store, row.home)),

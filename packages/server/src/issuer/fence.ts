@@ -47,8 +47,10 @@ export async function passFence(store: Store, tenant: Tenant, attempt: Attempt):
     for (const grant of attempt.removedGrants) await tenant.artifacts.removeGrant(db, grant)
     for (const consent of attempt.consents) await recordConsent(db, tenant, consent, now)
     for (const mint of attempt.mints) await recordMint(db, tenant, mint, now)
+    if (attempt.signIn?.code === 0) await tenant.signIns.insert(db, attempt.signIn)
+    if (attempt.completes) await tenant.signIns.complete(db, attempt.completes.id, attempt.completes.more, attempt.completes.otherwise)
     for (const ending of endings) {
-      if (ending.kind !== 'logout') changes.push(await runChange(db, changeOf(tenant.directory, ending), now))
+      if (ending.kind !== 'logout') changes.push(await runChange(db, changeOf(tenant.directory, ending), store.clock()))
     }
     return { outcome: 'passed', endings, changes }
   })

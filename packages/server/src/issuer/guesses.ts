@@ -4,6 +4,7 @@ import { messagePage, UNKNOWN_CODE } from './pages.ts'
 import { ROUTES } from './provider.ts'
 import type { Tenant } from './tenant.ts'
 import { addressGuesser, type Guesser, type Throttle } from './throttle.ts'
+import { appOf } from './trace.ts'
 
 const BY_CLIENT: readonly string[] = [ROUTES.token, ROUTES.introspection, ROUTES.revocation, ROUTES.device_authorization]
 
@@ -20,11 +21,17 @@ export async function answerUnlessGuessing(
   const guessers = guessersOf(request)
   if (guessers.length === 0) return answer()
   const wait = await throttle.waitOf(tenant.id, guessers)
+  if (wait > 0 && request.path === ROUTES.token) await sayThrottled(tenant, request)
   if (wait > 0) return withWait(request.path === ROUTES.code_verification ? page(tenant, wait) : json(wait), wait)
   const done = await answer()
   const wrong = request.path === ROUTES.code_verification ? done.body.includes(UNKNOWN_CODE) : done.status === 401
   if (wrong) await throttle.count(tenant.id, guessers)
   return done
+}
+
+async function sayThrottled(tenant: Tenant, { address, body }: IssuerRequest): Promise<void> {
+  const app = await appOf(tenant, new URLSearchParams(body).get('client_id') ?? '')
+  tenant.signIns.turnAway({ kind: 'servicePrincipal', grant: 'client_credentials', code: 50053, address, ...(app ? { app } : {}) })
 }
 
 function guessersOf({ method, path, body, headers, address }: IssuerRequest): Guesser[] {

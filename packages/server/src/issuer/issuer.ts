@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CaegisError, type ClaimsRequest, parseClaimsRequest } from '@caegis/protocol'
@@ -14,6 +15,7 @@ import { createProvider, type IssuerOptions, ROUTES } from './provider.ts'
 import { isStop, passGate } from './stop.ts'
 import type { Tenant } from './tenant.ts'
 import { completeDevice, completeTokens, refuseTokens } from './token-answer.ts'
+import { traceAuthorization, traceToken } from './trace.ts'
 
 /** A request for the OpenID provider, as the web server in front has read and bounded it. */
 export interface IssuerRequest {
@@ -90,6 +92,7 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
       if (verdict.outcome === 'passed') {
         tellOf(verdict)
         alarm(attempt)
+        if (attempt.signIn && attempt.signIn.code !== 0) tenant.signIns.deny(attempt.signIn)
         return { result, attempt }
       }
       if (verdict.outcome === 'moved') await tenant.keys.reload()
@@ -136,6 +139,15 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
     log.error(`the emergency account ${proved ? 'signed in' : 'got a token'}`, { alarm: true, tenant: tenant.name, user: account.id })
   }
 
+  /** A refusal that no attempt was made for. */
+  async function traceBare(form: URLSearchParams, address: string, correlation: string, body: object, denial: Denial | undefined): Promise<void> {
+    const attempt = createAttempt(Math.floor(store.clock()), NO_CLAIMS, address)
+    attempt.trace.correlation = correlation
+    if (denial) attempt.denial = denial
+    await traceToken(store, tenant, attempt, form, 400, JSON.stringify(body))
+    if (attempt.signIn) tenant.signIns.deny(attempt.signIn)
+  }
+
   async function dispatch(request: IssuerRequest, path: string, body: string): Promise<IssuerAnswer> {
     const url = `${path}${request.query}`
     // The provider builds its URLs from these; nothing of the sort is taken from the wire.
@@ -173,9 +185,13 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
       const isToken = request.path === ROUTES.token && request.method === 'POST'
       const isDevice = request.path === ROUTES.device_authorization
       const form = new URLSearchParams(isToken ? request.body : request.query)
-      const correlation = form.get('client-request-id') ?? new URLSearchParams(request.query).get('client-request-id') ?? undefined
-      const bare = (error: string, description: string, denial?: Denial) =>
-        refusal(refuseTokens({ error, error_description: description }, form, denial, store.clock(), shortId(correlation)))
+      const correlation =
+        shortId(form.get('client-request-id') ?? new URLSearchParams(request.query).get('client-request-id') ?? undefined) ?? randomUUID()
+      const bare = async (error: string, description: string, denial?: Denial) => {
+        const body = { error, error_description: description }
+        if (isToken) await traceBare(form, request.address, correlation, body, denial)
+        return refusal(refuseTokens(body, form, denial, store.clock(), correlation))
+      }
       let claims = NO_CLAIMS
       try {
         claims = parseClaimsRequest(form.get('claims') ?? undefined)
@@ -192,6 +208,7 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
       const deviceAssertion = deviceAssertionOf(request)
       const settled = await settle(
         async (attempt) => {
+          attempt.trace.correlation = correlation
           if (isToken) await passGate(store, tenant, { form })
           else if (STOPPABLE.some((path) => request.path.startsWith(path))) await passGate(store, tenant, 'somebody')
           if (form.has('client_assertion') || new URLSearchParams(request.body).has('client_assertion')) attempt.assertion = true
@@ -199,9 +216,13 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
           if (deviceAssertion !== undefined) await admitDevice(store, tenant, deviceAssertion)
           if (isToken && attempt.deviceRefused) {
             attempt.denial = { reason: attempt.deviceRefused }
-            return refusal({ error: 'invalid_request' })
+            const refused = refusal({ error: 'invalid_request' })
+            await traceToken(store, tenant, attempt, form, refused.status, refused.body)
+            return refused
           }
           const answer = await dispatch({ ...request, query }, request.path, adjustForm(request, attempt))
+          if (isToken) await traceToken(store, tenant, attempt, form, answer.status, answer.body)
+          else await traceAuthorization(store, tenant, attempt)
           // A refusal hands out no successor, so it must not spend the refresh token either: its honest holder would look like a thief.
           if (answer.status >= 500) attempt.endings.length = 0
           if (answer.status >= 500 || (isToken && answer.status >= 400 && form.get('grant_type') === 'refresh_token' && !attempt.reused)) {
@@ -225,7 +246,7 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
       if (result.status === 200 && attempt.wish && attempt.successor === undefined) loops.note(attempt.wish)
       if (result.status === 200) return { ...result, body: JSON.stringify(completeTokens(body, form, tenant, attempt)) }
       if (result.status >= 500) return result
-      return { ...result, body: JSON.stringify(refuseTokens(body, form, attempt.denial, store.clock(), shortId(correlation))) }
+      return { ...result, body: JSON.stringify(refuseTokens(body, form, attempt.denial, store.clock(), correlation)) }
     },
     tellClients,
     attempt: async (address, work) => (await settle(work, NO_CLAIMS, address)).result,

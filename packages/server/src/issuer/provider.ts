@@ -17,6 +17,7 @@ import { cspFor, renderDeviceConfirm, renderDeviceInput, renderMessage, renderSi
 import { answerPresented } from './presented.ts'
 import { fullScope, OIDC_SCOPES, permittedScopes, type Resource, resourceOf } from './resources.ts'
 import type { Tenant } from './tenant.ts'
+import { noteRefused } from './trace.ts'
 
 export interface IssuerOptions {
   store: Store
@@ -333,6 +334,7 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
     await answerPresented(store, tenant, ctx as KoaContextWithOIDC)
     noteSignOut(ctx as KoaContextWithOIDC)
   })
+  provider.on('authorization.error', (ctx, error) => noteRefused(currentAttempt(), ctx, error))
   provider.on('server_error', (_ctx, error) =>
     log.error('the OpenID provider failed', { tenant: tenant.name, name: error.name, message: error.message, stack: error.stack }),
   )

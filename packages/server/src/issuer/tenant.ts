@@ -7,6 +7,8 @@ import type { Factors } from '../directory/factors.ts'
 import type { Groups } from '../directory/groups.ts'
 import type { RevokedToken } from '../directory/sessions.ts'
 import type { UpstreamRegistry } from '../directory/upstreams.ts'
+import type { Audits } from '../logs/audits.ts'
+import type { SignIns } from '../logs/sign-ins.ts'
 import type { Artifacts } from '../store/artifacts.ts'
 import type { SigningKeys } from './keys.ts'
 import type { Resource } from './resources.ts'
@@ -30,6 +32,8 @@ export interface Tenant {
   factors: Factors
   devices: Devices
   upstreams: UpstreamRegistry
+  signIns: SignIns
+  audits: Audits
   /** What tokens can be asked for here. */
   resources(): Promise<Resource[]>
   /** What a live access token of this tenant says of itself; `undefined` for anything else. */

@@ -49,14 +49,7 @@ export function refuseTokens(
   now: number,
   correlation: string | undefined,
 ): Record<string, unknown> {
-  const grant = form.get('grant_type') ?? ''
-  const error = String(body.error)
-  const userFlow = grant !== 'client_credentials'
-  const refusal: Refusal = denial
-    ? ofDenial(denial)
-    : error === 'invalid_grant' && userFlow
-      ? { error, suberror: 'bad_token', code: 70000, text: 'the grant is unknown, was used, has expired or belongs to another client; sign in again' }
-      : { error, code: CODES[error] ?? 90000, text: String(body.error_description ?? error) }
+  const refusal = refusalOf(body, form, denial)
   const time = new Date(now * 1000).toISOString()
   return {
     error: refusal.error,
@@ -68,6 +61,21 @@ export function refuseTokens(
     correlation_id: correlation ?? randomUUID(),
     ...(refusal.claims ? { claims: refusal.claims } : {}),
   }
+}
+
+/** The number of a refusal: what the log knows it by. */
+export function codeOf(body: Record<string, unknown>, form: URLSearchParams, denial: Denial | undefined): number {
+  return refusalOf(body, form, denial).code
+}
+
+function refusalOf(body: Record<string, unknown>, form: URLSearchParams, denial: Denial | undefined): Refusal {
+  const grant = form.get('grant_type') ?? ''
+  const error = String(body.error)
+  const userFlow = grant !== 'client_credentials'
+  if (denial) return ofDenial(denial)
+  return error === 'invalid_grant' && userFlow
+    ? { error, suberror: 'bad_token', code: 70000, text: 'the grant is unknown, was used, has expired or belongs to another client; sign in again' }
+    : { error, code: CODES[error] ?? 90000, text: String(body.error_description ?? error) }
 }
 
 const CODES: Record<string, number> = {

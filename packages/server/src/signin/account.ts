@@ -140,9 +140,20 @@ export function registerAccount(app: FastifyInstance, { store, secrets, throttle
       const right = await verifyPassword(old, from)
       return { right, value: right ? from : null }
     })
-    if ('wait' in done) return withWait(showPassword(issuer, visitor, 429, tooMany(done.wait)), done.wait)
+    const say = (code: number) =>
+      tenant.signIns.turnAway({
+        ...{ kind: 'interactiveUser', grant: 'account_page', code, address: addressOf(request), session: visitor.proof.sid },
+        user: { id: visitor.id, name: visitor.username },
+      })
+    if ('wait' in done) {
+      say(50053)
+      return withWait(showPassword(issuer, visitor, 429, tooMany(done.wait)), done.wait)
+    }
     const { value: from } = done
-    if (from === null) return showPassword(issuer, visitor, 401, 'The old password is wrong.')
+    if (from === null) {
+      say(50126)
+      return showPassword(issuer, visitor, 401, 'The old password is wrong.')
+    }
     if (await verifyPassword(next.password, from)) return showPassword(issuer, visitor, 400, SAME_PASSWORD)
     await changeOwnPassword(store, tenant, { user: visitor.id, from, to: await hashPassword(next.password), proof: visitor.proof })
     return show(issuer, visitor, 'Your password was changed. You are signed out everywhere else.')

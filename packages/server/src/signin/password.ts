@@ -4,7 +4,8 @@ import { readInstants, readUser } from '../issuer/facts.ts'
 import type { Issuer } from '../issuer/issuer.ts'
 import type { Store } from '../store/store.ts'
 
-export type FirstProof = { id: string; username: string; at: number } | { wrong: string; disabled?: true }
+/** `code`: for the log. */
+export type FirstProof = { id: string; username: string; at: number } | { wrong: string; code: number; disabled?: true }
 
 /** The application and the browser session that a sign-in is for. */
 export interface SignInFor {
@@ -12,7 +13,7 @@ export interface SignInFor {
   sid?: string | undefined
 }
 
-const DISABLED = { wrong: 'Your account is disabled. Ask your administrator.', disabled: true } as const
+const DISABLED = { wrong: 'Your account is disabled. Ask your administrator.', code: 50057, disabled: true } as const
 
 /**
  * Reads somebody who is about to prove a first factor. The instant of the proof lies before what it is checked against was read, and after every cutoff that was
@@ -28,7 +29,10 @@ async function readProver(store: Store, issuer: Issuer, by: { column: 'upn_key' 
       .where(by.column, '=', by.value)
       .where('deleted_at', 'is', null)
       .executeTakeFirst()
-    if (user) note(attempt, { table: 'user', id: user.id }, user.version)
+    if (user) {
+      note(attempt, { table: 'user', id: user.id }, user.version)
+      attempt.trace.user = { id: user.id, name: user.upn }
+    }
     return user
   }
   let at = Math.floor(store.clock())
@@ -61,7 +65,7 @@ async function settle(store: Store, issuer: Issuer, user: { id: string; upn: str
 export async function provePassword(store: Store, issuer: Issuer, username: string, password: string, where: SignInFor): Promise<FirstProof> {
   const { user, at } = await readProver(store, issuer, { column: 'upn_key', value: username.toLowerCase() }, where)
   const right = await verifyPassword(password, user?.password ?? null)
-  if (!user || !right) return { wrong: 'The user name or the password is wrong.' }
+  if (!user || !right) return { wrong: 'The user name or the password is wrong.', code: user ? 50126 : 50034 }
   // Only somebody who knows the password learns that the account is disabled.
   return settle(store, issuer, user, at)
 }
@@ -69,6 +73,6 @@ export async function provePassword(store: Store, issuer: Issuer, username: stri
 /** The same for who needs no password. @param check whether it is that user */
 export async function proveWithout(store: Store, issuer: Issuer, id: string, check: () => Promise<boolean>, where: SignInFor): Promise<FirstProof> {
   const { user, at } = await readProver(store, issuer, { column: 'id', value: id }, where)
-  if (!user || !(await check())) return { wrong: 'That passkey is not registered here, or the page was open for too long. Try again.' }
+  if (!user || !(await check())) return { wrong: 'That passkey is not registered here, or the page was open for too long. Try again.', code: 500121 }
   return settle(store, issuer, user, at)
 }

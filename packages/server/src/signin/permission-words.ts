@@ -16,6 +16,7 @@ const ADMIN: Record<Permission, string> = {
   'User.EnableDisableAccount.All': 'Disable and enable users, as far as you may',
   'UserAuthenticationMethod.Read.All': 'See how users sign in',
   'UserAuthenticationMethod.ReadWrite.All': 'Take away what users sign in with, as far as you may',
+  'AuditLog.Read.All': 'Read who signed in, and who changed what',
   'Organization.Read.All': 'See the state of the organization',
   'Organization.ReadWrite.All': 'Stop and resume the whole organization, as far as you may',
   'SecurityEvents.Read.All': 'See security events and where they go',

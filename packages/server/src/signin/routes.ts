@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { send } from '../issuer/answer.ts'
 import { forTenant } from '../issuer/routes.ts'
+import { isStop } from '../issuer/stop.ts'
 import type { SignInOptions } from './options.ts'
 import { SCRIPT, SCRIPT_PATH } from './script.ts'
 import { createSteps } from './steps.ts'
@@ -26,11 +27,21 @@ export function registerSignIn(app: FastifyInstance, options: SignInOptions): vo
       const visit = visits.open(issuer, request, reply)
       const { form } = visit
       if (form.has('restart')) return send(reply, await steps.restart(visit))
-      if (form.has('pick')) return send(reply, await steps.pick(visit))
-      if (form.get('passkey')) return send(reply, await steps.passkey(visit))
-      if (form.has('code')) return send(reply, await steps.code(visit))
-      if (form.has('new')) return send(reply, await steps.newPassword(visit))
-      return send(reply, await steps.password(visit))
+      const step = form.has('pick')
+        ? steps.pick
+        : form.get('passkey')
+          ? steps.passkey
+          : form.has('code')
+            ? steps.code
+            : form.has('new')
+              ? steps.newPassword
+              : steps.password
+      try {
+        return send(reply, await step(visit))
+      } catch (error) {
+        if (isStop(error)) await steps.stopped(visit)
+        throw error
+      }
     }),
   )
 }

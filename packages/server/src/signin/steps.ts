@@ -57,10 +57,21 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
   }
 
   /** What was proved is no longer good. */
-  async function refuse(visit: Visit, { username }: Half): Promise<IssuerAnswer> {
+  async function refuse(visit: Visit, { username, accountId }: Half): Promise<IssuerAnswer> {
     await visits.forget(visit)
+    currentAttempt().trace.user ??= { id: accountId }
+    await visits.say(visit, 50133)
     return showSignIn(visit, 401, { username, wrong: CHANGED })
   }
+
+  /** Somebody who proves nothing here, and may not try. Their name is told to the log where it is somebody's. */
+  const turnAway = <T>(visit: Visit, username: string, code: number, answer: () => Promise<T>): Promise<T> =>
+    attempt(visit, async () => {
+      const user = await visit.issuer.tenant.directory.user(username)
+      if (user) currentAttempt().trace.user = { id: user.id, name: user.userPrincipalName }
+      await visits.say(visit, code)
+      return answer()
+    })
 
   async function showSignIn(visit: Visit, status: number, again: { username?: string; wrong?: string }): Promise<IssuerAnswer> {
     const about = await visits.about(visit)
@@ -124,6 +135,13 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
         return showSignIn(visit, 200, isStopped ? { wrong: ONLY_EMERGENCY } : {})
       }),
 
+    /** The tenant is stopped, and this is not its emergency account: told at the cost of one row, however many come. */
+    async stopped({ issuer: { tenant }, form, address }: Visit): Promise<void> {
+      const user = await tenant.directory.user((form.get('username') ?? '').trim().slice(0, MAX_NAME))
+      const who = user ? { user: { id: user.id, name: user.userPrincipalName } } : {}
+      tenant.signIns.turnAway({ kind: 'interactiveUser', grant: 'sign_in_page', code: 5000224, address, ...who })
+    },
+
     restart: (visit: Visit) =>
       attempt(visit, async () => {
         if (!(await visits.isOwnForm(visit))) return expired(visit)
@@ -155,11 +173,12 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
           if (!(await visits.isOwnForm(visit))) return { right: undefined, value: expired(visit) }
           const proof = await provePassword(store, issuer, username, form.get('password') ?? '', await purpose(visit))
           if ('id' in proof) return { right: true, value: await goOn(visit, { accountId: proof.id, at: proof.at, username, amr: ['pwd'] }) }
+          await visits.say(visit, proof.code)
           return { right: proof.disabled === true, value: await showSignIn(visit, 401, { username, wrong: proof.wrong }) }
         }),
       )
       if ('value' in done) return done.value
-      return withWait(await attempt(visit, () => showSignIn(visit, 429, { username, wrong: tooMany(done.wait) })), done.wait)
+      return withWait(await turnAway(visit, username, 50053, () => showSignIn(visit, 429, { username, wrong: tooMany(done.wait) })), done.wait)
     },
 
     /** The second factor. The sign-in bears the instant of the first. */
@@ -175,7 +194,10 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
           if ('answer' in found) return { right: undefined, value: found.answer }
           const { half, breakGlass } = found
           const proof = await proveCode(store, tenant, factorsOf(visit), half.accountId, visit.form.get('code') ?? '')
-          if (!proof) return { right: false, value: await showSecond(visit, 401, 'The code is wrong or was used before.') }
+          if (!proof) {
+            await visits.say(visit, 500121)
+            return { right: false, value: await showSecond(visit, 401, 'The code is wrong or was used before.') }
+          }
           Object.assign(currentAttempt(), { account: { id: half.accountId, breakGlass }, proved: true })
           used = proof.id
           return { right: true, value: await goOn(visit, { ...half, amr: proof.amr }) }
@@ -183,7 +205,7 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
       )
       if (used !== undefined) await factorsOf(visit).touch(known.accountId, used)
       if ('value' in done) return done.value
-      return withWait(await attempt(visit, () => showSecond(visit, 429, tooMany(done.wait))), done.wait)
+      return withWait(await turnAway(visit, known.username, 50053, () => showSecond(visit, 429, tooMany(done.wait))), done.wait)
     },
 
     /** A passkey: alone, or after a password. It asked for the person itself (user verification), so it is two factors at once. */
@@ -198,7 +220,10 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
           if ('answer' in found) return found
           const { half, breakGlass } = found
           const id = await prove(half.accountId)
-          if (id === undefined) return { answer: await showSecond(visit, 401, 'The passkey did not prove it. Try again.') }
+          if (id === undefined) {
+            await visits.say(visit, 500121)
+            return { answer: await showSecond(visit, 401, 'The passkey did not prove it. Try again.') }
+          }
           Object.assign(currentAttempt(), { account: { id: half.accountId, breakGlass }, proved: true })
           return { answer: await goOn(visit, { ...half, amr: ['pwd', 'fido', 'mfa'] }), used: { user: half.accountId, id } }
         }
@@ -211,7 +236,10 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
           return id !== undefined
         }
         const proof = await proveWithout(store, issuer, user, check, await purpose(visit))
-        if ('wrong' in proof) return { answer: await showSignIn(visit, 401, { wrong: proof.wrong }) }
+        if ('wrong' in proof) {
+          await visits.say(visit, proof.code)
+          return { answer: await showSignIn(visit, 401, { wrong: proof.wrong }) }
+        }
         const { username, at } = proof
         const answer = await goOn(visit, { accountId: user, at, username, amr: ['fido', 'mfa'] })
         return { answer, ...(id === undefined ? {} : { used: { user, id } }) }

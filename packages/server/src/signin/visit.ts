@@ -4,6 +4,8 @@ import { html } from '../issuer/answer.ts'
 import { currentAttempt } from '../issuer/attempt.ts'
 import type { Issuer, IssuerAnswer } from '../issuer/issuer.ts'
 import { messagePage } from '../issuer/pages.ts'
+import { tracePage } from '../issuer/trace.ts'
+import { INTERRUPTED } from '../logs/sign-in.ts'
 import { readBrowser, rememberBrowser } from './known-browser.ts'
 import type { SignInOptions } from './options.ts'
 
@@ -45,8 +47,15 @@ export function createVisits({ store, secrets, addressOf }: SignInOptions) {
     return found?.uid === uid ? found : undefined
   }
 
+  /** Tells the log what became of this step. @param code 0 = somebody is let in */
+  async function say(visit: Visit, code: number): Promise<void> {
+    const found = await details(visit)
+    await tracePage(store, visit.issuer.tenant, currentAttempt(), code, found?.params.client_id as string | undefined)
+  }
+
   return {
     details,
+    say,
     open(issuer: Issuer, request: FastifyRequest, reply: FastifyReply): Visit {
       const form = new URLSearchParams(typeof request.body === 'string' ? request.body : '')
       const { uid } = request.params as { uid: string }
@@ -80,6 +89,7 @@ export function createVisits({ store, secrets, addressOf }: SignInOptions) {
     async wait(visit: Visit, half: Half): Promise<IssuerAnswer> {
       // Only whole sign-ins are told of.
       delete currentAttempt().proved
+      await say(visit, INTERRUPTED[half.waitsFor])
       await halves(visit).upsert(visit.uid, half, HALF_TTL)
       return here(visit)
     },
@@ -87,6 +97,8 @@ export function createVisits({ store, secrets, addressOf }: SignInOptions) {
     async finish(visit: Visit, { accountId, at, username, amr }: Omit<Half, 'waitsFor'>): Promise<IssuerAnswer> {
       const { issuer, request, reply, uid } = visit
       await halves(visit).destroy(uid)
+      // Before anything is kept: what comes of this sign-in leads back to its record.
+      await say(visit, 0)
       const login = { accountId, ts: at, amr }
       const result = { login, select_account: {} }
       const location = await issuer.provider.interactionResult(request.raw, reply.raw, result, { mergeWithLastSubmission: false })

@@ -12,6 +12,7 @@ import {
 } from '@caegis/protocol'
 import type { Transaction } from 'kysely'
 import { SERVER_ERRORS } from '../errors.ts'
+import { type AuditEntry, insertAudits } from './audit.ts'
 import type { Schema } from './schema.ts'
 
 /** Who asks for a change. A token's holder is checked again inside the change's own transaction: a decision taken before it may be old. */
@@ -20,8 +21,8 @@ export type Actor =
   | { kind: 'policy'; reason: string }
   /** Somebody who shows what is to end: the right to end it needs no other proof. What changes a credential names the proof, which must still be good. */
   | { kind: 'holder'; user: string; proof?: Proof }
-  | { kind: 'user'; id: string; iat: number; sid?: string; appId: string; role: string; seen?: Seen }
-  | { kind: 'app'; appId: string; iat: number; seen?: Seen }
+  | { kind: 'user'; id: string; iat: number; sid?: string; appId: string; role: string; seen?: Seen; address?: string }
+  | { kind: 'app'; appId: string; iat: number; seen?: Seen; address?: string }
 
 /** What somebody has read and bases a change on: refused when the object has changed since (see change-positions.ts). */
 export interface Seen {
@@ -68,6 +69,11 @@ export interface ChangeContext {
   now: number
   /** Queues an event. All events of a change are numbered together, last, under the tenant's lock. */
   publish(draft: Draft): void
+  /**
+   * Says for the audit log what is edited, in words of its own. An edit that only publishes an event is told by that; one that publishes nothing and changes
+   * something has to say it here, or nobody will know who did it. Never a secret.
+   */
+  audit(entry: AuditEntry): void
 }
 
 export interface Change<T> {
@@ -95,20 +101,27 @@ export interface Committed<T> {
 export const EXPIRY_LEEWAY = 60
 
 /**
- * Runs a change inside the transaction `db`: actor, edit, cutoff instants, events, cutoffs. Nothing of it exists without the rest.
+ * Runs a change inside the transaction `db`: actor, edit, audit record, cutoff instants, events, cutoffs. Nothing of it exists without the rest.
+ * @param clock seconds with a fraction, by the store's clock
  * @throws CaegisError `actor_revoked` when the actor lost the right since the request was let in
  */
-export async function runChange<T>(db: Transaction<Schema>, change: Change<T>, now: number): Promise<Committed<T>> {
+export async function runChange<T>(db: Transaction<Schema>, change: Change<T>, clock: number): Promise<Committed<T>> {
+  const now = Math.floor(clock)
   const { tenant } = change
   const txn = change.txn ?? randomUUID()
   await checkActor(db, tenant, change.actor)
   const drafts: Draft[] = []
-  const result = await change.edit({ db, tenant, now, publish: (draft) => drafts.push(draft) })
+  const said: AuditEntry[] = []
+  const context = { db, tenant, now, publish: (draft: Draft) => void drafts.push(draft), audit: (entry: AuditEntry) => void said.push(entry) }
+  const result = await change.edit(context)
 
   // In the order of ids, so that two changes that reach the same tenants never wait for each other.
   const logs: Appended[] = []
   for (const one of [...new Set([tenant, ...drafts.map((draft) => draft.tenant ?? tenant)])].sort()) {
     const its = drafts.filter((draft) => (draft.tenant ?? tenant) === one)
+    // Another tenant learns what became of its users, and not who works for this one.
+    const by: Actor = one === tenant ? change.actor : { kind: 'system', reason: 'the tenant of the user' }
+    await insertAudits(db, { tenant: one, txn, actor: by, now: clock }, one === tenant ? said : [], its)
     logs.push(await append(db, { tenant: one, txn, actor: change.actor, origin: one === tenant ? change.origin : undefined }, its, now))
   }
   const { seq, t } = logs.find((one) => one.tenant === tenant) as Appended

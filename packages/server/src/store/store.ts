@@ -76,7 +76,7 @@ export async function createStore({ file, now, log }: StoreOptions): Promise<Sto
     transaction: (work) => db.transaction().execute(work),
     async commit(change) {
       // The clock is read inside: a change that waited for its turn must not carry an instant from before it.
-      const committed = await db.transaction().execute((tx) => runChange(tx, change, Math.floor(clock())))
+      const committed = await db.transaction().execute((tx) => runChange(tx, change, clock()))
       const { txn, seq, elsewhere = [] } = committed
       for (const one of [{ tenant: change.tenant, seq }, ...elsewhere]) {
         heads.set(one.tenant, Math.max(one.seq, heads.get(one.tenant) ?? 0))
