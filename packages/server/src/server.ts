@@ -93,6 +93,7 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
 
   const endSockets = trackSockets(app.server)
   let closing = false
+  let listening = false
   app.setErrorHandler((error: Error & { statusCode?: number; code?: string }, _request, reply) => {
     const status = error.statusCode ?? (error.code === 'busy' ? 503 : 500)
     // What is still under way at the end has lost its asker, and then the database.
@@ -194,13 +195,15 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
     async apply(text) {
       const tenant = await applyTenantFile(store, secrets, parseTenantFile(text), (name) => issuerOf(origin, name))
       const found = await find(tenant)
-      await Promise.all([found?.guard.ready(), found?.streamGuard.ready(), found?.upstreams.changed()])
+      await Promise.all([found?.guard.ready(), found?.streamGuard.ready()])
+      if (listening) await found?.upstreams.run()
       return { tenant, issuer: found?.tenant.issuer as string }
     },
     async listen() {
       for (const { guard, streamGuard } of await tenants.openAll()) await Promise.all([guard.ready(), streamGuard.ready()])
       ldap = await startLdap()
       await app.listen({ port: settings.port, host: settings.host })
+      listening = true
       for (const { upstreams } of await tenants.openAll()) await upstreams.run()
       log.info('listening', { origin, host: settings.host, port: settings.port })
     },

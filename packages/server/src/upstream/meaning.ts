@@ -60,9 +60,9 @@ export function meaningOf({ type, payload }: Pick<SecurityEvent, 'type' | 'paylo
 function depthOf(type: string, payload: EventPayload): 'sign-in' | 'access' | 'none' | 'unknown' {
   const iss = 'https://us.invalid'
   const set: SecurityEvent = { iss, jti: '-', iat: 0, aud: [iss], subject: { format: 'iss_sub', iss, sub: '-' }, type, payload }
-  const meant = type === EVENT.cutoffs ? undefined : cutoffsOf(set, trustOwn(iss), 0)
-  if (meant?.outcome === 'none') return 'none'
-  return (meant?.outcome === 'cutoffs' ? meant.cutoffs[0]?.depth : undefined) ?? 'unknown'
+  const meant = cutoffsOf(set, trustOwn(iss), 0)
+  if (meant.outcome === 'none') return 'none'
+  return (meant.outcome === 'cutoffs' ? meant.cutoffs[0]?.depth : undefined) ?? 'unknown'
 }
 
 const MAX_TEXT = 128

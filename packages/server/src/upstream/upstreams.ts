@@ -117,7 +117,15 @@ export function createUpstreams({ store, log, now, tenant, registry, act, connec
         await writeState(id, rest)
       }
     }
-    for (const [id, upstream] of wanted) if (upstream.enabled && !running.has(id)) running.set(id, open(upstream, await registry.secretsOf(id)))
+    for (const [id, upstream] of wanted) {
+      if (!upstream.enabled || running.has(id)) continue
+      try {
+        running.set(id, open(upstream, await registry.secretsOf(id)))
+      } catch (error) {
+        // One that cannot be opened keeps neither the others nor the server from starting; it shows as closed.
+        log.error('an upstream cannot be listened to', { tenant: tenant.id, upstream: id, message: (error as Error).message })
+      }
+    }
   }
 
   function open(upstream: Upstream, secrets: UpstreamSecrets): Running {
@@ -219,6 +227,7 @@ export function createUpstreams({ store, log, now, tenant, registry, act, connec
       if (one) await noteStream(id, one.receiver)
       const { gaps = 0, lastGapAt = null } = await readState(id)
       const status = one?.receiver.status()
+      const enabled = (await registry.find(id))?.enabled === true
       const heardAt = status?.heardAt ?? null
       const silent = one?.upstream.delivery === 'poll' && now() - (heardAt ?? since.get(id) ?? 0) > SILENT
       return {
@@ -226,7 +235,7 @@ export function createUpstreams({ store, log, now, tenant, registry, act, connec
         stream: status?.stream ?? null,
         ...{ heardAt, gaps, lastGapAt },
         error: status?.error ?? null,
-        stale: one !== undefined && (status?.state !== 'running' || status.error !== undefined || silent),
+        stale: enabled && (status?.state !== 'running' || status.error !== undefined || silent),
         undelivered: status?.undelivered ?? [],
         waiting: status?.waiting ?? 0,
         counts: status?.counts ?? EMPTY,
