@@ -1,4 +1,4 @@
-import { Client, type GraphError, PageIterator } from '@microsoft/microsoft-graph-client'
+import { BatchRequestContent, BatchResponseContent, Client, type GraphError, PageIterator } from '@microsoft/microsoft-graph-client'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createFlow } from './flow.ts'
 import { claimsOf, eventually, type Loop, PASSWORD, SCOPE, SECRET, startLoop, verdictOf } from './loop.ts'
@@ -232,5 +232,81 @@ describe('groups', () => {
     const next = String((await alice.refresh(hers.refreshToken)).body.access_token)
     expect(claimsOf(next).groups ?? []).toEqual([])
     expect((await verdictOf(guard, next)).allowed).toBe(true)
+  })
+})
+
+describe('$batch', () => {
+  it('goes through the client: each request is answered as if alone, and what depends on a failure is not tried', async () => {
+    const request = (path: string, options?: RequestInit) => new Request(`https://graph.microsoft.com${path}`, options)
+    const json = (method: string, body: object) => ({ method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+    const content = new BatchRequestContent([
+      {
+        id: 'make',
+        request: request('/users', json('POST', { userPrincipalName: 'batch@contoso.test', displayName: 'Batch', accountEnabled: true })),
+      },
+      { id: 'rename', request: request('/users/batch@contoso.test', json('PATCH', { displayName: 'Batched' })), dependsOn: ['make'] },
+      { id: 'read', request: request('/users/batch@contoso.test?$select=displayName'), dependsOn: ['rename'] },
+    ])
+    const answers = new BatchResponseContent(await client.api('/$batch').post(await content.getContent()))
+    expect(answers.getResponseById('make').status).toBe(201)
+    expect(answers.getResponseById('rename').status).toBe(204)
+    expect(await answers.getResponseById('read').json()).toMatchObject({ displayName: 'Batched' })
+    const found = await client.api('/$batch').post({
+      requests: [
+        { id: '1', method: 'GET', url: '/users/nobody@contoso.test' },
+        { id: '2', method: 'DELETE', url: '/users/batch@contoso.test', dependsOn: ['1'] },
+        { id: '3', method: 'GET', url: '/users/$count', headers: { ConsistencyLevel: 'eventual' } },
+        { id: '4', method: 'GET', url: '/users?$expand=x' },
+        { id: '5', method: 'POST', url: '/$batch', body: { requests: [{ id: '1', method: 'GET', url: '/users' }] } },
+        { id: '6', method: 'POST', url: '/%24batch', body: { requests: [{ id: '1', method: 'GET', url: '/users' }] } },
+        { id: '7', method: 'GET', url: '/../contoso/ssf/streams' },
+        { id: '8', method: 'GET', url: '/%2e%2e/healthz' },
+        { id: '9', method: 'GET', url: '/users', headers: { authorization: 'Bearer x' } },
+        { id: '10', method: 'PATCH', url: '/users/batch@contoso.test', body: { displayName: '' } },
+        { id: '11', method: 'GET', url: '/users/batch@contoso.test' },
+      ],
+    })
+    const status = found.responses.map((one: { id: string; status: number }) => `${one.id} ${one.status}`)
+    expect(status).toEqual(['1 404', '2 424', '3 200', '4 400', '5 400', '6 400', '7 400', '8 400', '9 400', '10 400', '11 200'])
+    for (const one of found.responses)
+      if (one.status >= 400)
+        expect(one.body).toMatchObject({ error: { code: expect.any(String), message: expect.any(String), innerError: expect.anything() } })
+    const one = { id: '1', method: 'GET', url: '/users' }
+    for (const requests of [
+      [],
+      [one, one],
+      [{ ...one, dependsOn: ['2'] }],
+      [{ ...one, dependsOn: ['1'] }],
+      [{ ...one, method: 'PUT' }],
+      [{ ...one, url: 'users' }],
+      Array.from({ length: 21 }, (_, index) => ({ ...one, id: String(index) })),
+    ])
+      expect(await refusal(client.api('/$batch').post({ requests }))).toEqual(refused(400, 'Request_BadRequest'))
+  })
+
+  it('gives nobody more than they have, and a revocation in it holds for what follows', async () => {
+    const ask = async (token: string, requests: object[]) => {
+      const response = await fetch(`${loop.origin}/v1.0/$batch`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ requests }),
+      })
+      return ((await response.json()) as { responses: { status: number; headers: Record<string, string> }[] }).responses
+    }
+    const only = await ask(await loop.daemonToken('reader', `${loop.origin}/.default`), [
+      { id: '1', method: 'GET', url: '/users' },
+      { id: '2', method: 'DELETE', url: '/users/alice@contoso.test' },
+      { id: '3', method: 'GET', url: '/me' },
+    ])
+    expect(only.map(({ status }) => status)).toEqual([200, 403, 400])
+    const flow = createFlow(loop, { username: 'admin@contoso.test', clientId: 'caegis-cli', scope: `${loop.origin}/User.ReadWrite.All openid` })
+    const own = await ask((await flow.tokens()).accessToken, [
+      { id: '1', method: 'GET', url: '/me' },
+      { id: '2', method: 'POST', url: '/users/admin@contoso.test/revokeSignInSessions' },
+      { id: '3', method: 'GET', url: '/me' },
+    ])
+    expect(own.map(({ status }) => status)).toEqual([200, 200, 401])
+    expect(own[1]?.headers).toHaveProperty('caegis-txn')
+    expect((await fetch(`${loop.origin}/v1.0/$batch`, { method: 'POST', body: '{}' })).status).toBe(401)
   })
 })

@@ -71,7 +71,10 @@ function createCopy() {
 describe('delta', () => {
   it('keeps a copy true through edits before, during and after its rounds', async () => {
     let seed = 7
-    const random = (below: number) => (seed = (seed * 1103515245 + 12345) % 2147483648) % below
+    const random = (below: number) => {
+      seed = (seed * 1103515245 + 12345) % 2147483648
+      return seed % below
+    }
     const users = (await get('/users?$top=999')).value.map(({ id }) => id)
     const groups = (await get('/groups')).value.map(({ id }) => id)
     let made_ = 0

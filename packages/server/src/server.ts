@@ -155,16 +155,13 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
       return undefined
     }
     const verdict = await admit(found.guard, origin, request, reply)
-    return (
-      verdict && {
-        tenant: found.tenant,
-        signals: found.signals,
-        upstreams: found.upstreams,
-        claims: verdict.claims,
-        address: addressOf(request),
-        signal: () => verdict.signal,
-      }
-    )
+    /** Resolves when the guard has applied what was committed by now, or is late: whatever it lets in next, it knows of it. */
+    const settled = async () => {
+      const { seq } = await store.position(found.tenant.id)
+      for (let tries = 0; tries < 200 && (found.guard.status().head?.seq ?? 0) < seq; tries++) await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    const { tenant, signals, upstreams } = found
+    return verdict && { tenant, signals, upstreams, settled, claims: verdict.claims, address: addressOf(request), signal: () => verdict.signal }
   }
   await app.register(async (scope) => registerGlobalRevocation(scope, { log, now, admit: admitCaller }))
   await app.register(

@@ -7,6 +7,7 @@ import type { Log } from '../log.ts'
 import { type Admitted, authorize, authorizeSelf, type Caller, mayThemselves } from './caller.ts'
 import { badRequest, errorBody, GraphError, notFound } from './errors.ts'
 import { refuseOthers, type Tag } from './query.ts'
+import type { AnyResource } from './resource.ts'
 
 export interface ApiOptions {
   origin: string
@@ -23,8 +24,10 @@ export type Handle<B> = (caller: Caller, request: FastifyRequest, reply: Fastify
 /** What a route is for and who may use it. Nothing is served without: the frame asks before the resource is looked at. */
 export interface RouteSpec<B> {
   does: string
-  /** Any one of these permissions suffices; a user needs an administrator's role beside it. */
-  needs: readonly [Permission, ...Permission[]]
+  /** Any one of these permissions suffices; a user needs an administrator's role beside it. `each alone`: it does nothing itself, and what is in it is asked one by one. */
+  needs: readonly [Permission, ...Permission[]] | 'each alone'
+  /** What it answers with, one or a list. */
+  gives?: AnyResource
   /** It is about the caller alone: for users only, and no role is needed. */
   own?: true
   /** People may use it with this permission, and without a role, where it is about themselves. */
@@ -118,6 +121,7 @@ async function actorOf(
   admitted: Admitted,
   request: FastifyRequest,
 ): Promise<Actor> {
+  if (needs === 'each alone') return { kind: 'holder', user: String(admitted.claims.oid) }
   if (own) return authorizeSelf(admitted, needs)
   if (self && mayThemselves(admitted, self.needs) && (await self.holds(admitted, request))) return authorizeSelf(admitted, [self.needs])
   return authorize(admitted, ...needs)

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { type Api, pathOf, written } from './api.ts'
+import { notFound } from './errors.ts'
 
 const assignment = z.strictObject({ principalId: z.string().min(1).max(320), appRoleId: z.string().min(1).max(128) })
 
@@ -9,6 +10,7 @@ export function registerAppRoles({ origin, route }: Api): void {
 
   route('GET', url, { does: 'Lists who holds the roles of an application', needs: ['Application.Read.All'] }, async (caller, request) => {
     const app = pathOf(request)
+    if (!(await caller.tenant.application(app))) throw notFound()
     const value = (await caller.tenant.groups.assignments(app)).map(({ role, principal }) => shape(app, role, principal))
     return { '@odata.context': `${origin}/v1.0/$metadata#appRoleAssignments`, value }
   })

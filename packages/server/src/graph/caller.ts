@@ -39,6 +39,8 @@ export interface Admitted {
   upstreams: { changed(): Promise<void>; status(id: string): Promise<UpstreamState> }
   /** Aborts when the access of the token ends; to be read by what lasts longer than an answer. */
   signal(): AbortSignal
+  /** Resolves when the guard that let this in has applied what was committed by now. */
+  settled(): Promise<void>
   claims: Record<string, unknown>
   /** As far as trusted proxies tell; empty when unknown. */
   address: string

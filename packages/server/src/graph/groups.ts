@@ -66,7 +66,7 @@ export function registerGroups(api: Api): void {
   const context = { '@odata.context': `${origin}/v1.0/$metadata#groups/$entity` }
   const edits = { kind: 'group' as const, id: async ({ tenant }: Admitted, request: FastifyRequest) => (await existing(tenant, pathOf(request))).id }
 
-  route('GET', '/groups', { does: 'Lists groups', needs: ['Group.Read.All'], options: LIST_OPTIONS }, ({ tenant }, request) =>
+  route('GET', '/groups', { does: 'Lists groups', needs: ['Group.Read.All'], options: LIST_OPTIONS, gives: GROUPS }, ({ tenant }, request) =>
     answerList(api, tenant.id, request, GROUPS, tenant.groups.listing),
   )
 
@@ -77,15 +77,20 @@ export function registerGroups(api: Api): void {
     async ({ tenant }, request, reply) => reply.type('text/plain').send(await answerCount(tenant.id, request, GROUPS, tenant.groups.listing)),
   )
 
-  route('GET', '/groups/:id', { does: 'Shows a group', needs: ['Group.Read.All'], options: ['$select'] }, async ({ tenant }, request) => {
-    const select = parseSelect(GROUPS, searchOf(request).get('$select'))
-    return { ...context, ...shape(GROUPS, select, await existing(tenant, pathOf(request))) }
-  })
+  route(
+    'GET',
+    '/groups/:id',
+    { does: 'Shows a group', needs: ['Group.Read.All'], options: ['$select'], gives: GROUPS },
+    async ({ tenant }, request) => {
+      const select = parseSelect(GROUPS, searchOf(request).get('$select'))
+      return { ...context, ...shape(GROUPS, select, await existing(tenant, pathOf(request))) }
+    },
+  )
 
   route(
     'POST',
     '/groups',
-    { does: 'Makes a group', needs: ['Group.ReadWrite.All'], body: created },
+    { does: 'Makes a group', needs: ['Group.ReadWrite.All'], body: created, gives: GROUPS },
     async ({ tenant, actor }, _request, reply, { displayName, description = null, ...rest }) => {
       const members = (rest['members@odata.bind'] ?? []).map(readReference)
       const done = await tenant.groups.createGroup(actor, { displayName, description, members })

@@ -41,20 +41,20 @@ export function registerMembers(api: Api): void {
     ['transitiveMembers', true, 'Lists the members of a group and of those in it'],
   ] as const) {
     const members = async ({ tenant }: Caller, request: FastifyRequest) => tenant.groups.membersOf(await groupOf(tenant, request), deep)
-    route('GET', `/groups/:id/${name}`, { does, needs: reads, options: list }, async (caller, request) => {
+    route('GET', `/groups/:id/${name}`, { does, needs: reads, options: list, gives: MEMBERS }, async (caller, request) => {
       const { users, groups } = await members(caller, request)
       return answerList(api, caller.tenant.id, request, MEMBERS, both(users, groups))
     })
     route(
       'GET',
       `/groups/:id/${name}/microsoft.graph.user`,
-      { does: `${does}: users`, needs: reads, options: LIST_OPTIONS },
+      { does: `${does}: users`, needs: reads, options: LIST_OPTIONS, gives: USERS },
       async (caller, request) => answerList(api, caller.tenant.id, request, USERS, (await members(caller, request)).users),
     )
     route(
       'GET',
       `/groups/:id/${name}/microsoft.graph.group`,
-      { does: `${does}: groups`, needs: reads, options: LIST_OPTIONS },
+      { does: `${does}: groups`, needs: reads, options: LIST_OPTIONS, gives: GROUPS },
       async (caller, request) => answerList(api, caller.tenant.id, request, GROUPS, (await members(caller, request)).groups),
     )
   }
@@ -63,14 +63,18 @@ export function registerMembers(api: Api): void {
     ['memberOf', false, 'Lists the groups that somebody is in'],
     ['transitiveMemberOf', true, 'Lists the groups that somebody is in, and those that hold these'],
   ] as const) {
-    route('GET', `/users/:id/${name}`, { does, needs: reads, options: LIST_OPTIONS }, async ({ tenant }, request) =>
+    route('GET', `/users/:id/${name}`, { does, needs: reads, options: LIST_OPTIONS, gives: GROUPS }, async ({ tenant }, request) =>
       answerList(api, tenant.id, request, AS_GROUPS, tenant.groups.groupsOf(await userOf(tenant, pathOf(request)), deep)),
     )
-    route('GET', `/groups/:id/${name}`, { does, needs: reads, options: LIST_OPTIONS }, async ({ tenant }, request) =>
+    route('GET', `/groups/:id/${name}`, { does, needs: reads, options: LIST_OPTIONS, gives: GROUPS }, async ({ tenant }, request) =>
       answerList(api, tenant.id, request, AS_GROUPS, tenant.groups.groupsOf(await groupOf(tenant, request), deep)),
     )
-    route('GET', `/me/${name}`, { does, needs: ['User.Read'], own: true, options: LIST_OPTIONS }, async ({ tenant, claims }, request) =>
-      answerList(api, tenant.id, request, AS_GROUPS, tenant.groups.groupsOf(await userOf(tenant, String(claims.oid)), deep)),
+    route(
+      'GET',
+      `/me/${name}`,
+      { does, needs: ['User.Read'], own: true, options: LIST_OPTIONS, gives: GROUPS },
+      async ({ tenant, claims }, request) =>
+        answerList(api, tenant.id, request, AS_GROUPS, tenant.groups.groupsOf(await userOf(tenant, String(claims.oid)), deep)),
     )
   }
 

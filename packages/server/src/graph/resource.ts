@@ -26,6 +26,11 @@ export interface Resource<T> {
   typeOf?: (of: T) => string
 }
 
+/** What is known of a resource, whatever its objects are. */
+export type AnyResource = Pick<Resource<never>, 'type' | 'set'> & {
+  properties: Readonly<Record<string, Pick<Property<never>, 'usual' | 'schema' | 'column'>>>
+}
+
 /** @throws GraphError 400 */
 export function propertyOf<T>({ type, properties }: Resource<T>, name: string): Property<T> {
   if (!Object.hasOwn(properties, name)) throw badRequest(`Could not find a property named '${name.slice(0, 40)}' on type 'microsoft.graph.${type}'.`)

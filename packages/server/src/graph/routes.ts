@@ -4,12 +4,14 @@ import { registerAppRoles } from './app-roles.ts'
 import { registerApplications } from './applications.ts'
 import { registerAuditLogs } from './audit-logs.ts'
 import { registerAuthentication } from './authentication.ts'
+import { registerBatch } from './batch.ts'
 import { registerDeltas } from './delta.ts'
 import { registerDevices } from './devices.ts'
 import { registerEvents } from './events.ts'
 import { registerGroups } from './groups.ts'
 import { registerKeys } from './keys.ts'
 import { registerMembers } from './members.ts'
+import { describeApi } from './openapi.ts'
 import { registerOrganization } from './organization.ts'
 import { registerRevocations } from './revocations.ts'
 import { registerRoles } from './roles.ts'
@@ -40,5 +42,7 @@ export function registerGraph(app: FastifyInstance, options: ApiOptions): readon
   registerStreams(api)
   registerEvents(api, sse)
   registerRevocations(api, sse)
+  registerBatch(api, app)
+  app.get('/v1.0/openapi.json', async () => describeApi(api.declared))
   return api.declared
 }

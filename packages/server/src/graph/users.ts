@@ -89,12 +89,17 @@ export function registerUsers(api: Api): void {
   const context = { '@odata.context': `${origin}/v1.0/$metadata#users/$entity` }
   const edits = { kind: 'user' as const, id: async ({ tenant }: Admitted, request: FastifyRequest) => (await existing(tenant, pathOf(request))).id }
 
-  route('GET', '/me', { does: 'Shows the caller', needs: ['User.Read'], own: true, options: ['$select'] }, async ({ tenant, claims }, request) => {
-    const select = parseSelect(USERS, searchOf(request).get('$select'))
-    return { ...context, ...shape(USERS, select, await existing(tenant, String(claims.oid))) }
-  })
+  route(
+    'GET',
+    '/me',
+    { does: 'Shows the caller', needs: ['User.Read'], own: true, options: ['$select'], gives: USERS },
+    async ({ tenant, claims }, request) => {
+      const select = parseSelect(USERS, searchOf(request).get('$select'))
+      return { ...context, ...shape(USERS, select, await existing(tenant, String(claims.oid))) }
+    },
+  )
 
-  route('GET', '/users', { does: 'Lists users', needs: ['User.Read.All'], options: LIST_OPTIONS }, ({ tenant }, request) =>
+  route('GET', '/users', { does: 'Lists users', needs: ['User.Read.All'], options: LIST_OPTIONS, gives: USERS }, ({ tenant }, request) =>
     answerList(api, tenant.id, request, USERS, tenant.directory.users),
   )
 
@@ -112,15 +117,20 @@ export function registerUsers(api: Api): void {
   }
   const self = { needs: 'User.Read', when: "it is the caller's own account", holds: isSelf } as const
 
-  route('GET', '/users/:id', { does: 'Shows a user', needs: ['User.Read.All'], self, options: ['$select'] }, async ({ tenant }, request) => {
-    const select = parseSelect(USERS, searchOf(request).get('$select'))
-    return { ...context, ...shape(USERS, select, await existing(tenant, pathOf(request))) }
-  })
+  route(
+    'GET',
+    '/users/:id',
+    { does: 'Shows a user', needs: ['User.Read.All'], self, options: ['$select'], gives: USERS },
+    async ({ tenant }, request) => {
+      const select = parseSelect(USERS, searchOf(request).get('$select'))
+      return { ...context, ...shape(USERS, select, await existing(tenant, pathOf(request))) }
+    },
+  )
 
   route(
     'POST',
     '/users',
-    { does: 'Makes a user', needs: ['User.ReadWrite.All'], body: created },
+    { does: 'Makes a user', needs: ['User.ReadWrite.All'], body: created, gives: USERS },
     async ({ tenant, actor }, _request, reply, body) => {
       const { accountEnabled: enabled, passwordProfile, mailNickname: _, ...naming } = body
       const done = await tenant.directory.createUser(actor, {
