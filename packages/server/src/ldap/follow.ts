@@ -30,7 +30,8 @@ export function followLdap({ sync, interval, log, first = {}, onPass = () => {} 
         onPass(report)
       } catch (error) {
         if (ending.signal.aborted) return
-        failures++
+        // A directory from which many are gone answers: what else changes there is not made to wait.
+        failures = (error as CaegisError).code === 'ldap_mass_removal' ? 0 : failures + 1
         complain(error as CaegisError)
       }
       const pause = failures === 0 ? interval : Math.min(interval * 2 ** failures, Math.max(interval, PATIENCE))
