@@ -18,6 +18,7 @@ import { createThrottle } from './issuer/throttle.ts'
 import { followLdap } from './ldap/follow.ts'
 import { createSync } from './ldap/sync.ts'
 import { createLog, type Log } from './log.ts'
+import { registerScim } from './scim/routes.ts'
 import type { Settings } from './settings.ts'
 import { registerSignals } from './signals/routes.ts'
 import { registerAccount } from './signin/account.ts'
@@ -164,6 +165,9 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
     return verdict && { tenant, signals, upstreams, settled, claims: verdict.claims, address: addressOf(request), signal: () => verdict.signal }
   }
   await app.register(async (scope) => registerGlobalRevocation(scope, { log, now, admit: admitCaller }))
+  await app.register(async (scope) =>
+    registerScim(scope, { origin, log, admit: admitCaller, nameOf: async (name) => (await find(name))?.tenant.name }),
+  )
   await app.register(
     async (scope) =>
       void registerGraph(scope, {

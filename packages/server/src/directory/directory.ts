@@ -7,7 +7,7 @@ import { type Home, publishWithGuests } from './guests.ts'
 import { aboutUser, changeEnabled, insertUser, publishPassword, removeUser, setColumns } from './lifecycle.ts'
 import { createListing } from './listing.ts'
 import { createOrganization } from './organization.ts'
-import { hashPassword } from './password.ts'
+import { hashPassword, verifyPassword } from './password.ts'
 import { changeNaming, type Naming, type Profile } from './profile.ts'
 import { createRoles, publishRoles } from './roles.ts'
 import { createSessions } from './sessions.ts'
@@ -28,6 +28,8 @@ export interface User extends Profile {
   lastPasswordChangeAt: number | null
   /** Second of the last cutoff of depth sign-in; 0 = never. */
   validFrom: number
+  /** It is the emergency account. */
+  emergency: boolean
 }
 
 export interface NewUser extends Partial<Profile> {
@@ -118,17 +120,26 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
       return row && toUser(row)
     },
 
+    /** Whether that is the user's password. */
+    async isPassword(id: string, password: string): Promise<boolean> {
+      return verifyPassword(password, (await find(store.db, id))?.password ?? null)
+    },
+
     users: createListing<UserRow, User>(store.db, tenant, 'users', true, toUser),
 
     createUser: (actor: Actor, given: NewUser): Promise<Committed<string>> =>
       hashIfGiven(given.password).then((password) => store.commit({ tenant, actor, edit: (context) => insertUser(context, given, password) })),
 
-    /** Edits any of the named properties in one change; each that matters to tokens publishes its event, all under one txn. */
-    update: async (actor: Actor, idOrName: string, given: UserUpdate) => {
+    /**
+     * Edits any of the named properties in one change; each that matters to tokens publishes its event, all under one txn.
+     * @param check throws when the user, as it is then, is not to be edited
+     */
+    update: async (actor: Actor, idOrName: string, given: UserUpdate, check: (user: User) => void = () => {}) => {
       // Hashing takes tens of milliseconds: never inside the transaction.
       const password = given.password === undefined ? undefined : await hashPassword(given.password)
       const run = () =>
         edit(actor, idOrName, async (context, user) => {
+          check(toUser(user))
           const subject = about(user.id)
           const columns = await changeNaming(context, user, given, subject)
           if (password !== undefined) {
@@ -158,8 +169,13 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
       return given.enabled === false || password !== undefined ? sayingWhich(idOrName, run) : run()
     },
 
-    remove: (actor: Actor, idOrName: string) =>
-      sayingWhich(idOrName, () => edit(actor, idOrName, (context, user) => removeUser(context, issuer, user))),
+    remove: (actor: Actor, idOrName: string, check: (user: User) => void = () => {}) =>
+      sayingWhich(idOrName, () =>
+        edit(actor, idOrName, async (context, user) => {
+          check(toUser(user))
+          await removeUser(context, issuer, user)
+        }),
+      ),
 
     revokeSessions: (actor: Actor, idOrName: string) =>
       sayingWhich(idOrName, () =>
@@ -200,5 +216,6 @@ export function toUser(row: UserRow): User {
     createdAt: row.created_at,
     lastPasswordChangeAt: row.password_at,
     validFrom: row.valid_from,
+    emergency: row.break_glass === 1,
   }
 }

@@ -17,7 +17,7 @@ export type Condition =
   | { is: 'eq' | 'ne' | 'ge' | 'gt' | 'le' | 'lt'; column: Column; value: Value }
   | { is: 'in'; column: Column; values: readonly Value[] }
   /** `word`: the text or one of its words begins so. */
-  | { is: 'starts' | 'ends' | 'word'; column: Column; value: string }
+  | { is: 'starts' | 'ends' | 'contains' | 'word'; column: Column; value: string }
 
 export interface Order {
   column: Column
@@ -30,6 +30,8 @@ export interface Page {
   limit: number
   /** Where the page begins: what the page before named as `next`. */
   after?: readonly Value[] | undefined
+  /** How many rows are left out before it: for clients that count. */
+  offset?: number
 }
 
 export interface Listed<T> {
@@ -61,7 +63,7 @@ export function createListing<Row, T>(db: Kysely<Schema>, tenant: string, table:
     sql`from ${sql.table(table)} where tenant = ${tenant}${alive ? sql` and deleted_at is null` : sql``}${where ? sql` and ${compile(where)}` : sql``}${within ? sql` and ${within}` : sql``}`
 
   return {
-    async page({ where, order = [], limit, after }: Page, within?: RawBuilder<SqlBool>): Promise<Listed<T & Positioned>> {
+    async page({ where, order = [], limit, after, offset = 0 }: Page, within?: RawBuilder<SqlBool>): Promise<Listed<T & Positioned>> {
       const by = [...order.filter(({ column }) => column.name !== 'id'), order.find(({ column }) => column.name === 'id') ?? ID]
       const keys = by.map(({ column }) => sortKey(column))
       const names = by.map((_, index) => `key_${index}`)
@@ -73,7 +75,9 @@ export function createListing<Row, T>(db: Kysely<Schema>, tenant: string, table:
       const sorted = sql.join(by.map(({ descending }, index) => sql`${keys[index]} ${sql.raw(descending ? 'desc' : 'asc')}`))
       const found = await sql<
         Row & Record<string, Value>
-      >`select ${sql.table(table)}.*, ${position}${select} ${rows(where, within)}${begin} order by ${sorted} limit ${limit + 1}`.execute(db)
+      >`select ${sql.table(table)}.*, ${position}${select} ${rows(where, within)}${begin} order by ${sorted} limit ${limit + 1}${offset === 0 ? sql`` : sql` offset ${offset}`}`.execute(
+        db,
+      )
       const shown = found.rows.slice(0, limit)
       const last = shown.at(-1)
       return {
@@ -129,6 +133,8 @@ function compile(condition: Condition): RawBuilder<SqlBool> {
       return prefix(condition.column, condition.value)
     case 'ends':
       return sql<SqlBool>`${folded(condition.column)} like ${pattern(condition, '%', '')} escape '\\'`
+    case 'contains':
+      return sql<SqlBool>`${folded(condition.column)} like ${pattern(condition, '%', '%')} escape '\\'`
     case 'word':
       return sql<SqlBool>`(${prefix(condition.column, condition.value)} or ${folded(condition.column)} like ${pattern(condition, '% ', '%')} escape '\\')`
     default: {

@@ -31,6 +31,8 @@ const INCLUDES = {
   /** Other transmitters: whose facts are taken, and what they cause here. */
   'Upstream.Read.All': [],
   'Upstream.ReadWrite.All': ['Upstream.Read.All'],
+  /** Users and groups by SCIM, and nothing else. */
+  'SCIM.ReadWrite.All': [],
   /** Global Token Revocation, and nothing else. */
   global_token_revocation: [],
   'User.ReadWrite.All': ['User.Read.All', 'User.Read', 'User.RevokeSessions.All', 'User.EnableDisableAccount.All'],

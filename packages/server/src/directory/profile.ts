@@ -16,6 +16,8 @@ export interface Profile {
 export interface Naming extends Partial<Profile> {
   userPrincipalName?: string
   displayName?: string
+  /** The system that keeps the user from now on. */
+  source?: string
 }
 
 export function profileColumns({ mail, givenName: given_name, surname, externalId: external_id }: Partial<Profile>) {
@@ -29,12 +31,18 @@ export function profileColumns({ mail, givenName: given_name, surname, externalI
  */
 export async function changeNaming(context: ChangeContext, user: UserRow, given: Naming, subject: Draft['subject']): Promise<Partial<UserRow>> {
   const { db, tenant, publish } = context
-  const { displayName: display_name, userPrincipalName: upn } = given
-  const wanted = { ...profileColumns(given), ...(display_name === undefined ? {} : { display_name }), ...(upn === undefined ? {} : { upn }) }
+  const { displayName: display_name, userPrincipalName: upn, source } = given
+  const wanted = {
+    ...profileColumns(given),
+    ...(display_name === undefined ? {} : { display_name }),
+    ...(upn === undefined ? {} : { upn }),
+    ...(source === undefined ? {} : { source }),
+  }
   const columns: Partial<UserRow> = Object.fromEntries(Object.entries(wanted).filter(([name, value]) => user[name as keyof typeof wanted] !== value))
   if (columns.upn !== undefined) columns.upn_key = columns.upn.toLowerCase()
-  if (columns.upn !== undefined || columns.external_id != null) {
-    await refuseTaken(context, { ...given, source: user.source, externalId: columns.external_id ?? null }, user.id)
+  if (columns.upn !== undefined || columns.external_id != null || columns.source !== undefined) {
+    const externalId = columns.external_id === undefined ? user.external_id : columns.external_id
+    await refuseTaken(context, { ...given, source: source ?? user.source, externalId }, user.id)
   }
   const claims = {
     ...(columns.upn === undefined ? {} : { upn: columns.upn }),

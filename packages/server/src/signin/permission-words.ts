@@ -34,6 +34,7 @@ const ADMIN: Record<Permission, string> = {
   'Application.ReadWrite.All': 'Change applications and their credentials, as far as you may',
   'Upstream.Read.All': 'See whose security events are taken',
   'Upstream.ReadWrite.All': 'Change whose security events are taken, as far as you may',
+  'SCIM.ReadWrite.All': 'Write users and groups from another directory, as far as you may',
   global_token_revocation: 'End everything that a user holds, as far as you may',
 }
 
