@@ -138,6 +138,28 @@ it('what is told by its event alone has its words too', async () => {
   expect((await written('DELETE', `/directoryRoles/admin/members/${ids.bob}/$ref`)).record).toMatchObject({ category: 'RoleManagement' })
 })
 
+it('groups as objects, and streams, leave records too', async () => {
+  const made = await written('POST', '/groups', { displayName: 'crew', mailEnabled: false, mailNickname: 'crew', securityEnabled: true })
+  const id = made.body.id as string
+  expect([made.record.activityDisplayName, targetsOf(made.record)]).toEqual(['Add group', [`Group ${id}`]])
+  const renamed = (await written('PATCH', `/groups/${id}`, { displayName: 'the crew' })).record
+  expect([renamed.activityDisplayName, changesOf(renamed)]).toEqual(['Update group', { displayName: ['"crew"', '"the crew"'] }])
+  expect((await written('DELETE', `/groups/${id}`)).record.activityDisplayName).toBe('Delete group')
+
+  const token = await loop.daemonToken('files-api', 'ssf.manage ssf.read')
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
+  const body = JSON.stringify({ delivery: { method: 'urn:ietf:rfc:8936' } })
+  const { stream_id: stream } = (await (await fetch(`${loop.authority}/ssf/streams`, { method: 'POST', headers, body })).json()) as {
+    stream_id: string
+  }
+  const [record] = await during(() => log.admin('DELETE', `/caegis/streams/${stream}`))
+  expect(record).toMatchObject({
+    activityDisplayName: 'Delete stream',
+    initiatedBy: { app: { appId: 'nightly' } },
+    targetResources: [{ id: stream }],
+  })
+})
+
 it('what changes nothing leaves nothing', async () => {
   const records = await during(async () => {
     await log.admin('PATCH', '/users/alice@contoso.test', { displayName: 'Alice A.' })

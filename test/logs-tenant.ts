@@ -21,7 +21,14 @@ export const LOGS_TENANT = (name = 'contoso') =>
       {
         ...{ appId: 'nightly', type: 'daemon', clientSecret: SECRET },
         permissions: [
-          ...['User.ReadWrite.All', 'GroupMember.ReadWrite.All', 'Application.ReadWrite.All', 'Device.ReadWrite.All', 'AuditLog.Read.All'],
+          ...[
+            'User.ReadWrite.All',
+            'GroupMember.ReadWrite.All',
+            'Group.ReadWrite.All',
+            'Application.ReadWrite.All',
+            'Device.ReadWrite.All',
+            'AuditLog.Read.All',
+          ],
           ...['Organization.ReadWrite.All', 'AppRoleAssignment.ReadWrite.All', 'SecurityEvents.ReadWrite.All', 'RoleManagement.ReadWrite.Directory'],
         ].map((one) => `graph/${one}`),
       },

@@ -112,7 +112,16 @@ export function registerStreams({ origin, log, route }: Api): void {
     const stream = await existing(caller, id)
     const by = actor.kind === 'user' ? { user: actor.id, appId: actor.appId } : actor.kind === 'app' ? { appId: actor.appId } : {}
     const facts = { tenant: caller.tenant.id, stream: stream.id, receiver: stream.receiver, by }
-    return { id: stream.id, done: (action) => log.info('an administrator has acted on a stream', { action, ...facts }) }
+    return {
+      id: stream.id,
+      done(action) {
+        log.info('an administrator has acted on a stream', { action, ...facts })
+        const operation = action === 'delete' ? 'Delete' : 'Update'
+        const targets = [{ type: 'Other' as const, id: stream.id, name: stream.receiver }]
+        const activity = `${action.charAt(0).toUpperCase()}${action.slice(1)} stream`
+        caller.tenant.audits.done(actor, { activity, operation, category: 'DirectoryManagement', targets })
+      },
+    }
   }
 
   async function one(caller: Caller, stream: StreamRecord): Promise<object> {

@@ -26,6 +26,8 @@ export interface AuditFilter {
 export interface Audits {
   /** Somebody who is known wanted to change something, and may not. Written a moment later; many of the same become one. */
   refused(actor: Actor, entry: AuditEntry, reason: string): void
+  /** What an administrator did to something that is no part of the directory: a stream. Written a moment later. */
+  done(actor: Actor, entry: AuditEntry): void
   list(page: Paging & AuditFilter): Promise<Page<Audit>>
   find(id: string): Promise<Audit | undefined>
   flush(): Promise<void>
@@ -35,26 +37,29 @@ export interface Audits {
 const BOUNDS = { perSource: 20, total: 200 }
 
 export function createAudits(store: Store, tenant: string): Audits {
-  interface Refusal {
+  interface Told {
     actor: Actor
     entry: AuditEntry
     reason: string
     at: number
+    result: 'success' | 'failure'
   }
-  const flood = createFlood<Refusal>({ ...BOUNDS, clock: store.clock, merge: (kept) => kept })
-  const write = ({ actor, entry, reason, at }: Refusal, count = 1) =>
+  const flood = createFlood<Told>({ ...BOUNDS, clock: store.clock, merge: (kept) => kept })
+  const write = ({ actor, entry, reason, at, result }: Told, count = 1) =>
     void store.soon(async (db) => {
       const by = await actorOf(db, tenant, actor)
       const told = count === 1 ? reason : `${reason} (${count} times)`
-      await insertAudit(db, tenant, auditRecord(at, { ...entry, by, txn: '', result: 'failure', reason: told }))
+      await insertAudit(db, tenant, auditRecord(at, { ...entry, by, txn: '', result, reason: told }))
     })
 
   return {
     refused(actor, entry, reason) {
       const who = actor.kind === 'user' ? actor.id : actor.kind === 'app' ? actor.appId : ''
-      const refusal = { actor, entry, reason, at: store.clock() }
+      const refusal: Told = { actor, entry, reason, at: store.clock(), result: 'failure' }
       if (flood.admits(who, `${entry.activity} ${reason}`, refusal)) write(refusal)
     },
+
+    done: (actor, entry) => write({ actor, entry, reason: '', at: store.clock(), result: 'success' }),
 
     async list({ limit, before, from, to, ...filter }) {
       const { target, txn, userId, appId, ...rest } = filter
