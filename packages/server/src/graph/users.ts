@@ -195,9 +195,10 @@ function given({ userType, ...naming }: Details): Naming & { type?: User['type']
 
 /** By id or name. @throws GraphError 404 */
 async function existing({ directory }: Admitted['tenant'], idOrName: string): Promise<User> {
-  const columns = [USERS.properties.id?.column as Column, USERS.properties.userPrincipalName?.column as Column]
-  const where = { is: 'or' as const, terms: columns.map((column) => ({ is: 'eq' as const, column, value: idOrName })) }
-  const user = (await directory.users.page({ where, limit: 1 })).value[0]
+  const column = USERS.properties.id?.column as Column
+  // By the id alone the list looks at one row; the other name is resolved apart.
+  const { id } = (await directory.user(idOrName)) ?? {}
+  const user = id === undefined ? undefined : (await directory.users.page({ where: { is: 'eq', column, value: id }, limit: 1 })).value[0]
   if (!user) throw notFound()
   return user
 }
