@@ -381,6 +381,27 @@ describe('an upstream in trouble', () => {
     await end(redirected)
   })
 
+  it('is listened to by a tenant that came while the server was running', async () => {
+    const loop = await start({}, { tenant: tenantFile([]) })
+    const entry = { issuer: them.issuer, domains: ['contoso.test'], credentials: { accessToken: TOKEN } }
+    const before = them.store.streams().length
+    const { tenant } = await loop.server.apply(tenantFile([entry]).replace('"name":"contoso"', '"name":"fabrikam"'))
+    await eventually(
+      () => them.store.streams().length,
+      (count) => count > before,
+      'the stream',
+    )
+    const { txn } = them.tell(EVENT.sessionRevoked, email('dave'))
+    const { db } = loop.server.store
+    await eventually(
+      () => db.selectFrom('events').select('tenant').where('txn', '=', txn).execute(),
+      (found) => found.length === 1 && found[0]?.tenant === tenant,
+      'the change',
+    )
+    await loop.server.apply(tenantFile([{ ...entry, enabled: false }]).replace('"name":"contoso"', '"name":"fabrikam"'))
+    await end(loop)
+  })
+
   it('shows that its credentials are refused, and goes on with others', async () => {
     const loop = await start({ credentials: { accessToken: 'not-the-one' } })
     await eventually(
