@@ -235,6 +235,88 @@ describe('Users', () => {
   })
 })
 
+describe('Groups', () => {
+  const group = (displayName: string, ...members: string[]) => ({
+    displayName,
+    externalId: `g-${displayName}`,
+    members: members.map((value) => ({ value })),
+  })
+  const memberIds = async (id: string) =>
+    ((await scim('GET', `/Groups/${id}`)).body.members ?? []).map(({ value }: { value: string }) => value).sort()
+
+  it('cost those a silent refresh whose tokens would say something else, and nobody else', async () => {
+    const guard = await loop.guard()
+    const [alice, bob] = [createFlow(loop), createFlow(loop, { username: 'bob@contoso.test' })]
+    const [hers, his] = [await alice.tokens(), await bob.tokens()]
+    const { body: made } = await scim('POST', '/Groups', group('finance'))
+    expect((await verdictOf(guard, hers.accessToken)).allowed).toBe(true)
+    await scim('PATCH', `/Groups/${made.id}`, patchOf({ op: 'Add', path: 'members', value: [{ value: await idOf('alice') }] }))
+    await eventually(
+      async () => (await verdictOf(guard, hers.accessToken)).allowed,
+      (allowed) => !allowed,
+    )
+    expect((await alice.refresh(hers.refreshToken)).status).toBe(200)
+    expect((await verdictOf(guard, his.accessToken)).allowed).toBe(true)
+    const before = await seq()
+    await scim('PATCH', `/Groups/${made.id}`, patchOf({ op: 'Add', path: 'members', value: [{ value: await idOf('alice') }] }))
+    await scim('PUT', `/Groups/${made.id}`, group('finance', await idOf('alice')))
+    expect(await seq()).toBe(before)
+  })
+
+  it('are made, found, changed as Entra and Okta say it, and deleted', async () => {
+    const [a, b, c] = (await Promise.all(['alice', 'bob', 'carol'].map(idOf))) as [string, string, string]
+    const made = await scim('POST', '/Groups', group('staff', a))
+    expect(made).toMatchObject({ status: 201, body: { displayName: 'staff', externalId: 'g-staff', meta: { resourceType: 'Group' } } })
+    expect(made.body.members).toEqual([{ value: a, type: 'User', $ref: `${loop.origin}/contoso/scim/v2/Users/${a}` }])
+    const { id } = made.body
+    expect(refusal(await scim('POST', '/Groups', group('staff')))).toBe('409 uniqueness')
+    const { body: found } = await scim('GET', `/Groups?filter=${encodeURIComponent('externalId eq "g-staff"')}&excludedAttributes=members`)
+    expect(found).toMatchObject({ totalResults: 1, Resources: [{ id }] })
+    expect(found.Resources[0].members).toBeUndefined()
+    for (const [Operations, want] of [
+      [[{ op: 'Add', path: 'members', value: [{ value: b }, { value: c }] }], [a, b, c]],
+      [[{ op: 'Remove', path: 'members', value: [{ value: b }] }], [a, c]],
+      [[{ op: 'remove', path: `members[value eq "${c}"]` }], [a]],
+      [[{ op: 'replace', path: 'members', value: [{ value: b }] }], [b]],
+      [[{ op: 'replace', value: { id, displayName: 'people' } }], [b]],
+      [
+        [
+          { op: 'remove', path: 'members' },
+          { op: 'add', path: 'members', value: { value: c } },
+        ],
+        [c],
+      ],
+      [
+        [
+          { op: 'replace', path: 'members', value: [{ value: a }, { value: b }] },
+          { op: 'remove', path: `members[value eq "${a}"]` },
+        ],
+        [b],
+      ],
+      [[{ op: 'remove', path: 'members' }], []],
+    ] as const) {
+      expect((await scim('PATCH', `/Groups/${id}`, patchOf(...Operations))).status).toBe(200)
+      expect(await memberIds(id)).toEqual([...want].sort())
+    }
+    const { body, headers } = await scim('PUT', `/Groups/${id}`, group('people', c))
+    expect(body).toMatchObject({ displayName: 'people', members: [{ value: c }] })
+    for (const [Operations, want] of [
+      [[{ op: 'add', path: 'members', value: [{ value: 'nobody' }] }], '400 invalidValue'],
+      [[{ op: 'add', path: 'members', value: ['x'] }], '400 invalidValue'],
+      [[{ op: 'remove', path: 'members[value co "a"]' }], '400 invalidFilter'],
+      [[{ op: 'replace', path: `members[value eq "${c}"].value`, value: a }], '400 invalidPath'],
+      [[{ op: 'remove', path: 'displayName' }], '400 invalidValue'],
+    ] as const)
+      expect(refusal(await scim('PATCH', `/Groups/${id}`, patchOf(...Operations)))).toBe(want)
+    const stale = { 'if-match': made.headers.get('etag') as string }
+    expect(refusal(await scim('PATCH', `/Groups/${id}`, patchOf({ op: 'remove', path: 'members' }), { headers: stale }))).toBe('412')
+    expect(refusal(await scim('DELETE', `/Groups/${id}`, undefined, { headers: stale }))).toBe('412')
+    expect(await memberIds(id)).toEqual([c])
+    expect((await scim('DELETE', `/Groups/${id}`, undefined, { headers: { 'if-match': headers.get('etag') as string } })).status).toBe(204)
+    expect(refusal(await scim('GET', `/Groups/${id}`))).toBe('404')
+  })
+})
+
 describe('refuses', () => {
   it('whoever is not a daemon of this tenant with the permission', async () => {
     const path = '/Users?count=1'
@@ -246,11 +328,20 @@ describe('refuses', () => {
     expect(refusal(await scim('POST', '/Users', person('ida'), { by: 'nightly' }))).toBe('403')
     const { accessToken } = await createFlow(loop, { username: 'alice@contoso.test' }).tokens()
     expect(refusal(await scim('GET', path, undefined, { token: accessToken }))).toBe('401')
+    // Neither is the permission enough without a token that names it.
+    const permitted = (appId: string, permissions: string[]) =>
+      loop.server.store.db
+        .updateTable('applications')
+        .set({ permissions: JSON.stringify(permissions) })
+        .where('app_id', '=', appId)
+        .execute()
+    await permitted('nightly', ['graph/SCIM.ReadWrite.All'])
+    expect(refusal(await scim('GET', path, undefined, { by: 'nightly' }))).toBe('403')
     // It is for SCIM, and for nothing else.
     const hr = await loop.daemonToken('hr', `${loop.origin}/.default`)
     expect((await fetch(`${loop.origin}/v1.0/users`, { headers: { authorization: `Bearer ${hr}` } })).status).toBe(403)
     // What was taken from the application is gone at once, whatever its token says.
-    await loop.server.store.db.updateTable('applications').set({ permissions: '[]' }).where('app_id', '=', 'okta').execute()
+    await permitted('okta', [])
     expect(refusal(await scim('GET', path, undefined, { by: 'okta' }))).toBe('403')
   })
 

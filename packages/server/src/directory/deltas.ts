@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import type { UserRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import { toUser, type User } from './directory.ts'
-import { type Group, toGroup } from './groups.ts'
+import { type Group, toGroup } from './group-commands.ts'
 
 /** Where the changes of a tenant's objects stand. */
 export interface ChangeHead {

@@ -8,6 +8,23 @@ import type { Store } from '../store/store.ts'
 import { auditGroup, auditMember } from './audit-words.ts'
 import { changeRights } from './rights.ts'
 
+/** A group as the admin API sees one. */
+export interface Group {
+  id: string
+  displayName: string
+  description: string | null
+  /** The system that keeps the group; empty for this directory itself. */
+  source: string
+  externalId: string | null
+  createdAt: number
+}
+
+/** Ids of direct members. */
+export interface Members {
+  users: string[]
+  groups: string[]
+}
+
 export interface NewGroup {
   displayName: string
   description?: string | null
@@ -18,7 +35,11 @@ export interface NewGroup {
   members?: readonly string[]
 }
 
-export interface GroupUpdate extends Partial<Pick<NewGroup, 'displayName' | 'description' | 'externalId'>> {
+export interface GroupUpdate extends Partial<Pick<NewGroup, 'displayName' | 'description' | 'externalId' | 'source'>> {
+  /** All that are members from now on; before the others. */
+  members?: readonly string[]
+  /** Ids of users and groups that are members no more, if they are. */
+  remove?: readonly string[]
   /** Ids of users and groups that become members beside those who are. */
   add?: readonly string[]
 }
@@ -57,24 +78,27 @@ export function createGroupCommands(store: Store, tenant: string) {
         },
       }),
 
-    updateGroup: (actor: Actor, id: string, { displayName, description, externalId, add: more = [] }: GroupUpdate) =>
+    /** @param check throws when the group, as it is then, is not to be edited */
+    updateGroup: (actor: Actor, id: string, given: GroupUpdate, check?: (group: Group, members: Members) => void) =>
       edit(actor, id, async (context, group) => {
-        if (displayName !== undefined) await refuseTaken(context, displayName, id)
-        const columns = {
-          ...(displayName === undefined ? {} : { display_name: displayName }),
-          ...(description === undefined ? {} : { description }),
-          ...(externalId === undefined ? {} : { external_id: externalId }),
-        }
+        check?.(toGroup(group), await membersIn(context.db, tenant, id))
+        const { displayName: display_name, description, externalId: external_id, source } = given
+        if (display_name !== undefined) await refuseTaken(context, display_name, id)
+        const wanted = Object.entries({ display_name, description, external_id, source })
+        const columns = Object.fromEntries(wanted.filter(([name, value]) => value !== undefined && value !== group[name as keyof GroupRow]))
         if (Object.keys(columns).length > 0)
           await context.db.updateTable('groups').set(columns).where('tenant', '=', tenant).where('id', '=', id).execute()
         auditGroup(context, 'Update', group, columns)
-        await add(context, id, more)
+        if (given.members) await setAll(context, id, given.members)
+        if (given.remove) await take(context, id, new Set(given.remove))
+        await add(context, id, given.add ?? [])
       }),
 
     /** Its members stay; what they were by it, they are no more. */
-    removeGroup: (actor: Actor, id: string) =>
-      edit(actor, id, (context, group) =>
-        changeRights(context, [id], async () => {
+    removeGroup: (actor: Actor, id: string, check?: (group: Group, members: Members) => void) =>
+      edit(actor, id, async (context, group) => {
+        check?.(toGroup(group), await membersIn(context.db, tenant, id))
+        return changeRights(context, [id], async () => {
           const { db } = context
           auditGroup(context, 'Delete', group)
           await db.deleteFrom('members').where('tenant', '=', tenant).where('group_id', '=', id).execute()
@@ -85,29 +109,46 @@ export function createGroupCommands(store: Store, tenant: string) {
             .execute()
           await db.deleteFrom('assignments').where('tenant', '=', tenant).where('principal_id', '=', id).execute()
           await db.deleteFrom('groups').where('tenant', '=', tenant).where('id', '=', id).execute()
-        }),
-      ),
+        })
+      }),
 
     /** Makes the direct members those that are named, and no others. */
-    setMembers: (actor: Actor, id: string, members: readonly string[]) =>
-      edit(actor, id, async (context) => {
-        const { db } = context
-        const users = await db.selectFrom('members').select('user_id as id').where('tenant', '=', tenant).where('group_id', '=', id).execute()
-        const groups = await db.selectFrom('nested').select('member_id as id').where('tenant', '=', tenant).where('group_id', '=', id).execute()
-        const wanted = new Set(members)
-        const gone = [...users, ...groups].map((one) => one.id).filter((one) => !wanted.has(one))
-        const isGroup = new Set(groups.map((one) => one.id))
-        for (const one of gone) auditMember(context, id, { id: one, isGroup: isGroup.has(one) }, false)
-        await changeRights(context, gone, async () => {
-          for (let from = 0; from < gone.length; from += BATCH) {
-            const some = gone.slice(from, from + BATCH)
-            await db.deleteFrom('members').where('tenant', '=', tenant).where('group_id', '=', id).where('user_id', 'in', some).execute()
-            await db.deleteFrom('nested').where('tenant', '=', tenant).where('group_id', '=', id).where('member_id', 'in', some).execute()
-          }
-        })
-        await add(context, id, members)
-      }),
+    setMembers: (actor: Actor, id: string, members: readonly string[]) => edit(actor, id, (context) => setAll(context, id, members)),
   }
+}
+
+export function toGroup({ id, display_name, description, source, external_id, created_at }: Selectable<GroupRow>): Group {
+  return { id, displayName: display_name, description, source, externalId: external_id, createdAt: created_at }
+}
+
+export async function membersIn(db: Pick<ChangeContext['db'], 'selectFrom'>, tenant: string, id: string): Promise<Members> {
+  const users = db.selectFrom('members').select('user_id as id').where('tenant', '=', tenant).where('group_id', '=', id).orderBy('user_id')
+  const groups = db.selectFrom('nested').select('member_id as id').where('tenant', '=', tenant).where('group_id', '=', id).orderBy('member_id')
+  return { users: (await users.execute()).map((one) => one.id), groups: (await groups.execute()).map((one) => one.id) }
+}
+
+async function setAll(context: ChangeContext, group: string, ids: readonly string[]): Promise<void> {
+  const { users, groups } = await membersIn(context.db, context.tenant, group)
+  const wanted = new Set(ids)
+  await take(context, group, new Set([...users, ...groups].filter((one) => !wanted.has(one))))
+  await add(context, group, ids)
+}
+
+/** Whoever of these is a member is none any more. */
+async function take(context: ChangeContext, group: string, ids: ReadonlySet<string>): Promise<void> {
+  const { db, tenant } = context
+  const { users, groups } = await membersIn(db, tenant, group)
+  const gone = [...users.map((id) => ({ id, isGroup: false })), ...groups.map((id) => ({ id, isGroup: true }))].filter(({ id }) => ids.has(id))
+  if (gone.length === 0) return
+  for (const one of gone) auditMember(context, group, one, false)
+  const all = gone.map(({ id }) => id)
+  await changeRights(context, all, async () => {
+    for (let from = 0; from < all.length; from += BATCH) {
+      const some = all.slice(from, from + BATCH)
+      await db.deleteFrom('members').where('tenant', '=', tenant).where('group_id', '=', group).where('user_id', 'in', some).execute()
+      await db.deleteFrom('nested').where('tenant', '=', tenant).where('group_id', '=', group).where('member_id', 'in', some).execute()
+    }
+  })
 }
 
 /** @throws CaegisError `group_exists` */

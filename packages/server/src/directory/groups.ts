@@ -6,21 +6,12 @@ import type { GroupRow, UserRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import { auditAssignment, auditMember } from './audit-words.ts'
 import { toUser, type User } from './directory.ts'
-import { createGroupCommands } from './group-commands.ts'
+import { createGroupCommands, type Group, type Members, membersIn, toGroup } from './group-commands.ts'
 import { type Condition, createListing, type Listed, type Page } from './listing.ts'
 import { changeRights, rightsOf } from './rights.ts'
 import type { TenantFile } from './tenant-file.ts'
 
-/** A group as the admin API sees one. */
-export interface Group {
-  id: string
-  displayName: string
-  description: string | null
-  /** The system that keeps the group; empty for this directory itself. */
-  source: string
-  externalId: string | null
-  createdAt: number
-}
+export type { Group }
 
 /** Memberships, of users and of groups in groups, and the roles of applications that users and groups hold. */
 export function createGroups(store: Store, tenant: string) {
@@ -72,6 +63,9 @@ export function createGroups(store: Store, tenant: string) {
 
     /** Ids of all groups that a user is in, however deep. */
     idsOf: async (user: string) => (await rightsOf(store.db, tenant, [user])).get(user)?.groups ?? [],
+
+    /** Ids of the direct members. */
+    memberIds: (id: string): Promise<Members> => membersIn(store.db, tenant, id),
 
     async find(id: string): Promise<Group | undefined> {
       const found = await store.db.selectFrom('groups').selectAll().where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst()
@@ -160,11 +154,7 @@ function bounded<T>(list: Lists<T>, within: RawBuilder<SqlBool>) {
   return { page: (page: Page) => list.page(page, within), count: (where?: Condition) => list.count(where, within) }
 }
 
-export function toGroup({ id, display_name, description, source, external_id, created_at }: Selectable<GroupRow>): Group {
-  return { id, displayName: display_name, description, source, externalId: external_id, createdAt: created_at }
-}
-
-async function existsGroup({ db, tenant }: ChangeContext, id: string): Promise<boolean> {
+export async function existsGroup({ db, tenant }: ChangeContext, id: string): Promise<boolean> {
   return (await db.selectFrom('groups').select('id').where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst()) !== undefined
 }
 

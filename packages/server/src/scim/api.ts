@@ -73,7 +73,7 @@ export function versionCheck({ headers }: FastifyRequest): (version: () => strin
   }
 }
 
-function searchOf({ url }: FastifyRequest): URLSearchParams {
+export function searchOf({ url }: FastifyRequest): URLSearchParams {
   const at = url.indexOf('?')
   return new URLSearchParams(at < 0 ? '' : url.slice(at))
 }

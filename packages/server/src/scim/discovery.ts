@@ -1,6 +1,6 @@
 import { MOST_RESULTS } from './api.ts'
 import { notFound } from './errors.ts'
-import { USER_SCHEMA } from './resource.ts'
+import { GROUP_SCHEMA, USER_SCHEMA } from './resource.ts'
 
 interface Attribute {
   name: string
@@ -42,8 +42,29 @@ const SCHEMAS: { id: string; name: string; description: string; attributes: Attr
       attribute('password', 'The password: 8 to 256 characters', { mutability: 'writeOnly', returned: 'never', caseExact: true }),
     ],
   },
+  {
+    id: GROUP_SCHEMA,
+    name: 'Group',
+    description: 'A group',
+    attributes: [
+      attribute('displayName', 'The name', { required: true, uniqueness: 'server' }),
+      attribute('externalId', 'What the client calls the group', { caseExact: true }),
+      attribute('members', 'Users and groups', {
+        type: 'complex',
+        multiValued: true,
+        subAttributes: [
+          attribute('value', 'The id', { mutability: 'immutable', caseExact: true }),
+          attribute('type', 'What it is', { mutability: 'readOnly', canonicalValues: ['User', 'Group'] }),
+          attribute('$ref', 'Where it is', { type: 'reference', referenceTypes: ['User', 'Group'], mutability: 'readOnly' }),
+        ],
+      }),
+    ],
+  },
 ]
-const TYPES = [{ id: 'User', name: 'User', endpoint: '/Users', description: 'A user', schema: USER_SCHEMA }]
+const TYPES = [
+  { id: 'User', name: 'User', endpoint: '/Users', description: 'A user', schema: USER_SCHEMA },
+  { id: 'Group', name: 'Group', endpoint: '/Groups', description: 'A group', schema: GROUP_SCHEMA },
+]
 
 type Document = (base: string, params: Record<string, string>) => unknown
 

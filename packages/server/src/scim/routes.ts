@@ -5,6 +5,7 @@ import type { Log } from '../log.ts'
 import type { Answered, Caller, Scim } from './api.ts'
 import { discovery } from './discovery.ts'
 import { errorBody, notFound, ScimError, toScimError } from './errors.ts'
+import { registerGroups } from './groups.ts'
 import { registerUsers } from './users.ts'
 
 /** Whom the server's own guard let through. */
@@ -76,6 +77,7 @@ export function registerScim(app: FastifyInstance, { origin, log, admit, nameOf 
   }
 
   registerUsers(scim)
+  registerGroups(scim)
   // RFC 7644 section 4: what the server can do may be asked without a token.
   for (const [path, document] of Object.entries(discovery))
     app.get(`/:tenant/scim/v2${path}`, async (request, reply) => {
