@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Kysely, Transaction } from 'kysely'
 import type { Log } from '../log.ts'
 import { type Change, type Committed, runChange } from './change.ts'
+import { createGroupCommit } from './group-commit.ts'
 import { createLoader } from './loader.ts'
 import { migrate } from './migrations.ts'
 import type { Schema } from './schema.ts'
@@ -48,6 +49,7 @@ export async function createStore({ file, now, log }: StoreOptions): Promise<Sto
   const db = openSqlite(file)
   await migrate(db)
   const later = createWriteBehind(db, log)
+  const transaction = createGroupCommit(db)
   const clock = () => now() / 1000
   /** Who waits for something of a tenant. */
   const waiting = new Map<string, Set<() => void>>()
@@ -73,10 +75,10 @@ export async function createStore({ file, now, log }: StoreOptions): Promise<Sto
     clock,
     position,
     ...later,
-    transaction: (work) => db.transaction().execute(work),
+    transaction,
     async commit(change) {
       // The clock is read inside: a change that waited for its turn must not carry an instant from before it.
-      const committed = await db.transaction().execute((tx) => runChange(tx, change, clock()))
+      const committed = await transaction((tx) => runChange(tx, change, clock()))
       const { txn, seq, elsewhere = [] } = committed
       for (const one of [{ tenant: change.tenant, seq }, ...elsewhere]) {
         heads.set(one.tenant, Math.max(one.seq, heads.get(one.tenant) ?? 0))
@@ -113,6 +115,8 @@ export async function createStore({ file, now, log }: StoreOptions): Promise<Sto
     },
     wake,
     async close() {
+      // Behind all that wait for their turn.
+      await transaction(async () => {})
       await later.flush()
       await db.destroy()
     },
