@@ -4,8 +4,8 @@ import { currentAttempt } from './attempt.ts'
 /** Seconds that a client's assertion may be good for: Microsoft's clients make theirs for ten minutes, by a clock that may be a minute ahead. */
 const MAX_LIFE = 660
 const MAX_AHEAD = 60
-/** And from its beginning, where it may be shown again. */
-const MAX_REPEATED = 600
+/** And from its beginning, where it may be shown again: ten minutes, and the second by which Microsoft's clients round `exp` up and `iat` down. */
+const MAX_REPEATED = 601
 
 /**
  * What a client's assertion (RFC 7523 section 3) must say beyond what the provider looks at: the certificate that the header names is one that signed it,
