@@ -55,7 +55,10 @@ export async function run(emit: (figure: Figure) => void): Promise<void> {
       ],
     }),
   )
-  const server = await startServer(['serve', '--import', file, '--data', data, '--port', String(port), '--log', 'error'], origin)
+  const server = await startServer(
+    ['serve', '--import', file, '--data', data, '--port', String(port), '--log', 'error', '--loop-limit', '9999999'],
+    origin,
+  )
   const bare = await startBare(barePort, join(data, 'tls'))
   const connect = { ca: readFileSync(join(data, 'tls', 'ca.pem')) }
   const ours: Side = {

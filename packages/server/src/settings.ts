@@ -55,6 +55,7 @@ export type SettingName =
   | 'CAEGIS_RETENTION'
   | 'CAEGIS_LOG_RETENTION'
   | 'CAEGIS_KEY_ROTATION'
+  | 'CAEGIS_LOOP_LIMIT'
   | 'CAEGIS_SSF_LEGACY_DRAFT'
   | 'CAEGIS_LDAP'
   | 'CAEGIS_LDAP_PASSWORD'
@@ -98,7 +99,7 @@ export function readSettings(input: SettingsInput): Settings {
     logLevel: logLevel as LogLevel,
     lifetimes: LIFETIMES,
     maxStaleness: 30,
-    loopLimit: 100,
+    loopLimit: readLoopLimit(input.CAEGIS_LOOP_LIMIT),
     retention: readRetention(input.CAEGIS_RETENTION),
     logRetention: readLogRetention(input.CAEGIS_LOG_RETENTION),
     keyRotation: readKeyRotation(input.CAEGIS_KEY_ROTATION),
@@ -132,6 +133,13 @@ function readKeyRotation(text = '90'): number {
   const days = /^\d{1,4}$/.test(text) ? Number(text) : 0
   if (days < 1 || days > 3660) throw invalid('CAEGIS_KEY_ROTATION', 'must be whole days, 1 to 3660; 90 is the default')
   return days * 24 * 3600
+}
+
+/** Fewer would hit a browser whose tabs all wake up at once. */
+function readLoopLimit(text = '100'): number {
+  const limit = /^\d{1,7}$/.test(text) ? Number(text) : 0
+  if (limit < 50) throw invalid('CAEGIS_LOOP_LIMIT', 'must be a whole number, 50 to 9999999; 100 is the default')
+  return limit
 }
 
 function readLegacyDraft(word = 'off'): boolean {

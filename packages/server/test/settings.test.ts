@@ -81,6 +81,8 @@ describe('readSettings', () => {
     ['a fraction of a retention', { CAEGIS_RETENTION: '29.5' }, 'CAEGIS_RETENTION'],
     ['an empty retention', { CAEGIS_RETENTION: '' }, 'CAEGIS_RETENTION'],
     ['a key rotation without a number', { CAEGIS_KEY_ROTATION: VALUE }, 'CAEGIS_KEY_ROTATION'],
+    ['a loop limit without a number', { CAEGIS_LOOP_LIMIT: VALUE }, 'CAEGIS_LOOP_LIMIT'],
+    ['a loop limit that hits everybody', { CAEGIS_LOOP_LIMIT: '49' }, 'CAEGIS_LOOP_LIMIT'],
     ['no key rotation', { CAEGIS_KEY_ROTATION: '0' }, 'CAEGIS_KEY_ROTATION'],
     ['an endless retention', { CAEGIS_RETENTION: '999999' }, 'CAEGIS_RETENTION'],
     ['records for no time', { CAEGIS_LOG_RETENTION: '0' }, 'CAEGIS_LOG_RETENTION'],

@@ -14,6 +14,7 @@ const FLAGS = [
   ['--trusted-proxies <ranges>', 'CAEGIS_TRUSTED_PROXIES', 'peers whose X-Forwarded-For is believed'],
   ['--dial-allow <hosts>', 'CAEGIS_DIAL_ALLOW', 'private hosts that push deliveries may go to'],
   ['--key-rotation <days>', 'CAEGIS_KEY_ROTATION', 'after how long signing keys are replaced (90)'],
+  ['--loop-limit <times>', 'CAEGIS_LOOP_LIMIT', 'how often a client may ask for the same in one session within five minutes (100)'],
   ['--retention <hours>', 'CAEGIS_RETENTION', 'how long the log keeps an event (168)'],
   ['--log-retention <days>', 'CAEGIS_LOG_RETENTION', 'how long the sign-in log and the audit log keep a record (30)'],
   [

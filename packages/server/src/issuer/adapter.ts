@@ -2,7 +2,7 @@ import type { Adapter, AdapterPayload } from 'oidc-provider'
 import { findApplication } from '../directory/application.ts'
 import type { Artifacts, FoundArtifact } from '../store/artifacts.ts'
 import type { Store } from '../store/store.ts'
-import { currentAttempt, note } from './attempt.ts'
+import { currentAttempt, note, once } from './attempt.ts'
 import { toClient } from './client.ts'
 
 /** Within this many seconds a spent refresh token leads its own client to the same successor; after it, it is a theft. */
@@ -145,7 +145,7 @@ function clientAdapter(store: Store, tenant: string): Adapter {
   }
   return {
     async find(appId) {
-      const app = await findApplication(store.db, tenant, appId)
+      const app = await once(`application ${appId}`, () => findApplication(store.db, tenant, appId))
       note(currentAttempt(), { table: 'app', id: appId }, app?.version ?? 0)
       if (app) currentAttempt().trace.app ??= { id: app.appId, object: app.id, name: app.displayName, type: app.type }
       return app?.enabled ? toClient(app, currentAttempt().assertion === true, Math.floor(store.clock())) : undefined

@@ -71,6 +71,8 @@ export interface Attempt {
   /** Where the request came from, as far as trusted proxies tell. */
   address: string
   readings: Map<string, { reading: Reading; version: number }>
+  /** What it has read already, by a name of its own: one look decides, and the fence sees whether it was still true in the end. */
+  known: Map<string, Promise<unknown>>
   /** `null` = removed. Keyed by model and id. */
   writes: Map<string, { model: string; id: string; artifact: Artifact | null }>
   removedGrants: Set<string>
@@ -122,8 +124,8 @@ export interface Attempt {
 
 export function createAttempt(iat: number, claims: ClaimsRequest, address: string): Attempt {
   return {
-    ...{ iat, claims, address, readings: new Map(), writes: new Map(), removedGrants: new Set(), mints: [], consents: [], endings: [] },
-    trace: { correlation: randomUUID() },
+    ...{ iat, claims, address, readings: new Map(), known: new Map(), writes: new Map(), removedGrants: new Set() },
+    ...{ mints: [], consents: [], endings: [], trace: { correlation: randomUUID() } },
   }
 }
 
@@ -131,6 +133,16 @@ export function createAttempt(iat: number, claims: ClaimsRequest, address: strin
 export function note(attempt: Attempt, reading: Reading, version: number): void {
   const key = reading.table === 'artifact' ? `artifact ${reading.model} ${reading.id}` : `${reading.table} ${reading.id}`
   if (!attempt.readings.has(key)) attempt.readings.set(key, { reading, version })
+}
+
+/** Reads once an attempt. What is read must be noted, or not decide anything. */
+export function once<T>(name: string, read: () => Promise<T>): Promise<T> {
+  const { known } = currentAttempt()
+  const found = known.get(name) as Promise<T> | undefined
+  if (found) return found
+  const reading = read()
+  known.set(name, reading)
+  return reading
 }
 
 const current = new AsyncLocalStorage<Attempt>()

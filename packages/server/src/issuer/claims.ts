@@ -3,7 +3,7 @@ import { rightsOf } from '../directory/rights.ts'
 import type { Store } from '../store/store.ts'
 import { currentAttempt } from './attempt.ts'
 import { lacksConsent } from './consent.ts'
-import { noteResource, readUser } from './facts.ts'
+import { noteResource, readApplication, readResources, readUser } from './facts.ts'
 import { fullScope, permittedScopes, type Resource } from './resources.ts'
 import type { Tenant } from './tenant.ts'
 
@@ -33,8 +33,8 @@ export async function accessTokenClaims(
   given: Payload,
 ): Promise<Record<string, unknown>> {
   const attempt = currentAttempt()
-  const resource = (await tenant.resources()).find((one) => one.uri === token.resourceServer?.identifier())
-  const app = await tenant.application(token.clientId)
+  const resource = (await readResources(tenant)).find((one) => one.uri === token.resourceServer?.identifier())
+  const app = await readApplication(tenant, token.clientId)
   if (!resource || !app) throw new Error('a token without a resource or an application')
   noteResource(resource)
 

@@ -1,8 +1,9 @@
 import { pairId } from '@caegis/protocol'
 import type { Instants } from '../access/account.ts'
+import type { Application } from '../directory/application.ts'
 import type { Home } from '../directory/guests.ts'
 import type { Store } from '../store/store.ts'
-import { currentAttempt, note } from './attempt.ts'
+import { currentAttempt, note, once } from './attempt.ts'
 import type { Resource } from './resources.ts'
 import type { Tenant } from './tenant.ts'
 
@@ -16,8 +17,18 @@ export interface UserFacts extends Instants {
   guest: boolean
 }
 
+/** An application as the current attempt sees it. Who decides by it notes it. */
+export const readApplication = (tenant: Tenant, appId: string): Promise<Application | undefined> =>
+  once(`application ${appId}`, () => tenant.application(appId))
+
+/** What tokens are issued for, as the current attempt sees it. */
+export const readResources = (tenant: Tenant): Promise<Resource[]> => once('resources', () => tenant.resources())
+
 /** A user as the current attempt sees one; the version is noted, so that the fence notices an edit in between. */
-export async function readUser(store: Store, tenant: Tenant, id: string): Promise<UserFacts | undefined> {
+export const readUser = (store: Store, tenant: Tenant, id: string): Promise<UserFacts | undefined> =>
+  once(`user ${id}`, () => lookUpUser(store, tenant, id))
+
+async function lookUpUser(store: Store, tenant: Tenant, id: string): Promise<UserFacts | undefined> {
   const row = await store.db
     .selectFrom('users')
     .select(['enabled', 'display_name', 'mail', 'upn', 'deleted_at', 'break_glass', 'roles', 'type', 'home', 'version', 'valid_from', 'access_from'])
@@ -78,43 +89,51 @@ export async function readInstants(
   { sid, appId, user }: { sid?: string | undefined; appId?: string | undefined; user?: string | undefined },
 ): Promise<(Instants | undefined)[]> {
   const attempt = currentAttempt()
-  const fields = ['version', 'valid_from', 'access_from'] as const
-  const toInstants = (row: { valid_from: number; access_from: number }): Instants => ({ validFrom: row.valid_from, accessFrom: row.access_from })
-
-  const home = await store.db.selectFrom('tenants').select(fields).where('id', '=', tenant.id).executeTakeFirstOrThrow()
-  note(attempt, { table: 'tenant', id: tenant.id }, home.version)
-  const found: (Instants | undefined)[] = [toInstants(home)]
-  if (sid !== undefined) {
-    const session = await store.db.selectFrom('sessions').select(fields).where('tenant', '=', tenant.id).where('id', '=', sid).executeTakeFirst()
-    note(attempt, { table: 'session', id: sid }, session?.version ?? 0)
-    found.push(session && toInstants(session))
-  }
-  if (appId !== undefined) {
-    const app = await store.db
-      .selectFrom('applications')
-      .select(fields)
-      .where('tenant', '=', tenant.id)
-      .where('app_id', '=', appId)
-      .executeTakeFirst()
-    note(attempt, { table: 'app', id: appId }, app?.version ?? 0)
-    found.push(app && toInstants(app))
-  }
+  const found = [await once('instants of the tenant', () => instantsOfTenant(store, tenant))]
+  if (sid !== undefined) found.push(await once(`instants of session ${sid}`, () => instantsOfSession(store, tenant, sid)))
+  if (appId !== undefined) found.push(await once(`instants of app ${appId}`, () => instantsOfApp(store, tenant, appId)))
   if (appId !== undefined && user !== undefined) {
-    const grant = await store.db
-      .selectFrom('grants')
-      .select(fields)
-      .where('tenant', '=', tenant.id)
-      .where('user_id', '=', user)
-      .where('app_id', '=', appId)
-      .executeTakeFirst()
-    note(attempt, { table: 'grant', id: pairId(user, appId), user, app: appId }, grant?.version ?? 0)
-    found.push(grant && toInstants(grant))
+    found.push(await once(`instants of grant ${pairId(user, appId)}`, () => instantsOfGrant(store, tenant, user, appId)))
   }
   if (attempt.device !== undefined) {
     found.push(await readDevice(store, tenant, attempt.device))
     if (user !== undefined) found.push(await readPair(store, tenant, user, attempt.device))
   }
   return found
+}
+
+const INSTANTS = ['version', 'valid_from', 'access_from'] as const
+const toInstants = (row: { valid_from: number; access_from: number } | undefined): Instants | undefined =>
+  row && { validFrom: row.valid_from, accessFrom: row.access_from }
+
+async function instantsOfTenant({ db }: Store, { id }: Tenant): Promise<Instants | undefined> {
+  const row = await db.selectFrom('tenants').select(INSTANTS).where('id', '=', id).executeTakeFirstOrThrow()
+  note(currentAttempt(), { table: 'tenant', id }, row.version)
+  return toInstants(row)
+}
+
+async function instantsOfSession({ db }: Store, tenant: Tenant, id: string): Promise<Instants | undefined> {
+  const row = await db.selectFrom('sessions').select(INSTANTS).where('tenant', '=', tenant.id).where('id', '=', id).executeTakeFirst()
+  note(currentAttempt(), { table: 'session', id }, row?.version ?? 0)
+  return toInstants(row)
+}
+
+async function instantsOfApp({ db }: Store, tenant: Tenant, id: string): Promise<Instants | undefined> {
+  const row = await db.selectFrom('applications').select(INSTANTS).where('tenant', '=', tenant.id).where('app_id', '=', id).executeTakeFirst()
+  note(currentAttempt(), { table: 'app', id }, row?.version ?? 0)
+  return toInstants(row)
+}
+
+async function instantsOfGrant({ db }: Store, tenant: Tenant, user: string, app: string): Promise<Instants | undefined> {
+  const row = await db
+    .selectFrom('grants')
+    .select(INSTANTS)
+    .where('tenant', '=', tenant.id)
+    .where('user_id', '=', user)
+    .where('app_id', '=', app)
+    .executeTakeFirst()
+  note(currentAttempt(), { table: 'grant', id: pairId(user, app), user, app }, row?.version ?? 0)
+  return toInstants(row)
 }
 
 /** What an API offers, and what its tokens hold, decides with: its row is noted like any other. */

@@ -4,7 +4,7 @@ import { judge } from '../access/account.ts'
 import type { Store } from '../store/store.ts'
 import { currentAttempt, note, type OnBehalf } from './attempt.ts'
 import { ON_BEHALF_OF } from './client.ts'
-import { readInstants, readUser, tokenVersion } from './facts.ts'
+import { readApplication, readInstants, readUser, tokenVersion } from './facts.ts'
 import { isGood, verifyAccessToken } from './presented.ts'
 import { fullScope, type Resource } from './resources.ts'
 import type { Tenant } from './tenant.ts'
@@ -65,7 +65,7 @@ async function admit(store: Store, tenant: Tenant, text: string, clientId: strin
   const claims = text.length > MAX_LENGTH ? undefined : await verifyAccessToken(store, tenant, text)
   if (!claims || claims.idtyp === 'app' || typeof claims.sub !== 'string') throw refuse()
   const { sub, iat, client_id: from, auth_time: authTime, amr, acr, sid } = claims
-  const api = await tenant.application(clientId)
+  const api = await readApplication(tenant, clientId)
   if (!api?.identifierUris.includes(String(claims.aud))) throw refuse()
   const given: Actor = { sub: from, client_id: from, ...(claims.act === undefined ? {} : { act: claims.act as Actor }) }
   const actors = appsOf(given)

@@ -4,6 +4,7 @@ import { errors, type KoaContextWithOIDC } from 'oidc-provider'
 import type { RevokedToken } from '../directory/sessions.ts'
 import type { Store } from '../store/store.ts'
 import { currentAttempt } from './attempt.ts'
+import { readApplication } from './facts.ts'
 import type { Tenant } from './tenant.ts'
 
 /** An access token of this tenant, its signature and lifetime checked. */
@@ -28,7 +29,7 @@ export async function answerPresented(store: Store, tenant: Tenant, ctx: KoaCont
 
 async function introspect(store: Store, tenant: Tenant, presented: string, clientId: string): Promise<object> {
   const claims = await verifyAccessToken(store, tenant, presented)
-  const api = await tenant.application(clientId)
+  const api = await readApplication(tenant, clientId)
   // An API learns of tokens that were issued for it, and not even the existence of others.
   if (!claims || !api?.enabled || !api.identifierUris.includes(String(claims.aud)) || !(await isGood(store, tenant, claims))) return { active: false }
   return { active: true, token_type: 'Bearer', ...claims }

@@ -10,7 +10,7 @@ import { checkAssertion } from './assertion.ts'
 import { currentAttempt } from './attempt.ts'
 import { accessTokenClaims } from './claims.ts'
 import { expandScopes, lacksConsent } from './consent.ts'
-import { noteResource, readInstants, readUser } from './facts.ts'
+import { noteResource, readApplication, readInstants, readResources, readUser } from './facts.ts'
 import type { Loops } from './loops.ts'
 import { registerOnBehalfOf } from './obo.ts'
 import { cspFor, renderDeviceConfirm, renderDeviceInput, renderMessage, renderSignOut } from './pages.ts'
@@ -74,11 +74,11 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
       .split(' ')
       .filter((scope) => scope !== '' && !OIDC_SCOPES.includes(scope))
     if (asked.length === 0) return undefined
-    const resource = resourceOf(asked, await tenant.resources())
+    const resource = resourceOf(asked, await readResources(tenant))
     if (resource === 'several') throw new errors.InvalidScope('scopes of more than one API in one request', asked.join(' '))
     if (!resource) throw new errors.InvalidScope('no API of this tenant offers these scopes', asked.join(' '))
     noteResource(resource)
-    const app = await tenant.application(clientId)
+    const app = await readApplication(tenant, clientId)
     // What a user's application was granted is for use together with a user; alone, it would have all of it without anybody's rights.
     if (ctx.oidc.params?.grant_type === 'client_credentials' && resource.kind !== 'signals' && app?.type !== 'daemon') {
       throw new errors.UnauthorizedClient('only a daemon may ask for this without a user')
@@ -92,7 +92,7 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
 
   /** A grant that is not good any more because the user withdrew it wants to be agreed to again, not only signed in for. */
   const askAgain = async (held: { clientId?: string; scope?: string }, user: string, denial: Denial | undefined): Promise<Denial | undefined> => {
-    const app = denial === undefined || denial.reason === 'revoked' ? await tenant.application(held.clientId ?? '') : undefined
+    const app = denial === undefined || denial.reason === 'revoked' ? await readApplication(tenant, held.clientId ?? '') : undefined
     // What `.default` stands for is looked at when it is known, see claims.ts.
     const scopes = (held.scope ?? '').split(' ').filter((scope) => scope !== '' && !scope.endsWith('/.default'))
     return app && (await lacksConsent(store, tenant, app, user, scopes)) ? { reason: 'consent-missing' } : denial
@@ -111,7 +111,7 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
       async (ctx) => ({ scopes: await askedScopes(ctx) }),
       new interactionPolicy.Check('consent_missing', 'the user has not consented to this application', 'consent_required', async (ctx) => {
         const { session, client } = ctx.oidc
-        const app = await tenant.application(client?.clientId ?? '')
+        const app = await readApplication(tenant, client?.clientId ?? '')
         if (!app?.consentRequired || !session?.accountId) return interactionPolicy.Check.NO_NEED_TO_PROMPT
         const isMissing = await lacksConsent(store, tenant, app, session.accountId, await askedScopes(ctx))
         return isMissing ? interactionPolicy.Check.REQUEST_PROMPT : interactionPolicy.Check.NO_NEED_TO_PROMPT
@@ -167,8 +167,8 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
         },
         useGrantedResource: () => true,
         async getResourceServerInfo(ctx, uri, client) {
-          const resource = (await tenant.resources()).find((one) => one.uri === uri)
-          const app = resource && (await tenant.application(client.clientId))
+          const resource = (await readResources(tenant)).find((one) => one.uri === uri)
+          const app = resource && (await readApplication(tenant, client.clientId))
           if (!resource || !app) throw new errors.InvalidTarget()
           noteResource(resource)
           // `resource` (RFC 8707) can only repeat what the scopes say: else it would be an audience for which nothing was granted. A code or a refresh token
@@ -318,7 +318,7 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
   // The mount in front says where the request came from; nothing of the sort is ever taken from the wire.
   provider.proxy = true
   provider.Client.prototype.compareClientSecret = async function (given: string) {
-    const app = await tenant.application(this.clientId)
+    const app = await readApplication(tenant, this.clientId)
     const now = store.clock()
     // All are compared, so that the time tells nothing of how many there are before the right one.
     const right = app?.credentials.filter(
