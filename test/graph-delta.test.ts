@@ -116,6 +116,29 @@ describe('delta', () => {
     }
   })
 
+  it('takes back in its first round whom it has told already, and tells who comes back to a group', async () => {
+    const copy = createCopy()
+    const first = await get('/users/delta?$top=1')
+    copy.apply(first)
+    const [told] = copy.objects.keys()
+    await call('DELETE', `/users/${told}`)
+    await copy.round(first['@odata.nextLink'] as string)
+    expect(copy.objects.has(told as string)).toBe(false)
+    const group = await made('/groups', { displayName: 'returning' })
+    const user = (await get('/users?$top=1')).value[0]?.id as string
+    const teams = createCopy()
+    let url = await teams.round('/groups/delta')
+    for (const [method, path] of [
+      ['POST', `/groups/${group}/members/$ref`],
+      ['DELETE', `/groups/${group}/members/${user}/$ref`],
+      ['POST', `/groups/${group}/members/$ref`],
+    ] as const) {
+      await call(method, path, method === 'POST' ? { '@odata.id': `https://x/users/${user}` } : undefined)
+      url = await teams.round(url)
+      expect(teams.members.get(group)?.has(user)).toBe(method === 'POST')
+    }
+  })
+
   it('of nothing is nothing; latest begins now; minimal says what changed, select and ids bound it', async () => {
     const [a, b] = [
       await made('/users', { userPrincipalName: 'da@contoso.test', displayName: 'A', accountEnabled: true }),
