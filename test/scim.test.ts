@@ -255,12 +255,21 @@ describe('Groups', () => {
       async () => (await verdictOf(guard, hers.accessToken)).allowed,
       (allowed) => !allowed,
     )
-    expect((await alice.refresh(hers.refreshToken)).status).toBe(200)
+    const fresh = await alice.refresh(hers.refreshToken)
+    expect(fresh.status).toBe(200)
+    const renewed = String(fresh.body.access_token)
+    expect((await verdictOf(guard, renewed)).allowed).toBe(true)
     expect((await verdictOf(guard, his.accessToken)).allowed).toBe(true)
     const before = await seq()
     await scim('PATCH', `/Groups/${made.id}`, patchOf({ op: 'Add', path: 'members', value: [{ value: await idOf('alice') }] }))
     await scim('PUT', `/Groups/${made.id}`, group('finance', await idOf('alice')))
     expect(await seq()).toBe(before)
+    await scim('PATCH', `/Groups/${made.id}`, patchOf({ op: 'remove', path: `members[value eq "${await idOf('alice')}"]` }))
+    await eventually(
+      async () => (await verdictOf(guard, renewed)).allowed,
+      (allowed) => !allowed,
+    )
+    expect((await verdictOf(guard, his.accessToken)).allowed).toBe(true)
   })
 
   it('are made, found, changed as Entra and Okta say it, and deleted', async () => {
@@ -279,6 +288,20 @@ describe('Groups', () => {
       [[{ op: 'remove', path: `members[value eq "${c}"]` }], [a]],
       [[{ op: 'replace', path: 'members', value: [{ value: b }] }], [b]],
       [[{ op: 'replace', value: { id, displayName: 'people' } }], [b]],
+      [
+        [
+          { op: 'add', path: 'members', value: [{ value: a }] },
+          { op: 'remove', path: `members[value eq "${a}"]` },
+        ],
+        [b],
+      ],
+      [
+        [
+          { op: 'remove', path: `members[value eq "${b}"]` },
+          { op: 'add', path: 'members', value: [{ value: b }] },
+        ],
+        [b],
+      ],
       [
         [
           { op: 'remove', path: 'members' },

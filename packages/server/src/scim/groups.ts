@@ -159,8 +159,6 @@ function changeMembers(change: Change, { op, filter, sub, value }: Operation): v
     to.add(id)
     from.delete(id)
   }
-  // What was replaced before, in the same request, is all that there is.
-  if (op === 'remove' && change.members) change.members = change.members.filter((id) => !ids.includes(id))
 }
 
 /** `members[value eq "..."]`, and several of them with or. */
