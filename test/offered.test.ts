@@ -122,7 +122,13 @@ describe('an edit of what an API offers', () => {
     await apply({ enabled: true })
   })
 
-  it('A4: decides a mint again that it races with', async () => {
+  it('A4: decides a mint again that it races with, also where nobody holds a token yet that could be cut off', async () => {
+    const { db } = loop.server.store
+    const forgetTokens = async () => {
+      await db.updateTable('grants').set({ tokens_until: 0 }).execute()
+      await db.updateTable('applications').set({ tokens_until: 0 }).execute()
+    }
+    await forgetTokens()
     const flow = createFlow(loop, { username: 'bob@contoso.test' })
     const code = await flow.code()
     const mint = holdNextMint(loop)
@@ -132,6 +138,7 @@ describe('an edit of what an API offers', () => {
     mint.release()
     expect(claimsOf(String((await answer).body.access_token))).toMatchObject({ upn: 'bob@contoso.test' })
 
+    await forgetTokens()
     const second = holdNextMint(loop)
     const daemon = loop.token({ grant_type: 'client_credentials', client_id: 'writer', client_secret: SECRET, scope: 'api://files/.default' })
     await second.held
