@@ -396,6 +396,26 @@ describe('refuses', () => {
     expect(await rowOf(root)).toMatchObject({ enabled: 1, deleted_at: null, source: '' })
   })
 
+  it('to take over an administrator, who can be ended all the same', async () => {
+    const id = await idOf('carol')
+    const { db } = loop.server.store
+    const setRoles = (roles: string[]) =>
+      db
+        .updateTable('users')
+        .set({ roles: JSON.stringify(roles) })
+        .where('id', '=', id)
+        .execute()
+    await setRoles(['admin'])
+    const before = await rowOf(id)
+    const password = 'a password of theirs'
+    expect(refusal(await scim('PATCH', `/Users/${id}`, patchOf({ op: 'replace', path: 'password', value: password })))).toBe('403')
+    expect(await rowOf(id)).toEqual(before)
+    for (const value of [false, true]) {
+      expect((await scim('PATCH', `/Users/${id}`, patchOf({ op: 'replace', path: 'active', value }))).status).toBe(200)
+    }
+    await setRoles([])
+  })
+
   it('what it cannot read', async () => {
     const id = await idOf('carol')
     const row = await rowOf(id)

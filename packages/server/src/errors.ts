@@ -1,6 +1,7 @@
 /** Codes of the server; each is the `code` of a CaegisError and safe to show. */
 export const SERVER_ERRORS = {
   actor_revoked: 'The caller lost the right to do this while the request was under way.',
+  administrator: 'Who has a directory role gets a new password from an administrator, not by provisioning.',
   emergency_account: 'The emergency account is not ended from outside.',
   changed_meanwhile: 'The object was changed by somebody else meanwhile: read it again.',
   user_not_found: 'No such user.',

@@ -30,6 +30,7 @@ const STATUS: Partial<Record<string, [number, ScimType?]>> = {
   group_exists: [409, 'uniqueness'],
   invalid_password: [400, 'invalidValue'],
   last_admin: [400, 'mutability'],
+  administrator: [403],
   emergency_account: [403],
   actor_revoked: [403],
   busy: [503],
