@@ -92,6 +92,28 @@ describe('the unmodified @microsoft/microsoft-graph-client', () => {
     }
   })
 
+  it('follows what changes by delta links', async () => {
+    const make = (name: string) =>
+      client.api('/users').post({ userPrincipalName: `${name}@contoso.test`, displayName: name, accountEnabled: true }) as Promise<Row>
+    const [stays, goes] = [await make('stays'), await make('goes')]
+    const follow = async (link: string) => {
+      const rows: (Partial<Row> & { '@removed'?: { reason: string } })[] = []
+      const iterator = new PageIterator(client, await client.api(link).get(), (row) => rows.push(row) > 0)
+      await iterator.iterate()
+      return { rows, link: String(iterator.getDeltaLink()) }
+    }
+    const all = await follow('/users/delta?$select=displayName')
+    expect(new Set(all.rows.map(({ id }) => id)).size).toBe(PEOPLE + 4)
+    expect(await follow(all.link)).toMatchObject({ rows: [] })
+    await client.api(`/users/${stays.id}`).patch({ displayName: 'Stays here' })
+    await client.api(`/users/${goes.id}`).delete()
+    const { rows } = await follow(all.link)
+    expect(rows.find(({ id }) => id === stays.id)).toMatchObject({ displayName: 'Stays here' })
+    expect(rows.find(({ id }) => id === goes.id)).toMatchObject({ '@removed': { reason: expect.any(String) } })
+    expect(rows).toHaveLength(2)
+    await client.api(`/users/${stays.id}`).delete()
+  })
+
   it('makes, changes, revokes and deletes a user', async () => {
     const made = await client.api('/users').post({
       ...{ userPrincipalName: 'new@contoso.test', displayName: 'New', accountEnabled: true, mailNickname: 'new', mail: 'new@mail.test' },

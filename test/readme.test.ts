@@ -31,8 +31,12 @@ describe('the README', () => {
     expect(shown.length).toBeGreaterThan(5)
     for (const words of shown) {
       const { stdout } = spawnSync(process.execPath, [at('packages/cli/bin/caegis.js'), ...words, '--help'], { encoding: 'utf8' })
-      const [, names = '', rest = ''] = /^Usage: caegis ((?:[a-z]+ )*)(.*)/.exec(stdout) ?? []
-      const command = names.trim().split(' ')
+      // A command may have a second name: `list|ls`.
+      const [, names = '', rest = ''] = /^Usage: caegis ((?:[a-z]+(?:\|[a-z]+)? )*)(.*)/.exec(stdout) ?? []
+      const command = names
+        .trim()
+        .split(' ')
+        .map((name) => name.replace(/\|.*/, ''))
       expect(words.slice(0, command.length)).toEqual(command)
       // What follows the names fills a place: an unknown word would get the help of what stands above it.
       expect(words.length - command.length, words.join(' ')).toBeLessThanOrEqual(rest.match(/<[a-z]+>/g)?.length ?? 0)
