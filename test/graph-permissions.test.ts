@@ -109,7 +109,7 @@ describe('another tenant', () => {
     const ids: [RegExp, string][] = [
       [/^(\/caegis)?\/users\//, user],
       [/^\/groups\//, group],
-      [/^\/servicePrincipals\//, 'fabrikam-api'],
+      [/^\/(servicePrincipals|applications)\//, 'fabrikam-api'],
       [/^(\/caegis)?\/devices\//, 'fabrikam-laptop'],
       [/^\/caegis\/keys\//, kid],
       [/^\/oauth2PermissionGrants\//, Buffer.from(`${user}\ntool`).toString('base64url')],
@@ -119,6 +119,7 @@ describe('another tenant', () => {
       'POST /users/:id/getMemberGroups': { securityEnabledOnly: false },
       'PATCH /groups/:id': { displayName: 'taken' },
       'POST /groups/:id/members/$ref': { '@odata.id': `https://x/users/${ours}` },
+      'PATCH /applications/:id': { displayName: 'taken' },
       'PATCH /servicePrincipals/:id': { accountEnabled: false },
       'POST /servicePrincipals/:id/addPassword': { passwordCredential: { displayName: 'x' } },
       'POST /servicePrincipals/:id/removePassword': { keyId: 'file' },

@@ -12,6 +12,8 @@ export const SERVER_ERRORS = {
   device_not_found: 'No such device.',
   device_exists: 'There is, or was, a device with that id.',
   application_not_found: 'No such application.',
+  application_exists: 'There is, or was, an application with that id, or there is one with that identifier URI.',
+  own_application: 'This is an application of the server itself: it is neither changed so nor deleted.',
   last_admin: 'This is the last administrator: make somebody else one first.',
   command_line: 'This is how administrators use the command line, and it would lock them out. End the sessions of a user instead.',
   public_client: 'A public client cannot keep a secret.',

@@ -39,17 +39,30 @@ export interface Application {
 type Db = Kysely<Schema> | Transaction<Schema>
 
 export async function findApplication(db: Db, tenant: string, appId: string): Promise<Application | undefined> {
-  const row = await db.selectFrom('applications').selectAll().where('tenant', '=', tenant).where('app_id', '=', appId).executeTakeFirst()
+  const row = await db
+    .selectFrom('applications')
+    .selectAll()
+    .where('tenant', '=', tenant)
+    .where('app_id', '=', appId)
+    .where('deleted_at', 'is', null)
+    .executeTakeFirst()
   return row && toApplication(row, await credentialsOf(db, tenant, appId))
 }
 
 /** All applications of a tenant that offer something as an API. */
 export async function listApis(db: Db, tenant: string): Promise<Application[]> {
-  const rows = await db.selectFrom('applications').selectAll().where('tenant', '=', tenant).where('identifier_uris', '!=', '[]').execute()
+  const rows = await db
+    .selectFrom('applications')
+    .selectAll()
+    .where('tenant', '=', tenant)
+    .where('identifier_uris', '!=', '[]')
+    .where('deleted_at', 'is', null)
+    .execute()
   return rows.map((row) => toApplication(row, []))
 }
 
-function toApplication(row: ApplicationRow, credentials: CredentialRow[]): Application {
+/** As lists read it. */
+export function toApplication(row: ApplicationRow, credentials: CredentialRow[]): Application {
   return {
     id: row.id,
     appId: row.app_id,

@@ -2,19 +2,28 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { CaegisError, EVENT } from '@caegis/protocol'
 import { SERVER_ERRORS } from '../errors.ts'
 import type { Actor, ChangeContext, Committed } from '../store/change.ts'
-import type { CredentialRow } from '../store/schema.ts'
+import type { ApplicationRow, CredentialRow } from '../store/schema.ts'
 import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
-import { type Application, CLI_APP_ID, findApplication } from './application.ts'
-import { auditApplication } from './audit-words.ts'
+import { type Application, CLI_APP_ID, findApplication, listApis, toApplication } from './application.ts'
+import { auditApplication, auditGoneApplication } from './audit-words.ts'
 import { readCertificate } from './credentials.ts'
+import { createListing, type Listed, type Page } from './listing.ts'
 import { settleApi } from './offered.ts'
-import type { ApplicationEntry } from './tenant-file.ts'
+import { changeRights } from './rights.ts'
+import { type ApplicationEntry, OWN_APPS } from './tenant-file.ts'
 
 export interface NewSecret {
   displayName: string
   /** Seconds; never when absent. */
   expiresAt?: number
+}
+
+export interface ApplicationUpdate {
+  displayName?: string
+  redirectUris?: string[]
+  identifierUris?: string[]
+  scopes?: string[]
 }
 
 /** What the server's administrators do to applications. Whatever takes something away from one ends what it holds, in the same change. */
@@ -41,8 +50,95 @@ export function createApplications(store: Store, tenant: string, secrets: Secret
     await db.updateTable('applications').set({ confidential: 1 }).where('tenant', '=', tenant).where('id', '=', app.id).execute()
   }
 
+  const listing = createListing<ApplicationRow, Application>(store.db, tenant, 'applications', true, (row) => toApplication(row, []))
+  const refuseOwn = (appId: string) => {
+    if (OWN_APPS.has(appId)) throw new CaegisError('own_application', SERVER_ERRORS.own_application)
+  }
+
   return {
     find: (appId: string) => findApplication(store.db, tenant, appId),
+
+    list: {
+      count: listing.count,
+      async page(page: Page): Promise<Listed<Application>> {
+        const found = await listing.page(page)
+        const ids = found.value.map(({ appId }) => appId)
+        const select = store.db.selectFrom('credentials').selectAll().where('tenant', '=', tenant)
+        const all = ids.length === 0 ? [] : await select.where('app_id', 'in', ids).orderBy('id').execute()
+        const of = Map.groupBy(all, (one) => one.app_id)
+        return { ...found, value: found.value.map((app) => ({ ...app, credentials: of.get(app.appId) ?? [] })) }
+      },
+    },
+
+    /** Registers one. An id that was ever used here is never given again: tokens and logs know it. */
+    create: (actor: Actor, entry: ApplicationEntry): Promise<Committed<void>> =>
+      store.commit({
+        tenant,
+        actor,
+        async edit(context) {
+          const { db } = context
+          const known = await db
+            .selectFrom('applications')
+            .select('id')
+            .where('tenant', '=', tenant)
+            .where('app_id', '=', entry.appId)
+            .executeTakeFirst()
+          if (known || OWN_APPS.has(entry.appId)) throw exists()
+          await refuseTaken(context, entry.appId, entry.identifierUris)
+          await saveApplication(context, secrets, entry)
+        },
+      }),
+
+    update: (actor: Actor, appId: string, { displayName, redirectUris, identifierUris, scopes }: ApplicationUpdate) =>
+      edit(actor, appId, async (context, app) => {
+        refuseOwn(app.appId)
+        await refuseTaken(context, app.appId, identifierUris)
+        await context.db
+          .updateTable('applications')
+          .set({
+            display_name: displayName ?? app.displayName,
+            redirect_uris: JSON.stringify(redirectUris ?? app.redirectUris),
+            identifier_uris: JSON.stringify(identifierUris ?? app.identifierUris),
+            scopes: JSON.stringify(scopes ?? app.scopes),
+          })
+          .where('tenant', '=', tenant)
+          .where('id', '=', app.id)
+          .execute()
+      }),
+
+    /** Ends one for ever, with everything that it holds and everything that others hold of it. Its row stays, and with it the instant of the end. */
+    remove: (actor: Actor, appId: string): Promise<Committed<void>> =>
+      store.commit({
+        tenant,
+        actor,
+        async edit(context) {
+          const { db, now, publish } = context
+          const app = await findApplication(db, tenant, appId)
+          if (!app) throw new CaegisError('application_not_found', SERVER_ERRORS.application_not_found)
+          refuseOwn(app.appId)
+          const given = db.selectFrom('assignments').select('principal_id').where('tenant', '=', tenant).where('app_id', '=', appId)
+          const principals = [...new Set((await given.execute()).map((row) => row.principal_id))]
+          await changeRights(context, principals, async () => {
+            await db.deleteFrom('assignments').where('tenant', '=', tenant).where('app_id', '=', appId).execute()
+          })
+          await db.deleteFrom('credentials').where('tenant', '=', tenant).where('app_id', '=', appId).execute()
+          const none = '[]'
+          await db
+            .updateTable('applications')
+            .set({ redirect_uris: none, identifier_uris: none, scopes: none, permissions: none, optional_claims: none, logout_uri: null })
+            // Without a credential it must not become a public client either.
+            .set({ enabled: 0, confidential: 1, deleted_at: Math.floor(now), version: app.version + 1 })
+            .where('tenant', '=', tenant)
+            .where('id', '=', app.id)
+            .execute()
+          auditGoneApplication(context, app)
+          await settleApi(context, app, { ...app, enabled: false })
+          publish({
+            ...{ type: EVENT.accountDisabled, subject: subjectOf(appId), reason: 'The application was deleted' },
+            cut: { kind: 'app', id: appId, depth: 'sign-in' },
+          })
+        },
+      }),
 
     setEnabled: (actor: Actor, appId: string, enabled: boolean) =>
       edit(actor, appId, async ({ db }, app) => {
@@ -157,7 +253,7 @@ async function settle(context: ChangeContext, before: Application): Promise<void
     .execute()
   auditApplication(context, before, after)
   await settleApi(context, before, after)
-  const subject = { complex: { format: 'complex' as const, application: { format: 'opaque' as const, id: before.appId } } }
+  const subject = subjectOf(before.appId)
   const cut = { kind: 'app', id: before.appId, depth: 'sign-in' } as const
   if (before.enabled && !after.enabled) {
     publish({ type: EVENT.accountDisabled, subject, reason: 'The application was disabled', cut })
@@ -166,6 +262,17 @@ async function settle(context: ChangeContext, before: Application): Promise<void
   if (!before.enabled && after.enabled) publish({ type: EVENT.accountEnabled, subject, reason: 'The application was enabled' })
   const lost = loss(before, after)
   if (lost) publish({ type: EVENT.sessionRevoked, subject, reason: lost, cut })
+}
+
+const subjectOf = (id: string) => ({ complex: { format: 'complex' as const, application: { format: 'opaque' as const, id } } })
+
+const exists = () => new CaegisError('application_exists', SERVER_ERRORS.application_exists)
+
+/** Two APIs of one name would get each other's tokens. */
+async function refuseTaken({ db, tenant }: ChangeContext, appId: string, uris: readonly string[] = []): Promise<void> {
+  if (uris.length === 0) return
+  const others = (await listApis(db, tenant)).filter((one) => one.appId !== appId)
+  if (others.some((one) => one.identifierUris.some((uri) => uris.includes(uri)))) throw exists()
 }
 
 /** What an edit took away, in words for the log. More redirect URIs, permissions or secrets than before take nothing. */

@@ -18,8 +18,9 @@ const IMPORT: Actor = { kind: 'system', reason: 'tenant file' }
  * @param issuerOf the issuer of a tenant by name
  * @returns the tenant's id
  */
-export async function applyTenantFile(store: Store, secrets: Secrets, file: TenantFile, issuerOf: (name: string) => string): Promise<string> {
-  const tenant = await ensureTenant(store, file)
+export async function applyTenantFile(store: Store, secrets: Secrets, given: TenantFile, issuerOf: (name: string) => string): Promise<string> {
+  const tenant = await ensureTenant(store, given)
+  const file = await withoutDeleted(store, tenant, given)
   await store.commit({
     tenant,
     actor: IMPORT,
@@ -85,6 +86,14 @@ export async function applyTenantFile(store: Store, secrets: Secrets, file: Tena
     await devices.create(IMPORT, { id: deviceId, displayName: displayName ?? deviceId, publicKey, ...standing, ...more })
   }
   return tenant
+}
+
+/** An application that an administrator deleted stays so, whatever the file says: its id is nobody's any more. */
+async function withoutDeleted(store: Store, tenant: string, file: TenantFile): Promise<TenantFile> {
+  if (!file.applications) return file
+  const rows = await store.db.selectFrom('applications').select('app_id').where('tenant', '=', tenant).where('deleted_at', 'is not', null).execute()
+  const gone = new Set(rows.map((row) => row.app_id))
+  return { ...file, applications: file.applications.filter(({ appId }) => !gone.has(appId)) }
 }
 
 async function ensureTenant(store: Store, { tenant }: TenantFile): Promise<string> {

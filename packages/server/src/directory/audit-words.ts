@@ -51,6 +51,10 @@ export function auditDevice({ audit }: ChangeContext, device: DeviceRow, columns
   audit({ activity: gone ? 'Delete device' : 'Update device', operation: gone ? 'Delete' : 'Update', category: 'Device', targets: [target] })
 }
 
+export function auditGoneApplication({ audit }: ChangeContext, { appId: id, displayName: name }: Application): void {
+  audit({ activity: 'Delete application', operation: 'Delete', category: 'ApplicationManagement', targets: [{ type: 'Application', id, name }] })
+}
+
 /** An application, before an edit and after it; both where it is not new. Of credentials only their names are told. */
 export function auditApplication({ audit }: ChangeContext, before: Application | undefined, after: Application): void {
   const shown = before ? differences(describe(before), describe(after)) : []

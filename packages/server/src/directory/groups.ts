@@ -116,7 +116,8 @@ export function createGroups(store: Store, tenant: string) {
     assignRole: (actor: Actor, appId: string, role: string, principal: string) =>
       edit(actor, principal, async (context, isGroup) => {
         const { db } = context
-        if (!(await db.selectFrom('applications').select('id').where('tenant', '=', tenant).where('app_id', '=', appId).executeTakeFirst()))
+        const app = db.selectFrom('applications').select('id').where('tenant', '=', tenant).where('app_id', '=', appId)
+        if (!(await app.where('deleted_at', 'is', null).executeTakeFirst()))
           throw new CaegisError('application_not_found', SERVER_ERRORS.application_not_found)
         const { numInsertedOrUpdatedRows } = await db
           .insertInto('assignments')

@@ -12,7 +12,7 @@ import { upstreamEntry } from './upstream.ts'
 const RESERVED = new Set(['v1.0', 'healthz', 'readyz', 'metrics', 'assets', 'console'])
 
 /** Applications that every tenant has, and that are not the file's to edit. */
-const OWN_APPS = new Set<string>([CLI_APP_ID, ACCOUNT_APP_ID])
+export const OWN_APPS = new Set<string>([CLI_APP_ID, ACCOUNT_APP_ID])
 
 const name = z.string().min(1).max(256)
 const upn = z
@@ -61,7 +61,7 @@ const device = z.strictObject({
   compliant: z.boolean().optional(),
 })
 
-const redirect = z
+export const redirect = z
   .string()
   .max(2048)
   .refine((given) => {
@@ -73,27 +73,26 @@ const redirect = z
 const hasCredential = (app: { clientSecret?: unknown; secrets?: unknown[] | undefined; certificates?: unknown[] | undefined }) =>
   app.clientSecret !== undefined || (app.secrets?.length ?? 0) + (app.certificates?.length ?? 0) > 0
 
+export const applicationId = z.string().regex(/^[A-Za-z0-9._-]{1,128}$/, 'must be 1 to 128 of letters, digits and . _ -')
+
+export const identifierUris = z
+  .array(
+    z
+      .string()
+      .max(512)
+      .regex(/^(api|https):\/\/[^\s#?]+[^\s#?/]$/, 'must be an api:// or https:// URI without trailing slash'),
+  )
+  .max(16)
+
+export const scopeName = z.string().regex(/^[A-Za-z0-9._-]{1,128}$/, 'must be letters, digits and . _ -')
+
 const application = z
   .strictObject({
-    appId: z
-      .string()
-      .regex(/^[A-Za-z0-9._-]{1,128}$/, 'must be 1 to 128 of letters, digits and . _ -')
-      .refine((given) => !OWN_APPS.has(given), 'is an application of the server itself'),
+    appId: applicationId.refine((given) => !OWN_APPS.has(given), 'is an application of the server itself'),
     displayName: name.optional(),
     type: z.enum(['spa', 'web', 'native', 'daemon']).optional(),
-    identifierUris: z
-      .array(
-        z
-          .string()
-          .max(512)
-          .regex(/^(api|https):\/\/[^\s#?]+[^\s#?/]$/, 'must be an api:// or https:// URI without trailing slash'),
-      )
-      .max(16)
-      .optional(),
-    scopes: z
-      .array(z.string().regex(/^[A-Za-z0-9._-]{1,128}$/, 'must be letters, digits and . _ -'))
-      .max(256)
-      .optional(),
+    identifierUris: identifierUris.optional(),
+    scopes: z.array(scopeName).max(256).optional(),
     redirectUris: z.array(redirect).max(64).optional(),
     permissions: z.array(z.string().max(640)).max(256).optional(),
     cae: z.boolean().optional(),

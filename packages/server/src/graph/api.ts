@@ -204,9 +204,16 @@ function toGraphError(error: Error & { statusCode?: number }): GraphError {
       ].includes(error.code)
     )
       return notFound()
-    if (error.code === 'device_exists' || error.code === 'group_exists' || error.code === 'user_exists' || error.code === 'upstream_exists')
+    if (
+      error.code === 'application_exists' ||
+      error.code === 'device_exists' ||
+      error.code === 'group_exists' ||
+      error.code === 'user_exists' ||
+      error.code === 'upstream_exists'
+    )
       return new GraphError(409, 'Request_Conflict', error.message)
-    if (error.code === 'last_admin' || error.code === 'command_line') return new GraphError(400, 'Request_BadRequest', error.message)
+    if (error.code === 'last_admin' || error.code === 'command_line' || error.code === 'own_application')
+      return new GraphError(400, 'Request_BadRequest', error.message)
     if (error.code === 'changed_meanwhile') return new GraphError(412, 'PreconditionFailed', error.message)
     if (error.code === 'actor_revoked') return new GraphError(403, 'Authorization_RequestDenied', error.message)
     if (

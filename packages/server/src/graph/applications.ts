@@ -1,24 +1,181 @@
+import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
 import type { Application } from '../directory/application.ts'
 import { toCredential } from '../directory/credentials.ts'
-import { type Api, pathOf, written } from './api.ts'
-import { notFound } from './errors.ts'
+import { applicationId, identifierUris, redirect, scopeName } from '../directory/tenant-file.ts'
+import { type Api, pathOf, searchOf, written } from './api.ts'
+import { badRequest, notFound } from './errors.ts'
+import { answerList } from './lists.ts'
+import { LIST_OPTIONS } from './query.ts'
+import { parseSelect, type Resource, shape, toTime } from './resource.ts'
 
 const name = z.string().min(1).max(256)
 const patch = z.strictObject({ accountEnabled: z.boolean() })
 const password = z.strictObject({ passwordCredential: z.strictObject({ displayName: name, endDateTime: z.iso.datetime().optional() }) })
 const certificate = z.strictObject({ displayName: name, pem: z.string().max(16_384) })
+const redirects = z.strictObject({ redirectUris: z.array(redirect).max(64) }).optional()
+/** Graph's members, as far as they mean something here. Permissions and credentials are given apart. */
+const members = {
+  ...{ spa: redirects, web: redirects, publicClient: redirects, identifierUris: identifierUris.optional() },
+  api: z.strictObject({ oauth2PermissionScopes: z.array(z.strictObject({ value: scopeName })).max(256) }).optional(),
+}
+const created = z
+  .strictObject({
+    appId: applicationId.optional(),
+    displayName: name,
+    /** Ours: what it may ask for as a client, of the APIs of the tenant. What it may do here is not given by this API. */
+    permissions: z
+      .array(
+        z
+          .string()
+          .max(640)
+          .regex(/^(api|https):\/\//, 'must be a permission of an API, like api://files/Files.Read'),
+      )
+      .max(256)
+      .optional(),
+    ...members,
+  })
+  .refine((body) => platforms(body).length < 2, 'is of one kind: spa, web or publicClient')
+const changed = z
+  .strictObject({ displayName: name.optional(), ...members })
+  .refine((body) => Object.keys(body).length > 0, 'an empty change')
+  .refine((body) => platforms(body).length < 2, 'is of one kind: spa, web or publicClient')
 const key = z.strictObject({ keyId: z.string().min(1).max(320) })
 
-/** `servicePrincipals`, by client id: whether one may be used, and what it proves itself with. */
-export function registerApplications({ origin, route }: Api): void {
-  const url = '/servicePrincipals/:id'
+const PLATFORMS = { spa: 'spa', web: 'web', publicClient: 'native' } as const
+type Members = { [Name in keyof typeof PLATFORMS]?: { redirectUris: string[] } | undefined } & {
+  displayName?: string | undefined
+  identifierUris?: string[] | undefined
+  api?: { oauth2PermissionScopes: { value: string }[] } | undefined
+}
 
-  route('GET', url, { does: 'Shows an application', needs: ['Application.Read.All'] }, async (caller, request) => {
-    const app = await caller.tenant.applications.find(pathOf(request))
-    if (!app) throw notFound()
-    return shape(app, `${origin}/v1.0/$metadata#servicePrincipals/$entity`)
+function platforms(body: Members): (keyof typeof PLATFORMS)[] {
+  return (['spa', 'web', 'publicClient'] as const).filter((one) => body[one] !== undefined)
+}
+
+const texts = { type: 'array', items: { type: 'string' } }
+const credentials = { type: 'array', items: { type: 'object' } }
+const platform = { type: 'object', properties: { redirectUris: texts } }
+const redirectsOf = (type: Application['type']) => (app: Application) => ({ redirectUris: app.type === type ? app.redirectUris : [] })
+
+const COMMON: Resource<Application>['properties'] = {
+  id: { read: ({ id }) => id, column: { name: 'id', type: 'id' }, usual: true, schema: { type: 'string' } },
+  appId: { read: ({ appId }) => appId, column: { name: 'app_id', type: 'id' }, sort: true, usual: true, schema: { type: 'string' } },
+  displayName: {
+    ...{ read: ({ displayName }) => displayName, column: { name: 'display_name', type: 'text' }, schema: { type: 'string' } },
+    ...{ sort: true, search: 'words', usual: true },
+  },
+  passwordCredentials: { read: credentialsOf('secret'), usual: true, schema: credentials },
+  keyCredentials: { read: credentialsOf('certificate'), usual: true, schema: credentials },
+}
+
+export const APPLICATIONS: Resource<Application> = {
+  type: 'application',
+  set: 'applications',
+  properties: {
+    ...COMMON,
+    identifierUris: { read: (app) => app.identifierUris, usual: true, schema: texts },
+    spa: { read: redirectsOf('spa'), usual: true, schema: platform },
+    web: { read: redirectsOf('web'), usual: true, schema: platform },
+    publicClient: { read: redirectsOf('native'), usual: true, schema: platform },
+    api: {
+      ...{ read: ({ scopes }) => ({ oauth2PermissionScopes: scopes.map((value) => ({ value })) }), usual: true },
+      schema: { type: 'object', properties: { oauth2PermissionScopes: { type: 'array', items: { type: 'object' } } } },
+    },
+  },
+}
+
+export const SERVICE_PRINCIPALS: Resource<Application> = {
+  type: 'servicePrincipal',
+  set: 'servicePrincipals',
+  properties: {
+    ...COMMON,
+    accountEnabled: { read: ({ enabled }) => enabled, column: { name: 'enabled', type: 'boolean' }, usual: true, schema: { type: 'boolean' } },
+  },
+}
+
+/** `applications` and `servicePrincipals`, both by client id: what one is, whether it may be used, and what it proves itself with. */
+export function registerApplications(api: Api): void {
+  const { origin, route } = api
+
+  for (const resource of [APPLICATIONS, SERVICE_PRINCIPALS]) {
+    const collection = `/${resource.set}`
+    const reads = { needs: ['Application.Read.All'], gives: resource } as const
+    route('GET', collection, { does: 'Lists applications', options: LIST_OPTIONS, ...reads }, ({ tenant }, request) =>
+      answerList(api, tenant.id, request, resource, tenant.applications.list),
+    )
+    route('GET', `${collection}/:id`, { does: 'Shows an application', options: ['$select'], ...reads }, async ({ tenant }, request) => {
+      const select = parseSelect(resource, searchOf(request).get('$select'))
+      const app = await tenant.applications.find(pathOf(request))
+      if (!app) throw notFound()
+      return { '@odata.context': `${origin}/v1.0/$metadata#${resource.set}/$entity`, ...shape(resource, select, app) }
+    })
+  }
+  registerEdits(api)
+  registerCredentials(api)
+}
+
+function registerEdits({ origin, route }: Api): void {
+  const refuseOurs = (names: readonly string[] = []) => {
+    if (names.some((one) => one === origin || one.startsWith(`${origin}/`))) throw badRequest("These are names of the server's own APIs.")
+  }
+
+  route(
+    'POST',
+    '/applications',
+    { does: 'Registers an application', needs: ['Application.ReadWrite.All'], body: created, gives: APPLICATIONS },
+    async ({ tenant, actor }, _request, reply, body) => {
+      refuseOurs([...(body.identifierUris ?? []), ...(body.permissions ?? [])])
+      const appId = body.appId ?? randomUUID()
+      const [kind] = platforms(body)
+      const type = kind && { type: PLATFORMS[kind] }
+      const { permissions = [] } = body
+      const done = await tenant.applications.create(actor, { appId, displayName: body.displayName, ...type, permissions, ...given(body) })
+      const app = (await tenant.applications.find(appId)) as Application
+      return written(reply, done)
+        .code(201)
+        .send({ '@odata.context': `${origin}/v1.0/$metadata#applications/$entity`, ...shape(APPLICATIONS, parseSelect(APPLICATIONS, null), app) })
+    },
+  )
+
+  route(
+    'PATCH',
+    '/applications/:id',
+    { does: 'Changes an application', needs: ['Application.ReadWrite.All'], body: changed },
+    async ({ tenant, actor }, request, reply, body) => {
+      refuseOurs(body.identifierUris)
+      const app = await tenant.applications.find(pathOf(request))
+      if (!app) throw notFound()
+      const [kind] = platforms(body)
+      if (kind && PLATFORMS[kind] !== app.type) throw badRequest('An application does not become one of another kind.')
+      const { displayName } = body
+      const done = await tenant.applications.update(actor, app.appId, { ...(displayName === undefined ? {} : { displayName }), ...given(body) })
+      return written(reply, done).code(204).send()
+    },
+  )
+
+  route('DELETE', '/applications/:id', { does: 'Deletes an application', needs: ['Application.ReadWrite.All'] }, async (caller, request, reply) => {
+    const { tenant, actor, signals } = caller
+    const appId = pathOf(request)
+    const done = await tenant.applications.remove(actor, appId)
+    for (const { id, receiver } of await signals.streams.allStreams()) if (receiver === appId) await signals.streams.deleteStream(id)
+    return written(reply, done).code(204).send()
   })
+}
+
+/** What a body says beside the name, as the directory has it. */
+function given(body: Members) {
+  const [kind] = platforms(body)
+  const redirectUris = kind && body[kind]?.redirectUris
+  return {
+    ...(redirectUris === undefined ? {} : { redirectUris }),
+    ...(body.identifierUris === undefined ? {} : { identifierUris: body.identifierUris }),
+    ...(body.api === undefined ? {} : { scopes: body.api.oauth2PermissionScopes.map(({ value }) => value) }),
+  }
+}
+
+function registerCredentials({ route }: Api): void {
+  const url = '/servicePrincipals/:id'
 
   route(
     'PATCH',
@@ -66,16 +223,11 @@ export function registerApplications({ origin, route }: Api): void {
     )
 }
 
-function shape(app: Application, context: string): object {
-  const time = (seconds: number | null) => (seconds === null ? null : `${new Date(seconds * 1000).toISOString().slice(0, 19)}Z`)
-  const of = (kind: string) =>
-    app.credentials
+function credentialsOf(kind: string) {
+  const time = (seconds: number | null) => (seconds === null ? null : toTime(seconds))
+  return ({ credentials }: Application) =>
+    credentials
       .filter((one) => one.kind === kind)
       .map(toCredential)
       .map((one) => ({ keyId: one.id, displayName: one.displayName, startDateTime: time(one.notBefore), endDateTime: time(one.expiresAt) }))
-  return {
-    '@odata.context': context,
-    ...{ id: app.id, appId: app.appId, displayName: app.displayName, accountEnabled: app.enabled },
-    ...{ passwordCredentials: of('secret'), keyCredentials: of('certificate') },
-  }
 }

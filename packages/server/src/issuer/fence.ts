@@ -72,11 +72,10 @@ async function versionOf(db: Transaction<Schema>, tenant: Tenant, reading: Readi
       return tenant.artifacts.version(db, reading.model, reading.id, now)
     case 'tenant':
       return (await db.selectFrom('tenants').select('version').where('id', '=', reading.id).executeTakeFirst())?.version ?? 0
-    case 'app':
-      return (
-        (await db.selectFrom('applications').select('version').where('tenant', '=', tenant.id).where('app_id', '=', reading.id).executeTakeFirst())
-          ?.version ?? 0
-      )
+    case 'app': {
+      const row = db.selectFrom('applications').select('version').where('tenant', '=', tenant.id).where('app_id', '=', reading.id)
+      return (await row.where('deleted_at', 'is', null).executeTakeFirst())?.version ?? 0
+    }
     case 'user':
       return (
         (await db.selectFrom('users').select('version').where('tenant', '=', tenant.id).where('id', '=', reading.id).executeTakeFirst())?.version ?? 0

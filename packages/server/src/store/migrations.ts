@@ -270,6 +270,17 @@ MIGRATIONS['0034-logs'] = {
   },
 }
 
+MIGRATIONS['0037-applications'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    for (const statement of [
+      'alter table applications add column deleted_at integer',
+      'create index applications_list on applications (tenant, id) where deleted_at is null',
+    ]) {
+      await sql.raw(statement).execute(db)
+    }
+  },
+}
+
 const provider: MigrationProvider = { getMigrations: async () => MIGRATIONS }
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {

@@ -114,6 +114,8 @@ export interface ApplicationTable extends Decisive {
   /** 1 = a user is asked before the application gets anything. */
   consent: Generated<number>
   optional_claims: Generated<string>
+  /** Seconds. The row stays: what was given out before must not live on, and nobody else may take the client id. */
+  deleted_at: Generated<number | null>
 }
 
 /** What an application proves itself with. */

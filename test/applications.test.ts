@@ -1,0 +1,131 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createFlow } from './flow.ts'
+import { eventually, type Loop, SCOPE, SECRET, startLoop, verdictOf } from './loop.ts'
+
+const TENANT = JSON.stringify({
+  tenant: { name: 'contoso' },
+  users: [{ userPrincipalName: 'alice@contoso.test', displayName: 'Alice', password: 'correct horse battery' }],
+  applications: [
+    { appId: 'files-api', identifierUris: ['api://files'], scopes: ['Files.Read'], cae: true, clientSecret: SECRET },
+    { appId: 'nightly', type: 'daemon', clientSecret: SECRET, permissions: ['graph/Application.ReadWrite.All', 'api://files/.default'] },
+    {
+      ...{ appId: 'named-in-file', type: 'native', redirectUris: ['http://localhost'], permissions: [SCOPE] },
+      appRoles: [{ value: 'Reader', users: ['alice@contoso.test'] }],
+    },
+  ],
+})
+const REDIRECT = 'http://localhost'
+
+describe('applications in the admin API', () => {
+  let loop: Loop
+  beforeAll(async () => {
+    loop = await startLoop({ tenant: TENANT })
+  })
+  afterAll(() => loop.close())
+
+  const read = async (path: string) =>
+    (await (await loop.graph('GET', path)).json()) as Record<string, unknown> & { value: Record<string, unknown>[] }
+  const eventsOf = async (appId: string) =>
+    (await loop.server.store.db.selectFrom('events').selectAll().orderBy('seq').execute())
+      .filter(({ subject }) => JSON.parse(subject).complex.application?.id === appId)
+      .map(({ type }) => type.split('/').at(-1))
+
+  it('one is made, signs somebody in, and its end ends all that it holds, for ever', async () => {
+    const body = { appId: 'fresh', displayName: 'Fresh', publicClient: { redirectUris: [REDIRECT] }, permissions: [SCOPE] }
+    const made = await loop.graph('POST', '/applications', body)
+    expect(made.status).toBe(201)
+    expect(await made.json()).toMatchObject({
+      appId: 'fresh',
+      displayName: 'Fresh',
+      publicClient: { redirectUris: [REDIRECT] },
+      spa: { redirectUris: [] },
+    })
+    const guard = await loop.guard()
+    const flow = createFlow(loop, { clientId: 'fresh', redirectUri: REDIRECT })
+    const { accessToken, refreshToken } = await flow.tokens()
+    expect(await verdictOf(guard, accessToken)).toMatchObject({ allowed: true })
+    expect((await loop.graph('DELETE', '/applications/fresh')).status).toBe(204)
+    await eventually(
+      () => verdictOf(guard, accessToken),
+      (verdict) => !verdict.allowed,
+    )
+    expect(await flow.refresh(refreshToken)).toMatchObject({ status: 401, body: { error: 'invalid_client' } })
+    expect(await eventsOf('fresh')).toEqual(['account-disabled'])
+    const cut = loop.server.store.db.selectFrom('cutoffs').select(['kind', 'depth']).where('id', '=', 'fresh')
+    expect(await cut.execute()).toEqual([{ kind: 'app', depth: 'sign-in' }])
+    for (const path of ['/applications/fresh', '/servicePrincipals/fresh']) expect((await loop.graph('GET', path)).status).toBe(404)
+    expect((await loop.graph('PATCH', '/servicePrincipals/fresh', { accountEnabled: true })).status).toBe(404)
+    expect((await loop.graph('DELETE', '/applications/fresh')).status).toBe(404)
+    expect((await loop.graph('POST', '/applications', body)).status).toBe(409)
+    expect((await read('/applications')).value.map(({ appId }) => appId)).not.toContain('fresh')
+  })
+
+  it('one that ended stays so when the tenant file still names it', async () => {
+    expect((await loop.graph('DELETE', '/applications/named-in-file')).status).toBe(204)
+    await loop.server.apply(TENANT)
+    expect((await loop.graph('GET', '/applications/named-in-file')).status).toBe(404)
+    expect(await loop.server.store.db.selectFrom('assignments').selectAll().execute()).toEqual([])
+  })
+
+  it('a confidential one loses its secret with everything else', async () => {
+    await loop.graph('POST', '/applications', { appId: 'secretive', displayName: 'S', web: { redirectUris: ['https://s.test/back'] } })
+    await loop.graph('POST', '/servicePrincipals/secretive/addPassword', { passwordCredential: { displayName: 'one' } })
+    expect((await read('/applications/secretive')).passwordCredentials).toMatchObject([{ displayName: 'one' }])
+    expect((await loop.graph('DELETE', '/applications/secretive')).status).toBe(204)
+    expect(await loop.server.store.db.selectFrom('credentials').selectAll().where('app_id', '=', 'secretive').execute()).toEqual([])
+  })
+
+  it('edits: a scope that is gone cuts what holds it, and nothing is taken from another', async () => {
+    const api = (...values: string[]) => ({ api: { oauth2PermissionScopes: values.map((value) => ({ value })) } })
+    const made = await loop.graph('POST', '/applications', { displayName: 'An API', identifierUris: ['api://made'], ...api('Read', 'Write') })
+    const { appId } = (await made.json()) as { appId: string }
+    expect(appId).toMatch(/^[0-9a-f-]{36}$/)
+    await loop.graph('POST', '/applications', {
+      ...{ appId: 'caller', displayName: 'Caller', spa: { redirectUris: ['https://spa.test/a'] } },
+      permissions: ['api://made/Read', 'api://made/Write'],
+    })
+    const native = { appId: 'caller-native', displayName: 'N', publicClient: { redirectUris: [REDIRECT] }, permissions: ['api://made/Write'] }
+    await loop.graph('POST', '/applications', native)
+    await createFlow(loop, { clientId: 'caller-native', redirectUri: REDIRECT, scope: 'api://made/Write openid' }).tokens()
+    expect((await loop.graph('PATCH', `/applications/${appId}`, { displayName: 'Renamed' })).status).toBe(204)
+    expect(await eventsOf('caller-native')).toEqual([])
+    expect((await loop.graph('PATCH', `/applications/${appId}`, api('Read'))).status).toBe(204)
+    expect(await eventsOf('caller-native')).toEqual(['token-claims-change'])
+    expect(await read(`/applications/${appId}`)).toMatchObject({ displayName: 'Renamed', identifierUris: ['api://made'], ...api('Read') })
+    expect((await loop.graph('PATCH', '/applications/caller', { spa: { redirectUris: ['https://spa.test/b'] } })).status).toBe(204)
+    expect((await read('/applications/caller')).spa).toEqual({ redirectUris: ['https://spa.test/b'] })
+  })
+
+  it('lists go by the query', async () => {
+    const { value } = await read("/applications?$filter=startsWith(displayName,'files')&$select=appId,displayName")
+    expect(value).toEqual([{ appId: 'files-api', displayName: 'files-api' }])
+    expect((await read("/servicePrincipals?$filter=appId eq 'nightly'")).value).toMatchObject([{ appId: 'nightly', accountEnabled: true }])
+    const first = await read('/applications?$top=2&$orderby=displayName')
+    expect(first.value).toHaveLength(2)
+    const rest = await read(String(first['@odata.nextLink']).slice(`${loop.origin}/v1.0`.length))
+    expect(rest.value.map(({ id }) => id)).not.toContain(first.value[1]?.id)
+    expect((await read("/servicePrincipals?$filter=appId eq 'nightly'")).value[0]?.passwordCredentials).toMatchObject([{ keyId: 'file' }])
+    expect(JSON.stringify(await read('/applications'))).not.toContain(SECRET)
+  })
+
+  it.each([
+    ['an id that is taken', { appId: 'nightly' }, 409],
+    ["the server's own id", { appId: 'caegis-cli' }, 409],
+    ["another API's name", { identifierUris: ['api://files'] }, 409],
+    ['an unknown member', { signInAudience: 'x' }, 400],
+    ['two kinds', { spa: { redirectUris: [] }, web: { redirectUris: [] } }, 400],
+    ['a redirect without TLS', { spa: { redirectUris: ['http://elsewhere.test/'] } }, 400],
+    ['rights in the admin API', { permissions: ['graph/User.ReadWrite.All'] }, 400],
+  ])('%s is refused', async (_, more, status) => {
+    expect((await loop.graph('POST', '/applications', { displayName: 'x', ...more })).status).toBe(status)
+  })
+
+  it('refuses the rights of the server by their URLs, and to touch its own applications', async () => {
+    for (const more of [{ permissions: [`${loop.origin}/User.ReadWrite.All`] }, { identifierUris: [`${loop.origin}/v1.0`] }])
+      expect((await loop.graph('POST', '/applications', { displayName: 'x', ...more })).status).toBe(400)
+    expect((await loop.graph('DELETE', '/applications/caegis-cli')).status).toBe(400)
+    expect((await loop.graph('PATCH', '/applications/caegis-account', { displayName: 'x' })).status).toBe(400)
+    expect((await loop.graph('PATCH', '/applications/nightly', { web: { redirectUris: [] } })).status).toBe(400)
+    expect((await loop.graph('PATCH', '/applications/nightly', { identifierUris: ['api://files'] })).status).toBe(409)
+  })
+})
