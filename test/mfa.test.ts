@@ -38,8 +38,11 @@ async function openAccount(browser: Browser, code?: () => string) {
 /** Signs in as far as the question for a code. */
 async function firstFactor(browser = createBrowser()) {
   const flow = createFlow(loop, { browser, more: { prompt: 'login' } })
-  const page = await browser.open(flow.url)
-  const half = await browser.open(page.url.href, ALICE)
+  // Nobody listens at the client: whoever gets there too early is told where, and with what.
+  const page = await browser.open(flow.url, undefined, 'http://localhost')
+  expect(page.url.href).toContain('/signin/')
+  const half = await browser.open(page.url.href, ALICE, 'http://localhost')
+  expect(half.url.href).toContain('/signin/')
   expect(half.text).toContain('name="code"')
   return { browser, url: half.url.href }
 }
@@ -109,17 +112,17 @@ it('a recovery code stands in for the app once; new ones replace them; wrong cod
   const one = await firstFactor()
   expect(await one.browser.submit(one.url, { code: (recovery[0] as string).toLowerCase() })).toContain('/authorize/')
   const two = await firstFactor()
-  expect((await two.browser.open(two.url, { code: recovery[0] as string })).status).toBe(401)
+  expect((await two.browser.open(two.url, { code: recovery[0] as string }, 'http://localhost')).status).toBe(401)
 
   const browser = createBrowser()
   expect((await openAccount(browser, nextCode)).text).toContain('9 left')
   const renewed = codesOf((await browser.open(account, { action: 'codes' })).text)
   expect(renewed).toHaveLength(10)
-  expect((await two.browser.open(two.url, { code: recovery[1] as string })).status).toBe(401)
+  expect((await two.browser.open(two.url, { code: recovery[1] as string }, 'http://localhost')).status).toBe(401)
   const statuses: number[] = []
-  for (let tries = 0; tries < 9; tries++) statuses.push((await two.browser.open(two.url, { code: '000000' })).status)
+  for (let tries = 0; tries < 9; tries++) statuses.push((await two.browser.open(two.url, { code: '000000' }, 'http://localhost')).status)
   expect(statuses.at(-1)).toBe(429)
-  expect((await two.browser.open(two.url, { code: renewed[0] as string })).status).toBe(429)
+  expect((await two.browser.open(two.url, { code: renewed[0] as string }, 'http://localhost')).status).toBe(429)
   // A browser that signed her in before is not hindered.
   const known = await firstFactor(browser)
   expect(await known.browser.submit(known.url, { code: nextCode() })).toContain('/authorize/')
