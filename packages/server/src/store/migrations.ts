@@ -281,6 +281,42 @@ MIGRATIONS['0037-applications'] = {
   },
 }
 
+MIGRATIONS['0040-access'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    for (const statement of [
+      'alter table tenants add column policies_version integer not null default 0',
+      `create table policies (tenant text not null, id text not null, name text not null, state text not null, body text not null, version integer not null,
+         created_at integer not null, changed_at integer, deleted_at integer, primary key (tenant, id))`,
+      'create index policies_name on policies (tenant, name) where deleted_at is null',
+      `create table locations (tenant text not null, id text not null, name text not null, kind text not null, trusted integer not null, body text not null,
+         ranges text not null default '', version integer not null, created_at integer not null, changed_at integer, deleted_at integer,
+         primary key (tenant, id))`,
+      'create index locations_name on locations (tenant, name) where deleted_at is null',
+      `create table contexts (tenant text not null, id text not null, display_name text not null, description text, available integer not null,
+         primary key (tenant, id))`,
+      `create table decisions (tenant text not null, id text not null, user_id text, sid text, app_id text not null, resource text not null, device_id text,
+         capable integer not null, version integer not null, tokens_until integer not null, outcome text not null, fingerprint text not null,
+         signals text not null, primary key (tenant, id)) without rowid`,
+      'create index decisions_version on decisions (tenant, version, tokens_until)',
+      'create index decisions_user on decisions (tenant, user_id, version) where user_id is not null',
+      'create index decisions_until on decisions (tokens_until)',
+      `create table reevaluations (tenant text not null, id text not null, reason text not null, t integer not null, version integer not null, scope text,
+         state text not null, total integer not null default 0, done integer not null default 0, changed integer not null default 0,
+         created_at integer not null, ended_at integer, primary key (tenant, id))`,
+      "create index reevaluations_running on reevaluations (tenant, version) where state = 'running'",
+      // What detections and administrators think of a user: see directory/risk.ts.
+      "alter table users add column risk_level text not null default 'none'",
+      "alter table users add column risk_state text not null default 'none'",
+      'alter table users add column risk_detail text',
+      'alter table users add column risk_at integer',
+      'create index users_risk on users (tenant, risk_at, id) where risk_at is not null',
+      "alter table applications add column risk_level text not null default 'none'",
+    ]) {
+      await sql.raw(statement).execute(db)
+    }
+  },
+}
+
 const provider: MigrationProvider = { getMigrations: async () => MIGRATIONS }
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {

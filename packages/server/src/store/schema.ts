@@ -27,7 +27,93 @@ export interface TenantTable extends Decisive {
   stopped_at: Generated<number | null>
   /** The issuer as it was last served: for who changes the directory without the server (`caegis recover`). */
   issuer: Generated<string | null>
+  /** Moves with every edit of a policy, a named location or a context: what was decided at an older one may be decided otherwise now. */
+  policies_version: Generated<number>
   created_at: number
+}
+
+/** A Conditional Access policy. The row stays when it is deleted: tokens name it until they expire. */
+export interface PolicyRow {
+  tenant: string
+  id: string
+  name: string
+  state: string
+  /** JSON in Graph's shape. */
+  body: string
+  /** `policies_version` of its last edit. */
+  version: number
+  created_at: number
+  changed_at: number | null
+  deleted_at: number | null
+}
+
+/** A named location. */
+export interface LocationRow {
+  tenant: string
+  id: string
+  name: string
+  kind: 'ip' | 'country'
+  trusted: number
+  /** JSON in Graph's shape, without the ranges. */
+  body: string
+  /** Ranges in CIDR notation, one a line: there may be a million. */
+  ranges: Generated<string>
+  /** As of a policy. */
+  version: number
+  created_at: number
+  changed_at: number | null
+  deleted_at: number | null
+}
+
+/** An authentication context: `c1` to `c99`. */
+export interface ContextRow {
+  tenant: string
+  id: string
+  display_name: string
+  description: string | null
+  available: number
+}
+
+/** What was decided last for one session (or daemon), client and API, and by which facts: looked at again when an edit may change it. */
+export interface DecisionRow {
+  tenant: string
+  /** Digest of session, client and API. */
+  id: string
+  user_id: string | null
+  sid: string | null
+  app_id: string
+  resource: string
+  device_id: string | null
+  /** 1 = its client can answer a challenge. */
+  capable: number
+  /** `policies_version` that it was decided at. */
+  version: number
+  /** The greatest `exp` that was given out by it. */
+  tokens_until: number
+  outcome: string
+  /** Equal ones mean the same to clients and guards. */
+  fingerprint: string
+  /** JSON. */
+  signals: string
+}
+
+/** An edit whose consequences for the living are being worked out. */
+export interface ReevaluationRow {
+  tenant: string
+  /** The edit's txn. */
+  id: string
+  reason: string
+  /** Second of the edit: its cutoffs are placed there, however late they are found. */
+  t: number
+  version: number
+  /** JSON of whom it can concern; `null` = everybody. */
+  scope: string | null
+  state: 'running' | 'done'
+  total: Generated<number>
+  done: Generated<number>
+  changed: Generated<number>
+  created_at: number
+  ended_at: number | null
 }
 
 export interface UserTable extends Decisive {
@@ -58,6 +144,13 @@ export interface UserTable extends Decisive {
   source: Generated<string>
   /** What that system calls the user; unique within it, among the living. */
   external_id: Generated<string | null>
+  /** Graph's words: `none`, `low`, `medium`, `high`. */
+  risk_level: Generated<string>
+  /** `none`, `atRisk`, `confirmedCompromised`, `dismissed`, `remediated`, `confirmedSafe`. */
+  risk_state: Generated<string>
+  risk_detail: Generated<string | null>
+  /** Second of the last change of it. */
+  risk_at: Generated<number | null>
 }
 
 export interface GroupRow {
@@ -116,6 +209,8 @@ export interface ApplicationTable extends Decisive {
   optional_claims: Generated<string>
   /** Seconds. The row stays: what was given out before must not live on, and nobody else may take the client id. */
   deleted_at: Generated<number | null>
+  /** As of a user, for a daemon. */
+  risk_level: Generated<string>
 }
 
 /** What an application proves itself with. */
@@ -469,4 +564,9 @@ export interface Schema {
   sign_ins: SignInRow
   audits: AuditRow
   audit_targets: AuditTargetRow
+  policies: PolicyRow
+  locations: LocationRow
+  contexts: ContextRow
+  decisions: DecisionRow
+  reevaluations: ReevaluationRow
 }
