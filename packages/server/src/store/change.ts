@@ -65,6 +65,8 @@ export interface Draft {
 export interface ChangeContext {
   db: Transaction<Schema>
   tenant: string
+  /** The cause that the change belongs to. */
+  txn: string
   /** Seconds, read from the store's clock under the exclusive lock. */
   now: number
   /** Queues an event. All events of a change are numbered together, last, under the tenant's lock. */
@@ -112,7 +114,7 @@ export async function runChange<T>(db: Transaction<Schema>, change: Change<T>, c
   await checkActor(db, tenant, change.actor)
   const drafts: Draft[] = []
   const said: AuditEntry[] = []
-  const context = { db, tenant, now, publish: (draft: Draft) => void drafts.push(draft), audit: (entry: AuditEntry) => void said.push(entry) }
+  const context = { db, tenant, txn, now, publish: (draft: Draft) => void drafts.push(draft), audit: (entry: AuditEntry) => void said.push(entry) }
   const result = await change.edit(context)
 
   // In the order of ids, so that two changes that reach the same tenants never wait for each other.

@@ -317,6 +317,24 @@ MIGRATIONS['0040-access'] = {
   },
 }
 
+MIGRATIONS['0041-reevaluation'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    for (const statement of [
+      'alter table decisions add column job text',
+      'create index decisions_job on decisions (tenant, job) where job is not null',
+      'create index decisions_device on decisions (tenant, device_id) where device_id is not null',
+      'create index decisions_app on decisions (tenant, app_id) where user_id is null',
+      'alter table reevaluations add column lost integer not null default 0',
+      // What was given out before decisions were kept: nobody knows by which facts, so any edit of a policy may change it.
+      `insert into decisions (tenant, id, user_id, sid, app_id, resource, capable, version, tokens_until, outcome, fingerprint, signals)
+         select tenant, 'session ' || id, user_id, id, '', '', 0, 0, tokens_until, 'allow', '', '' from sessions where tokens_until > unixepoch()
+         union all select tenant, 'app ' || app_id, null, null, app_id, '', 0, 0, tokens_until, 'allow', '', '' from applications where tokens_until > unixepoch()`,
+    ]) {
+      await sql.raw(statement).execute(db)
+    }
+  },
+}
+
 const provider: MigrationProvider = { getMigrations: async () => MIGRATIONS }
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {

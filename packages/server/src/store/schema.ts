@@ -95,6 +95,8 @@ export interface DecisionRow {
   fingerprint: string
   /** JSON. */
   signals: string
+  /** The first edit since it was decided that may change it although no policy was edited; `null` = none. A decision that takes its place knows of that edit. */
+  job: Generated<string | null>
 }
 
 /** An edit whose consequences for the living are being worked out. */
@@ -106,12 +108,15 @@ export interface ReevaluationRow {
   /** Second of the edit: its cutoffs are placed there, however late they are found. */
   t: number
   version: number
-  /** JSON of whom it can concern; `null` = everybody. */
+  /** JSON of whom it can concern, as far as there is room; `null` = everybody. */
   scope: string | null
   state: 'running' | 'done'
+  /** Decisions: how many there are to look at, were looked at, and are others now. */
   total: Generated<number>
   done: Generated<number>
   changed: Generated<number>
+  /** Those of the changed that are no permission any more. */
+  lost: Generated<number>
   created_at: number
   ended_at: number | null
 }
