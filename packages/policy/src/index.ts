@@ -1,1 +1,40 @@
-export { type Address, compileRanges, POLICY_ERRORS, parseAddress, type RangeTable } from './ranges.ts'
+export { type Address, formatAddress, networkOf, parseAddress } from './address.ts'
+export { callerAddress } from './caller.ts'
+export { type CompiledPolicy, compilePolicies, type PolicySet } from './compile.ts'
+export { decide } from './decide.ts'
+export {
+  CONDITIONS,
+  CONTROLS,
+  type Condition,
+  type Control,
+  type Decision,
+  fingerprint,
+  type LateBound,
+  type PolicyOutcome,
+  type PolicyResult,
+  type Requirement,
+  type SessionDecision,
+} from './decision.ts'
+export { type DeviceRule, parseDeviceRule } from './device-rule.ts'
+export { POLICY_ERRORS } from './errors.ts'
+export { type CompiledLocation, compileLocation, type Location, locationToGraph, parseLocation, type RuleLocation, ruleLocation } from './location.ts'
+export type { Mistake } from './mistakes.ts'
+export { parsePolicy } from './parse-policy.ts'
+export type {
+  AuthenticationStrength,
+  BuiltInControl,
+  ClientAppType,
+  GrantControls,
+  InsiderRiskLevel,
+  Platform,
+  Policy,
+  PolicyConditions,
+  PolicyState,
+  RiskLevel,
+  SessionControls,
+  UserAction,
+} from './policy.ts'
+export { policyToGraph } from './policy-to-graph.ts'
+export { compileRanges, type RangeTable } from './ranges.ts'
+export type { DeviceSignal, ProofSignal, ServicePrincipalSignal, Signals, UserSignal } from './signals.ts'
+export { BUILT_IN_STRENGTHS } from './strengths.ts'

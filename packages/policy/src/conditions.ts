@@ -1,0 +1,153 @@
+import { CONDITIONS, type Condition } from './decision.ts'
+import { parseDeviceRule } from './device-rule.ts'
+import { compileLocationCondition, type LocationCondition, type Places } from './location-condition.ts'
+import type { GuestSelection, Policy, UserSelection } from './policy.ts'
+import type { UserSignal } from './signals.ts'
+import { butNot, NO, not, type Truth, truth, UNKNOWN, YES } from './truth.ts'
+import type { View } from './view.ts'
+
+/** One condition of a policy. Those that a policy does not name hold for everybody, and have none. */
+export interface ConditionTest {
+  readonly bit: number
+  test(view: View): Truth
+}
+
+const BITS = new Map(CONDITIONS.map((condition, at) => [condition, 1 << at]))
+
+export function conditionBit(condition: Condition): number {
+  return BITS.get(condition) as number
+}
+
+const NAMES: (readonly Condition[])[] = []
+
+/** The conditions of a set of bits; one frozen list for each set. */
+export function conditionsOf(bits: number): readonly Condition[] {
+  NAMES[bits] ??= Object.freeze(CONDITIONS.filter((_, at) => bits & (1 << at)))
+  return NAMES[bits]
+}
+
+export interface CompiledConditions {
+  readonly tests: readonly ConditionTest[]
+  readonly location: LocationCondition | undefined
+}
+
+export function compileConditions({ conditions }: Policy, places: Places): CompiledConditions {
+  const tests: ConditionTest[] = []
+  const add = (condition: Condition, test: ConditionTest['test']) => tests.push({ bit: conditionBit(condition), test })
+  const { clientApplications, clientAppTypes, platforms, devices, locations, authenticationFlows } = conditions
+  if (clientApplications) add('servicePrincipals', servicePrincipals(clientApplications))
+  else add('users', users(conditions.users))
+  add('application', target(conditions.applications))
+  if (!clientAppTypes.includes('all'))
+    add(
+      'clientType',
+      oneOf(clientAppTypes, (view) => view.signals.clientAppType),
+    )
+  if (platforms) {
+    const included: ConditionTest['test'] = platforms.includePlatforms.includes('all')
+      ? () => YES
+      : oneOf(platforms.includePlatforms, (view) => view.signals.platform)
+    const excluded = oneOf(platforms.excludePlatforms, (view) => view.signals.platform)
+    add('devicePlatform', (view) => butNot(included(view), excluded(view)))
+  }
+  const location = locations ? compileLocationCondition(locations.includeLocations, locations.excludeLocations, places) : undefined
+  if (location) add('location', (view) => location.holds(view.where))
+  if (devices) {
+    const rule = parseDeviceRule(devices.deviceFilter.rule)
+    const wanted = devices.deviceFilter.mode === 'include'
+    add('deviceState', (view) => (wanted ? rule(view.signals.device) : not(rule(view.signals.device))))
+  }
+  const risk = (condition: Condition, levels: readonly string[], level: (view: View) => string | undefined) => {
+    if (levels.length > 0) add(condition, oneOf(levels, level))
+  }
+  risk('signInRisk', conditions.signInRiskLevels, (view) => view.signals.signInRisk)
+  risk('userRisk', conditions.userRiskLevels, (view) => view.signals.userRisk)
+  risk('servicePrincipalRisk', conditions.servicePrincipalRiskLevels, (view) => view.signals.servicePrincipal?.risk)
+  risk('insiderRisk', conditions.insiderRiskLevels, (view) => view.signals.insiderRisk)
+  if (authenticationFlows)
+    add(
+      'authenticationFlows',
+      oneOf(authenticationFlows.transferMethods, (view) => view.signals.flow),
+    )
+  return { tests, location }
+}
+
+function oneOf(words: readonly string[], word: (view: View) => string | undefined): (view: View) => Truth {
+  const set = new Set(words)
+  if (set.size === 0) return () => NO
+  return (view) => {
+    const one = word(view)
+    return one === undefined ? UNKNOWN : truth(set.has(one))
+  }
+}
+
+/** Applications, user actions or authentication contexts: whichever the policy is about. What is asked for is of one kind or of two (an application with contexts). */
+function target(selection: Policy['conditions']['applications']): (view: View) => Truth {
+  const { includeApplications, excludeApplications, includeUserActions, includeAuthenticationContextClassReferences } = selection
+  if (includeUserActions.length > 0) {
+    const actions = new Set<string>(includeUserActions)
+    return ({ signals: { action }, targeted }) => (targeted ? truth(action !== undefined && actions.has(action)) : UNKNOWN)
+  }
+  if (includeAuthenticationContextClassReferences.length > 0) {
+    const ids = new Set(includeAuthenticationContextClassReferences)
+    return ({ signals: { contexts }, targeted }) => (targeted ? truth(contexts?.some((id) => ids.has(id)) === true) : UNKNOWN)
+  }
+  const all = includeApplications.includes('All')
+  const included = new Set(includeApplications)
+  const excluded = new Set(excludeApplications)
+  included.delete('None')
+  return ({ signals: { application }, targeted }) => {
+    if (application !== undefined) return truth((all || included.has(application)) && !excluded.has(application))
+    if (targeted) return NO
+    return all ? (excluded.size > 0 ? UNKNOWN : YES) : included.size > 0 ? UNKNOWN : NO
+  }
+}
+
+function servicePrincipals({
+  includeServicePrincipals,
+  excludeServicePrincipals,
+}: NonNullable<Policy['conditions']['clientApplications']>): (view: View) => Truth {
+  const ours = includeServicePrincipals.includes('ServicePrincipalsInMyTenant')
+  const included = new Set(includeServicePrincipals)
+  const excluded = new Set(excludeServicePrincipals)
+  return ({ signals: { user, servicePrincipal } }) => {
+    if (!servicePrincipal) return user ? NO : UNKNOWN
+    const { id } = servicePrincipal
+    return truth(((ours && servicePrincipal.ours) || included.has(id)) && !excluded.has(id))
+  }
+}
+
+function users(selection: UserSelection): (view: View) => Truth {
+  const included = people(selection.includeUsers, selection.includeGroups, selection.includeRoles, selection.includeGuestsOrExternalUsers)
+  const excluded = people(selection.excludeUsers, selection.excludeGroups, selection.excludeRoles, selection.excludeGuestsOrExternalUsers)
+  return (view) => {
+    const { user, servicePrincipal } = view.signals
+    if (!user) return servicePrincipal ? NO : UNKNOWN
+    const truthOfInclude = included(user, view)
+    return truthOfInclude === NO || !excluded ? truthOfInclude : butNot(truthOfInclude, excluded(user, view))
+  }
+}
+
+type Selects = (user: UserSignal, view: View) => Truth
+
+function people(userIds: readonly string[], groups: readonly string[], roles: readonly string[], guests: GuestSelection | null): Selects {
+  if (userIds.includes('All')) return () => YES
+  const ids = new Set(userIds)
+  const legacyGuests = ids.delete('GuestsOrExternalUsers')
+  ids.delete('None')
+  return (user, view) => {
+    if (ids.has(user.id) || meets(groups, view.groups) || meets(roles, view.roles) || (legacyGuests && user.guest)) return YES
+    return guests ? guestIn(guests, user) : NO
+  }
+}
+
+function meets(wanted: readonly string[], has: ReadonlySet<string>): boolean {
+  for (let at = 0; at < wanted.length; at++) if (has.has(wanted[at] as string)) return true
+  return false
+}
+
+function guestIn({ guestOrExternalUserTypes, externalTenants }: GuestSelection, { guest }: UserSignal): Truth {
+  if (!guest || !(guestOrExternalUserTypes as readonly string[]).includes(guest.type)) return NO
+  if (!externalTenants || externalTenants.membershipKind === 'all') return YES
+  return guest.tenant === undefined ? UNKNOWN : truth(externalTenants.members.includes(guest.tenant))
+}

@@ -1,0 +1,46 @@
+import type { CompiledPolicy } from './compile.ts'
+import { type Frequency, freshUntil } from './controls.ts'
+import type { SessionDecision } from './decision.ts'
+import type { Signals } from './signals.ts'
+
+/** Two ways to hold a session, made one: the strictest of each control. */
+export function stricter(a: SessionDecision, b: SessionDecision): SessionDecision {
+  const signInFrequency = shorter(a.signInFrequency, b.signInFrequency)
+  const until = Math.min(a.freshUntil ?? Number.POSITIVE_INFINITY, b.freshUntil ?? Number.POSITIVE_INFINITY)
+  const persistentBrowser = either(a.persistentBrowser, b.persistentBrowser, 'never')
+  const cae = either(a.cae, b.cae, 'strictLocation')
+  return {
+    ...(signInFrequency === undefined ? {} : { signInFrequency }),
+    ...(until === Number.POSITIVE_INFINITY ? {} : { freshUntil: until }),
+    ...(persistentBrowser === undefined ? {} : { persistentBrowser }),
+    ...(cae === undefined ? {} : { cae }),
+  }
+}
+
+function shorter(a: SessionDecision['signInFrequency'], b: SessionDecision['signInFrequency']): SessionDecision['signInFrequency'] {
+  if (a === 'everyTime' || b === undefined) return a
+  if (b === 'everyTime' || a === undefined) return b
+  return a.seconds <= b.seconds ? a : b
+}
+
+function either<T>(a: T | undefined, b: T | undefined, strict: T): T | undefined {
+  return a === strict || b === undefined ? a : b
+}
+
+/** What one policy does to a session that it applies to. */
+export function sessionOf({ frequency, persistentBrowser, cae }: CompiledPolicy, signals: Signals): SessionDecision {
+  const until = frequency && freshUntil(frequency, signals)
+  return {
+    ...(frequency ? { signInFrequency: frequency.seconds === undefined ? ('everyTime' as const) : { seconds: frequency.seconds } } : {}),
+    ...(until === undefined ? {} : { freshUntil: until }),
+    ...(persistentBrowser === undefined ? {} : { persistentBrowser }),
+    ...(cae === undefined ? {} : { cae }),
+  }
+}
+
+/** Whether the frequency would let a session end before it ends anyway. */
+export function shortens(frequency: Frequency, session: SessionDecision, signals: Signals): boolean {
+  if (frequency.seconds === undefined) return session.signInFrequency !== 'everyTime'
+  const until = freshUntil(frequency, signals)
+  return until !== undefined && until < (session.freshUntil ?? Number.POSITIVE_INFINITY)
+}
