@@ -34,6 +34,8 @@ export interface Settings {
   loopLimit: number
   /** SETs and metadata also in the form of the implementer's draft of SSF 1.0, for receivers that know no other. */
   legacyDraft: boolean
+  /** Path of an MMDB file by which the country of an address is known. */
+  countryDb?: string
   /** An LDAP directory that people come from. */
   ldap?: { config: LdapConfig; password?: string }
 }
@@ -57,6 +59,7 @@ export type SettingName =
   | 'CAEGIS_KEY_ROTATION'
   | 'CAEGIS_LOOP_LIMIT'
   | 'CAEGIS_SSF_LEGACY_DRAFT'
+  | 'CAEGIS_COUNTRY_DB'
   | 'CAEGIS_LDAP'
   | 'CAEGIS_LDAP_PASSWORD'
   | 'CAEGIS_LDAP_PASSWORD_FILE'
@@ -104,6 +107,7 @@ export function readSettings(input: SettingsInput): Settings {
     logRetention: readLogRetention(input.CAEGIS_LOG_RETENTION),
     keyRotation: readKeyRotation(input.CAEGIS_KEY_ROTATION),
     legacyDraft: readLegacyDraft(input.CAEGIS_SSF_LEGACY_DRAFT),
+    ...(input.CAEGIS_COUNTRY_DB === undefined ? {} : { countryDb: resolve(input.CAEGIS_COUNTRY_DB) }),
     ...(input.CAEGIS_LDAP === undefined ? {} : { ldap: { config: readLdapConfig(input.CAEGIS_LDAP), ...readLdapPassword(input) } }),
   })
 }

@@ -22,6 +22,7 @@ const FLAGS = [
     'CAEGIS_SSF_LEGACY_DRAFT',
     "SETs as in SSF's implementer's draft too, for receivers such as Apple Business Manager",
   ],
+  ['--country-db <file>', 'CAEGIS_COUNTRY_DB', 'a database of countries (MMDB), for policies that name some'],
   ['--ldap <file>', 'CAEGIS_LDAP', 'an LDAP directory (YAML) whose people come and go here'],
   ['--log <level>', 'CAEGIS_LOG', 'debug, info, warn, error or silent'],
 ] as const
