@@ -1,10 +1,8 @@
 import type { CompiledPolicy, PolicySet } from './compile.ts'
-import { conditionBit, conditionsOf } from './conditions.ts'
-import { isFresh, unmetGrant } from './controls.ts'
-import { CONTROLS, type Control, type Decision, type LateBound, type PolicyOutcome, type PolicyResult, type Requirement } from './decision.ts'
+import { CONTROLS, type Control, type Decision, type LateBound, type PolicyResult, type Requirement } from './decision.ts'
+import { type Judgement, judge } from './judge.ts'
 import { sessionOf, shortens, stricter } from './session.ts'
 import type { Signals } from './signals.ts'
-import { NO, UNKNOWN } from './truth.ts'
 import { controlBit, controlsOf, type View, viewOf } from './view.ts'
 
 /**
@@ -15,10 +13,7 @@ export function decide(set: PolicySet, signals: Signals): Decision {
   return decideView(set, viewOf(set.places, signals))
 }
 
-const LOCATION = conditionBit('location')
 const SIGN_IN = controlBit('signIn')
-/** What somebody at a screen can do something about. */
-const INTERACTIVE = controlBit('mfa') | controlBit('authenticationStrength') | controlBit('passwordChange')
 
 export function decideView(set: PolicySet, view: View): Decision {
   const { signals } = view
@@ -52,56 +47,6 @@ export function decideView(set: PolicySet, view: View): Decision {
   return { outcome, policies, blockedBy, unmet, ...(next ? { next } : {}), session, lateBound: session.cae === 'disabled' ? [] : lateBound }
 }
 
-interface Judgement {
-  readonly result: PolicyResult
-  /** What is missing of the grant controls, where the policy applies or would at another address. */
-  readonly grant: number
-  /** Whether its sign-in frequency has passed, likewise. */
-  readonly stale: boolean
-  /** Whether another address could make the policy apply, or not apply. */
-  readonly movable: boolean
-}
-
-function judge(policy: CompiledPolicy, view: View): Judgement {
-  let satisfied = 0
-  let unknown = 0
-  let failed = 0
-  for (const { bit, test } of policy.tests) {
-    const value = test(view)
-    if (value === NO) failed |= bit
-    else if (value === UNKNOWN) unknown |= bit
-    else satisfied |= bit
-  }
-  const applies = failed !== 0 ? false : unknown !== 0 ? 'unknown' : true
-  const movable = policy.location !== undefined && !policy.location.everywhere && (failed & ~LOCATION) === 0
-  const asked = applies !== false || movable
-  const grant = asked ? unmetGrant(policy.grant, view) : 0
-  const stale = asked && policy.frequency !== undefined && !isFresh(policy.frequency, view.signals)
-  const unmet = applies === false ? 0 : grant | (stale ? SIGN_IN : 0)
-  const result: PolicyResult = {
-    id: policy.id,
-    displayName: policy.policy.displayName,
-    result: outcomeOf(policy, applies !== false, grant, stale),
-    applies,
-    satisfied: conditionsOf(satisfied),
-    notSatisfied: conditionsOf(failed),
-    unknown: conditionsOf(unknown),
-    unmet: controlsOf(unmet),
-    sessionControls: policy.sessionControls,
-  }
-  return { result, grant, stale, movable }
-}
-
-function outcomeOf({ grant: { block, operator }, reportOnly }: CompiledPolicy, applies: boolean, grant: number, stale: boolean): PolicyOutcome {
-  if (!applies) return reportOnly ? 'reportOnlyNotApplied' : 'notApplied'
-  const done = !block && grant === 0 && !stale
-  if (!reportOnly) return done ? 'success' : 'failure'
-  if (done) return 'reportOnlySuccess'
-  // Prompts would have been enough, or not.
-  const promptable = operator === 'OR' ? grant === 0 || (grant & INTERACTIVE) !== 0 : (grant & ~INTERACTIVE) === 0
-  return !block && promptable ? 'reportOnlyInterrupted' : 'reportOnlyFailure'
-}
-
 function demand(policy: CompiledPolicy, { grant, stale }: Judgement, unmet: Requirement[]): void {
   // A sign-in comes on top of whatever else is to be chosen from.
   if (stale) unmet.push({ policy: policy.id, operator: 'AND', controls: controlsOf(SIGN_IN) })
@@ -113,7 +58,7 @@ function demand(policy: CompiledPolicy, { grant, stale }: Judgement, unmet: Requ
 }
 
 /** Each requirement is begun with its first control; of those the first is asked for. */
-function firstOf(unmet: readonly Requirement[]): Control {
+export function firstOf(unmet: readonly Requirement[]): Control {
   const first = unmet.map(({ controls }) => CONTROLS.indexOf(controls[0] as Control))
   return CONTROLS[Math.min(...first)] as Control
 }

@@ -1,7 +1,9 @@
 export { type Address, formatAddress, networkOf, parseAddress } from './address.ts'
 export { callerAddress } from './caller.ts'
 export { type CompiledPolicy, compilePolicies, type PolicySet } from './compile.ts'
+export { contextsMet } from './contexts-met.ts'
 export { decide } from './decide.ts'
+export { decideAt, type Seen } from './decide-at.ts'
 export {
   CONDITIONS,
   CONTROLS,
@@ -17,6 +19,7 @@ export {
 } from './decision.ts'
 export { type DeviceRule, parseDeviceRule } from './device-rule.ts'
 export { POLICY_ERRORS } from './errors.ts'
+export { compileRules, type LateBoundRequest, type LocationRule, lateBoundUnmet, locationRules, type RuleSet } from './late-bound.ts'
 export { type CompiledLocation, compileLocation, type Location, locationToGraph, parseLocation, type RuleLocation, ruleLocation } from './location.ts'
 export type { Mistake } from './mistakes.ts'
 export { parsePolicy } from './parse-policy.ts'
@@ -38,3 +41,4 @@ export { policyToGraph } from './policy-to-graph.ts'
 export { compileRanges, type RangeTable } from './ranges.ts'
 export type { DeviceSignal, ProofSignal, ServicePrincipalSignal, Signals, UserSignal } from './signals.ts'
 export { BUILT_IN_STRENGTHS } from './strengths.ts'
+export { type AnalysisReason, type PolicyAnalysis, whatIf } from './what-if.ts'
