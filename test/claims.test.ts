@@ -1,5 +1,6 @@
 import { readClaimsChallenge } from '@caegis/protocol'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createFlow } from './flow.ts'
 import { claimsOf, eventually, type Loop, PASSWORD, SCOPE, SECRET, startLoop, verdictOf } from './loop.ts'
 
 interface Wanted {
@@ -22,13 +23,15 @@ const file = ({ alice = [], bob = ['visitors'], inner = ['staff'] }: Wanted = {}
       {
         ...{ appId: 'files-api', identifierUris: ['api://files'], scopes: ['Files.Read'], cae: true, clientSecret: SECRET },
         optionalClaims: ['groups', 'upn'],
+        permissions: ['api://mail/Mail.Read'],
         appRoles: [
           { value: 'Reader', groups: ['readers'] },
           { value: 'Owner', users: ['bob@contoso.test'] },
         ],
       },
       { appId: 'files-native', type: 'native', redirectUris: ['http://localhost'], permissions: [SCOPE] },
-      { appId: 'nightly', type: 'daemon', clientSecret: SECRET, permissions: ['graph/GroupMember.ReadWrite.All'] },
+      { appId: 'nightly', type: 'daemon', clientSecret: SECRET, permissions: ['graph/GroupMember.ReadWrite.All', 'graph/User.RevokeSessions.All'] },
+      { appId: 'mail-api', identifierUris: ['api://mail'], scopes: ['Mail.Read'], cae: true, clientSecret: SECRET },
     ],
   })
 
@@ -70,10 +73,54 @@ describe('what tokens say of memberships', () => {
     expect(published.map(({ type }) => type.split('/').at(-1))).toEqual(['token-claims-change'])
     expect(JSON.parse(published[0]?.payload as string)).toMatchObject({ claims: { groups, roles: ['Reader'] } })
     const cutoffs = await loop.server.store.db.selectFrom('cutoffs').select(['kind', 'id', 'depth']).execute()
-    expect(cutoffs).toEqual([{ kind: 'user', id: claimsOf(old).oid, depth: 'access' }])
+    expect(cutoffs).toEqual([{ kind: 'user', id: claimsOf(old).oid, depth: 'claims' }])
 
     await loop.server.apply(file({ alice: ['staff'] }))
     expect(await seq()).toBe(before + 1)
+  })
+
+  it('A9: a token without cp1 survives the edit, at a guard, at introspection and on behalf of; a revocation ends it, and its next one says what is true', async () => {
+    const guard = await loop.guard()
+    const capable = await loop.person('bob').signIn()
+    const flow = createFlow(loop, { username: 'bob@contoso.test' })
+    const { accessToken: plain, refreshToken } = await flow.tokens()
+    expect(claimsOf(plain)).not.toHaveProperty('xms_cc')
+    const active = async (token: string) => {
+      const body = new URLSearchParams({ token, client_id: 'files-api', client_secret: SECRET })
+      return (await (await fetch(`${loop.authority}/oauth2/v2.0/introspect`, { method: 'POST', body })).json()) as { active: boolean }
+    }
+    const onBehalf = (assertion: string) =>
+      loop.token({
+        ...{ grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', requested_token_use: 'on_behalf_of', assertion },
+        ...{ client_id: 'files-api', client_secret: SECRET, scope: 'api://mail/Mail.Read' },
+      })
+    await loop.server.apply(file({ bob: ['staff'] }))
+    await eventually(
+      () => verdictOf(guard, capable),
+      (verdict) => !verdict.allowed,
+    )
+    expect(await verdictOf(guard, plain)).toMatchObject({ allowed: true })
+    // A guard that starts now learns it from the snapshot.
+    const late = await loop.guard()
+    expect([await verdictOf(late, capable), await verdictOf(late, plain)]).toMatchObject([{ allowed: false, code: 'revoked' }, { allowed: true }])
+    expect([await active(capable), await active(plain)]).toMatchObject([{ active: false }, { active: true }])
+    expect([await onBehalf(capable), await onBehalf(plain)]).toMatchObject([{ status: 400 }, { status: 200 }])
+    // The rows alone say the same.
+    await loop.server.store.db.deleteFrom('cutoffs').execute()
+    expect([await active(capable), await active(plain)]).toMatchObject([{ active: false }, { active: true }])
+
+    const answer = await flow.refresh(refreshToken)
+    expect(claimsOf(String(answer.body.access_token))).toMatchObject({ groups: [group.staff, group.readers].sort() })
+    expect((await loop.graph('POST', `/users/${claimsOf(plain).oid}/revokeSignInSessions`)).status).toBe(200)
+    for (const one of [guard, late]) {
+      await eventually(
+        () => verdictOf(one, plain),
+        (verdict) => !verdict.allowed,
+      )
+    }
+    expect(await active(plain)).toMatchObject({ active: false })
+    expect(await onBehalf(plain)).toMatchObject({ status: 400 })
+    await loop.server.apply(file({ alice: ['staff'] }))
   })
 
   it('a group that leaves a group takes its members along, by the admin API too', async () => {

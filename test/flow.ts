@@ -8,6 +8,8 @@ export interface FlowOptions {
   redirectUri?: string
   scope?: string
   username?: string
+  /** The client says cp1: it can answer a claims challenge. */
+  capable?: boolean
   browser?: Browser
   /** More parameters of the authorization request; `undefined` removes one. */
   more?: Record<string, string | undefined>
@@ -15,7 +17,8 @@ export interface FlowOptions {
 
 /** A sign-in without a client library: every parameter is the test's own. */
 export function createFlow(loop: Loop, options: FlowOptions = {}) {
-  const { clientId = 'files-native', redirectUri = 'http://localhost', username = 'alice@contoso.test', more = {} } = options
+  const { clientId = 'files-native', redirectUri = 'http://localhost', username = 'alice@contoso.test', capable = false, more = {} } = options
+  const said: Record<string, string> = capable ? { claims: '{"access_token":{"xms_cc":{"values":["cp1"]}}}' } : {}
   const scope = options.scope ?? `${SCOPE} openid profile offline_access`
   const browser = options.browser ?? createBrowser()
   const verifier = randomBytes(32).toString('base64url')
@@ -47,7 +50,15 @@ export function createFlow(loop: Loop, options: FlowOptions = {}) {
       return code
     },
     redeem: (code: string, form: Record<string, string> = {}) =>
-      loop.token({ grant_type: 'authorization_code', client_id: clientId, code, code_verifier: verifier, redirect_uri: redirectUri, ...form }),
+      loop.token({
+        grant_type: 'authorization_code',
+        client_id: clientId,
+        code,
+        code_verifier: verifier,
+        redirect_uri: redirectUri,
+        ...said,
+        ...form,
+      }),
     async tokens(form: Record<string, string> = {}): Promise<{ accessToken: string; refreshToken: string; idToken: string; code: string }> {
       const code = await this.code()
       const { status, body } = await this.redeem(code, form)
@@ -55,7 +66,7 @@ export function createFlow(loop: Loop, options: FlowOptions = {}) {
       return { accessToken: String(body.access_token), refreshToken: String(body.refresh_token), idToken: String(body.id_token), code }
     },
     refresh: (refreshToken: string, form: Record<string, string> = {}) =>
-      loop.token({ grant_type: 'refresh_token', client_id: clientId, refresh_token: refreshToken, ...form }),
+      loop.token({ grant_type: 'refresh_token', client_id: clientId, refresh_token: refreshToken, ...said, ...form }),
   }
 }
 

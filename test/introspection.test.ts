@@ -68,7 +68,7 @@ describe('introspection (RFC 7662)', () => {
       await store.db.deleteFrom('cutoffs').execute()
       expect(await isActive(token)).toBe(false)
     }
-    const bob = () => createFlow(loop, { username: 'bob@contoso.test' }).tokens()
+    const bob = () => createFlow(loop, { capable: true, username: 'bob@contoso.test' }).tokens()
     let tokens = await bob()
     await refused(tokens.accessToken, () => directory.revokeSessions(actor, 'bob@contoso.test'))
     tokens = await bob()

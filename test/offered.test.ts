@@ -52,7 +52,10 @@ const alive = async (guard: Awaited<ReturnType<Loop['guard']>>, token: string) =
 describe('an edit of what an API offers', () => {
   it('that adds an optional claim costs those who have its tokens one silent refresh, and nobody else anything', async () => {
     const [files, mail] = [await loop.guard(), await loop.guard({ audience: 'api://mail', clientId: 'mail-api' })]
-    const [alice, bob] = [createFlow(loop), createFlow(loop, { username: 'bob@contoso.test', scope: 'api://mail/Mail.Read openid' })]
+    const [alice, bob] = [
+      createFlow(loop, { capable: true }),
+      createFlow(loop, { capable: true, username: 'bob@contoso.test', scope: 'api://mail/Mail.Read openid' }),
+    ]
     const [hers, his] = [await alice.tokens(), await bob.tokens()]
     const daemon = await loop.daemonToken('nightly', 'api://files/.default')
     const { oid } = claimsOf(hers.accessToken)
@@ -77,8 +80,8 @@ describe('an edit of what an API offers', () => {
 
   it('that withdraws a scope reaches those who hold it; one more scope reaches nobody', async () => {
     const guard = await loop.guard()
-    const both = createFlow(loop, { scope: 'api://files/Files.Read api://files/Files.Write openid offline_access' })
-    const [writes, reads] = [await both.tokens(), await createFlow(loop, { username: 'bob@contoso.test' }).tokens()]
+    const both = createFlow(loop, { capable: true, scope: 'api://files/Files.Read api://files/Files.Write openid offline_access' })
+    const [writes, reads] = [await both.tokens(), await createFlow(loop, { capable: true, username: 'bob@contoso.test' }).tokens()]
     const [writer, reader] = [await loop.daemonToken('writer', 'api://files/.default'), await loop.daemonToken('nightly', 'api://files/.default')]
     expect(await apply({ scopes: ['Files.Read', 'Files.Write', 'Files.Delete'] })).toEqual([])
     const published = await apply({ scopes: ['Files.Read'] })
@@ -104,19 +107,25 @@ describe('an edit of what an API offers', () => {
     ] as const) {
       await apply({ enabled: true })
       const guard = await loop.guard()
-      const flow = createFlow(loop)
+      const flow = createFlow(loop, { capable: true })
       const { accessToken, refreshToken } = await flow.tokens()
       const daemon = await loop.daemonToken('nightly', 'api://files/.default')
+      const { body } = await loop.token({
+        ...{ grant_type: 'client_credentials', client_id: 'nightly', client_secret: SECRET, scope: 'api://files/.default' },
+        claims: '{"access_token":{"xms_cc":{"values":["cp1"]}}}',
+      })
       const published = await apply(api)
       expect(published.some(({ complex }) => complex.application?.id === 'files-native' && complex.user)).toBe(true)
       expect(published.some(({ complex }) => complex.application?.id === 'nightly')).toBe(true)
-      const cutoffs = await loop.server.store.db.selectFrom('cutoffs').select(['kind', 'depth', 't']).where('kind', 'in', ['grant', 'app']).execute()
-      expect(cutoffs.filter(({ kind }) => kind === 'grant').every(({ depth }) => depth === 'access')).toBe(true)
+      // A9: nobody gets another token for an API that is disabled; one whose tokens cannot be taken back any more still gives out short ones.
+      const says = published.find(({ complex }) => complex.application?.id === 'files-native')
+      expect(says?.payload.caegis_depth).toBe(api.enabled ? 'claims' : undefined)
       expect((await flow.refresh(refreshToken)).status).toBe(code)
       // Its own streams ended with it where it was disabled; introspection of others still tells what the rows say.
       if (api.enabled) {
         await dead(guard, accessToken)
-        await dead(guard, daemon)
+        await dead(guard, String(body.access_token))
+        expect(await verdictOf(guard, daemon)).toMatchObject({ allowed: true })
       }
     }
     await apply({ enabled: true })
@@ -129,7 +138,7 @@ describe('an edit of what an API offers', () => {
       await db.updateTable('applications').set({ tokens_until: 0 }).execute()
     }
     await forgetTokens()
-    const flow = createFlow(loop, { username: 'bob@contoso.test' })
+    const flow = createFlow(loop, { capable: true, username: 'bob@contoso.test' })
     const code = await flow.code()
     const mint = holdNextMint(loop)
     const answer = flow.redeem(code)
@@ -153,7 +162,7 @@ describe('an edit of what an API offers', () => {
     for (const who of ['alice', 'bob']) {
       const { db } = loop.server.store
       if (who === 'bob') await db.updateTable('users').set({ last_iat: 0 }).where('upn_key', '=', 'bob@contoso.test').execute()
-      const flow = createFlow(loop, { username: `${who}@contoso.test` })
+      const flow = createFlow(loop, { capable: true, username: `${who}@contoso.test` })
       const code = await flow.code()
       const mint = holdNextMint(loop)
       const answer = flow.redeem(code)
@@ -185,9 +194,9 @@ describe('an edit of what an API offers', () => {
       .set({ version: version + 1 })
       .where('id', '=', user)
       .execute()
-    expect(claimsOf((await createFlow(loop).tokens()).accessToken)).toMatchObject({ groups: names.slice(0, 200) })
+    expect(claimsOf((await createFlow(loop, { capable: true }).tokens()).accessToken)).toMatchObject({ groups: names.slice(0, 200) })
     await join(names.slice(200))
-    const over = claimsOf((await createFlow(loop).tokens()).accessToken)
+    const over = claimsOf((await createFlow(loop, { capable: true }).tokens()).accessToken)
     expect(over).toMatchObject({ hasgroups: true })
     expect(over).not.toHaveProperty('groups')
     await db.deleteFrom('members').where('user_id', '=', user).execute()
@@ -197,7 +206,7 @@ describe('an edit of what an API offers', () => {
   it('asks whole applications again where too many are concerned to name each', async () => {
     const { db } = loop.server.store
     const guard = await loop.guard()
-    const { accessToken } = await createFlow(loop).tokens()
+    const { accessToken } = await createFlow(loop, { capable: true }).tokens()
     const until = Math.floor(Date.now() / 1000) + 3600
     const rows = Array.from({ length: MOST_GRANTS }, (_, n) => ({
       ...{ tenant: loop.tenant, user_id: `nobody-${n}`, app_id: 'files-native', scopes: JSON.stringify([SCOPE]), created_at: 0, tokens_until: until },
@@ -205,7 +214,7 @@ describe('an edit of what an API offers', () => {
     await db.insertInto('grants').values(rows).execute()
     const published = await apply({ optionalClaims: ['upn'] })
     expect(published).toMatchObject([
-      { type: 'session-revoked', payload: { caegis_depth: 'access' }, complex: { application: { id: 'files-native' } } },
+      { type: 'session-revoked', payload: { caegis_depth: 'claims' }, complex: { application: { id: 'files-native' } } },
     ])
     await dead(guard, accessToken)
     await db.deleteFrom('grants').where('user_id', 'like', 'nobody-%').execute()

@@ -36,7 +36,7 @@ describe('directory roles', () => {
   it('are given and taken; who holds one is told in wids, and a role that is gone is gone at once', async () => {
     const guard = await loop.guard()
     const alice = await idOf('alice@contoso.test')
-    const flow = createFlow(loop)
+    const flow = createFlow(loop, { capable: true })
     const { accessToken, refreshToken } = await flow.tokens()
     expect(claimsOf(accessToken)).not.toHaveProperty('wids')
     expect((await json('/directoryRoles')).value).toMatchObject([{ id: 'admin' }])
@@ -105,9 +105,9 @@ describe('roles of an application', () => {
     const url = '/servicePrincipals/files-api/appRoleAssignedTo'
     const { id: staff } = await loop.server.store.db.selectFrom('groups').select('id').executeTakeFirstOrThrow()
     const alice = await idOf('alice@contoso.test')
-    const flow = createFlow(loop)
+    const flow = createFlow(loop, { capable: true })
     let tokens = await flow.tokens()
-    const bob = await createFlow(loop, { username: 'bob@contoso.test' }).tokens()
+    const bob = await createFlow(loop, { capable: true, username: 'bob@contoso.test' }).tokens()
     const made: string[] = []
     for (const [principalId, appRoleId, roles] of [
       [alice, 'Reader', ['Reader']],

@@ -246,7 +246,7 @@ describe('Groups', () => {
 
   it('cost those a silent refresh whose tokens would say something else, and nobody else', async () => {
     const guard = await loop.guard()
-    const [alice, bob] = [createFlow(loop), createFlow(loop, { username: 'bob@contoso.test' })]
+    const [alice, bob] = [createFlow(loop, { capable: true }), createFlow(loop, { capable: true, username: 'bob@contoso.test' })]
     const [hers, his] = [await alice.tokens(), await bob.tokens()]
     const { body: made } = await scim('POST', '/Groups', group('finance'))
     expect((await verdictOf(guard, hers.accessToken)).allowed).toBe(true)

@@ -1,5 +1,5 @@
 import { type CutoffKey, cutoffKeys, type JsonObject } from '@caegis/protocol'
-import { cutoffText, type KeyedHash } from './hash.ts'
+import { claimsHalf, cutoffText, type KeyedHash } from './hash.ts'
 import type { VerifyKey } from './keys.ts'
 import type { ParsedToken } from './token.ts'
 import type { SeenToken } from './token-cache.ts'
@@ -16,13 +16,14 @@ export function remember(token: ParsedToken, key: VerifyKey, digest: string, iss
   const { claims, times } = token
   const keys = cutoffKeys(claims)
   if (keys === undefined) return undefined
+  const capable = isCapable(claims)
   return {
     claims: freeze(claims),
     subject: subjectOf(keys, issuer),
     times,
     key,
-    hashes: hashesOf(keys, issuer, hash),
-    capable: isCapable(claims),
+    hashes: hashesOf(keys, issuer, hash, capable),
+    capable,
     longLived: claims.xms_ssm === '1' || times.exp - times.iat > ORDINARY_LIFE,
     spread: (digest.charCodeAt(0) * 256 + digest.charCodeAt(1)) / 65_536,
     version: -1,
@@ -36,13 +37,19 @@ export function isCapable({ xms_cc: capabilities }: JsonObject): boolean {
   return list.some((one) => typeof one === 'string' && one.toLowerCase() === 'cp1')
 }
 
-function hashesOf(keys: readonly CutoffKey[], issuer: string, hash: KeyedHash): Int32Array {
-  const hashes = new Int32Array(keys.length * 2)
+/** A token without cp1 does not look where cutoffs of depth `claims` lie: its client could not get past its cache (threat A9). */
+function hashesOf(keys: readonly CutoffKey[], issuer: string, hash: KeyedHash, capable: boolean): Int32Array {
+  const hashes = new Int32Array(keys.length * (capable ? 4 : 2))
   let at = 0
   for (const { kind, id } of keys) {
     hash.of(cutoffText(issuer, kind, id))
-    hashes[at++] = hash.out[0] as number
-    hashes[at++] = hash.out[1] as number
+    const h1 = hash.out[0] as number
+    const h2 = hash.out[1] as number
+    hashes[at++] = h1
+    hashes[at++] = h2
+    if (!capable) continue
+    hashes[at++] = h1
+    hashes[at++] = claimsHalf(h2)
   }
   return hashes
 }

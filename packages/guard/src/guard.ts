@@ -9,7 +9,7 @@ import { isCapable, remember } from './examine.ts'
 import { createFirstRefusals } from './first-refusals.ts'
 import { createFollowSource } from './follow-source.ts'
 import { createFreshness } from './freshness.ts'
-import { createKeyedHash, cutoffText } from './hash.ts'
+import { claimsHalf, createKeyedHash, cutoffText } from './hash.ts'
 import { createJwksKeys } from './jwks.ts'
 import type { VerifyKey } from './keys.ts'
 import { createLive } from './live.ts'
@@ -208,10 +208,10 @@ export function createGuard(options: GuardOptions): Guard {
   function merge(cutoffs: Iterable<Cutoff>, seq?: number): void {
     const learn = seq === undefined ? undefined : firsts.learnFrom(seq)
     try {
-      for (const { issuer: whose, kind, id, t, until } of cutoffs) {
+      for (const { issuer: whose, kind, id, t, depth, until } of cutoffs) {
         hash.of(cutoffText(whose, kind, id))
         const h1 = hash.out[0] as number
-        const h2 = hash.out[1] as number
+        const h2 = depth === 'claims' ? claimsHalf(hash.out[1] as number) : (hash.out[1] as number)
         learn?.(h1, h2, t)
         if (table.raise(h1, h2, t, until)) live.touch(h1)
       }

@@ -18,6 +18,14 @@ export function cutoffText(issuer: string, kind: string, id: string): string {
   return `${issuer}\0${kind}\0${id}`
 }
 
+/**
+ * Cutoffs of depth `claims` lie beside the others of the same key, where only tokens with cp1 look: the same first half, this second one.
+ * @param h2 second half of the hash
+ */
+export function claimsHalf(h2: number): number {
+  return h2 ^ 0x3c6ef372
+}
+
 /** @param key 8 bytes; random unless a test asks for certain ones */
 export function createKeyedHash(key: Uint8Array = randomBytes(8)): KeyedHash {
   if (key.length !== 8) throw new TypeError('The hash key has 8 bytes')

@@ -10,7 +10,7 @@ export interface SeenToken {
   readonly times: TokenTimes
   /** The key that vouched for it: the entry is worth nothing once the key is gone. */
   readonly key: VerifyKey
-  /** Two 32-bit halves for each key under which it may be cut off. */
+  /** Two 32-bit halves for each place in the table where it may be cut off. */
   readonly hashes: Int32Array
   /** The client said `cp1`: it can answer a claims challenge. */
   readonly capable: boolean

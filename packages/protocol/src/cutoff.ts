@@ -3,13 +3,15 @@ import { isIdentifier, isNumericDate, isObject } from './shape.ts'
 
 export const CUTOFF_KINDS = ['tenant', 'user', 'session', 'token', 'app', 'grant', 'device', 'user-device'] as const
 export type CutoffKind = (typeof CUTOFF_KINDS)[number]
-export type CutoffDepth = 'access' | 'sign-in'
+export const CUTOFF_DEPTHS = ['claims', 'access', 'sign-in'] as const
+export type CutoffDepth = (typeof CUTOFF_DEPTHS)[number]
 
 /**
  * "Tokens of `id` that `issuer` issued at or before second `t` are no longer good."
  *
- * `access`: access tokens are re-evaluated and a silent refresh decides. `sign-in`: at the issuer, sessions, refresh tokens, codes and half-done
- * sign-ins whose first factor was proved at or before `t` die too. A guard refuses at either depth.
+ * `access`: access tokens are re-evaluated and a silent refresh decides. `claims`: the same, but tokens without cp1 are spared: the new ones would be allowed as well,
+ * and a client that cannot answer a challenge would go on showing the dead one from its cache (threat A9). `sign-in`: at the issuer, sessions, refresh tokens, codes
+ * and half-done sign-ins whose first factor was proved at or before `t` die too.
  */
 export interface Cutoff {
   issuer: string
@@ -77,12 +79,24 @@ export function cutoffKeys(claims: Record<string, unknown>): CutoffKey[] | undef
   return keys
 }
 
-/** The later one wins, whatever the order and however often either is seen: merging is commutative, associative and idempotent. */
+/**
+ * Cutoffs with the same text merge into one. Those of depth `claims` are kept apart from the others of the same key: a later one that spares a token must not stand
+ * for an earlier one that does not.
+ */
+export function cutoffPlace({ kind, id, depth }: Pick<Cutoff, 'kind' | 'id' | 'depth'>): string {
+  return `${depth === 'claims' ? 'claims ' : ''}${kind} ${id}`
+}
+
+/**
+ * The later one wins, whatever the order and however often either is seen: merging is commutative, associative and idempotent.
+ * @throws TypeError for two that are kept apart: see {@link cutoffPlace}
+ */
 export function mergeCutoffs(a: Cutoff, b: Cutoff): Cutoff {
+  if (cutoffPlace(a) !== cutoffPlace(b)) throw new TypeError('These cutoffs are kept apart')
   const later = a.t >= b.t ? a : b
   return {
     ...later,
-    depth: a.depth === 'sign-in' || b.depth === 'sign-in' ? 'sign-in' : 'access',
+    depth: a.depth === 'sign-in' ? 'sign-in' : b.depth,
     until: Math.max(a.until, b.until),
   }
 }
@@ -106,13 +120,17 @@ export function parseCutoffs(value: unknown, issuer: string): Cutoff[] {
     const [kind, id, t, depth, until] = row as unknown[]
     if (!isKind(kind) || !isIdOf(kind, id)) throw invalid('whom a row names')
     if (!Number.isSafeInteger(t) || (t as number) < 0 || !isNumericDate(until)) throw invalid('a time')
-    if (depth !== 'access' && depth !== 'sign-in') throw invalid('a depth')
+    if (!isDepth(depth)) throw invalid('a depth')
     return { issuer, kind, id, t: t as number, depth, until }
   })
 }
 
 function isKind(value: unknown): value is CutoffKind {
   return (CUTOFF_KINDS as readonly unknown[]).includes(value)
+}
+
+export function isDepth(value: unknown): value is CutoffDepth {
+  return (CUTOFF_DEPTHS as readonly unknown[]).includes(value)
 }
 
 function isIdOf(kind: CutoffKind, id: unknown): id is string {

@@ -1,4 +1,4 @@
-import { CUTOFF_KINDS, type Cutoff, type CutoffDepth, type CutoffKey, type CutoffKind, pairId, parseCutoffs } from './cutoff.ts'
+import { CUTOFF_KINDS, type Cutoff, type CutoffDepth, type CutoffKey, type CutoffKind, isDepth, pairId, parseCutoffs } from './cutoff.ts'
 import { EVENT } from './events.ts'
 import type { SecurityEvent } from './set.ts'
 import { isNumericDate } from './shape.ts'
@@ -42,7 +42,7 @@ const EVENT_AHEAD = 5
  */
 export function cutoffsOf(set: SecurityEvent, trust: Trust, horizon: number): CutoffOutcome {
   if (set.type === EVENT.cutoffs) return listed(set, trust, horizon)
-  const depth = depthOf(set)
+  const depth = depthOf(set, trust)
   if (depth === 'none') return { outcome: 'none' }
   if (depth === 'unknown') return { outcome: 'unmappable', reason: 'unknown event type' }
   const key = narrowest(set.subject, set.iss)
@@ -90,14 +90,18 @@ function untilOf(t: number, end: unknown, horizon: number): number {
   return isNumericDate(end) ? Math.min(Math.ceil(end), t + horizon) : t + horizon
 }
 
-/** Our own transmitter may say `caegis_depth` where one event type serves both depths: a device that is lost, or merely not compliant. */
-function depthOf(set: SecurityEvent): CutoffDepth | 'none' | 'unknown' {
+/**
+ * Our own transmitter may say `caegis_depth` where one event type serves several depths: a device that is lost, or merely not compliant. Only the tokens' own issuer
+ * knows whether a new token would be allowed, so only it may spare those without cp1.
+ */
+function depthOf(set: SecurityEvent, trust: Trust): CutoffDepth | 'none' | 'unknown' {
   const depth = depthOfType(set)
   const named = set.payload.caegis_depth
-  return (depth === 'access' || depth === 'sign-in') && (named === 'access' || named === 'sign-in') ? named : depth
+  if (depth === 'none' || depth === 'unknown' || !isDepth(named)) return depth
+  return named === 'claims' && !isOwn(set, trust) ? depth : named
 }
 
-function depthOfType({ type, payload }: SecurityEvent): CutoffDepth | 'none' | 'unknown' {
+function depthOfType({ type, payload }: SecurityEvent): Exclude<CutoffDepth, 'claims'> | 'none' | 'unknown' {
   switch (type) {
     case EVENT.sessionRevoked:
     case EVENT.sessionsRevoked:

@@ -1,4 +1,4 @@
-import { bytesOf, MAX_ROWS_BYTES, parseCutoffs } from './cutoff.ts'
+import { bytesOf, CUTOFF_DEPTHS, MAX_ROWS_BYTES, parseCutoffs } from './cutoff.ts'
 import { EVENT } from './events.ts'
 import type { EventClaims, EventPayloads, Localized } from './payloads.ts'
 import { isJson, isNumericDate, isObject } from './shape.ts'
@@ -127,7 +127,7 @@ const COMMON: Members<EventClaims> = {
   initiating_entity: oneOf('admin', 'user', 'policy', 'system'),
   reason_admin: localized,
   reason_user: localized,
-  caegis_depth: oneOf('access', 'sign-in'),
+  caegis_depth: oneOf(...CUTOFF_DEPTHS),
   caegis_until: seconds,
 }
 

@@ -12,6 +12,7 @@ export {
 } from './challenge.ts'
 export { type ClaimsRequest, MAX_CLAIMS_LENGTH, parseClaimsRequest } from './claims-request.ts'
 export {
+  CUTOFF_DEPTHS,
   CUTOFF_KINDS,
   type Cutoff,
   type CutoffDepth,
@@ -19,6 +20,7 @@ export {
   type CutoffKind,
   type CutoffRow,
   cutoffKeys,
+  cutoffPlace,
   MAX_ACT_DEPTH,
   mergeCutoffs,
   packCutoffs,

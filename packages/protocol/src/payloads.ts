@@ -20,7 +20,7 @@ export type EventClaims = {
   reason_admin?: Localized
   /** For the end user. */
   reason_user?: Localized
-  /** Ours: how deep it cuts, where one event type serves both depths. */
+  /** Ours: how deep it cuts, where one event type serves several depths. */
   caegis_depth?: CutoffDepth
   /** Ours, for guards only: seconds, the last `exp` of a token that it can hit. */
   caegis_until?: number

@@ -6,6 +6,7 @@ import {
   type CutoffKind,
   type CutoffOutcome,
   cutoffKeys,
+  cutoffPlace,
   cutoffsOf,
   EVENT,
   MAX_ACT_DEPTH,
@@ -261,6 +262,15 @@ describe('merging', () => {
         expect(merged.depth).toBe([a.depth, b.depth].includes('sign-in') ? 'sign-in' : 'access')
       }),
     )
+  })
+
+  it('A9: one that spares tokens and one that does not are kept apart', () => {
+    const [claims, access] = (['claims', 'access'] as const).map(
+      (depth): Cutoff => ({ issuer: OWN, kind: 'user', id: 'alice', t: 1, depth, until: 2 }),
+    )
+    expect(cutoffPlace(claims as Cutoff)).not.toBe(cutoffPlace(access as Cutoff))
+    expect(() => mergeCutoffs(claims as Cutoff, access as Cutoff)).toThrow(TypeError)
+    expect(mergeCutoffs(claims as Cutoff, { ...(claims as Cutoff), t: 5 })).toMatchObject({ t: 5, depth: 'claims' })
   })
 
   it('any order, any number of times, gives the same state', () => {

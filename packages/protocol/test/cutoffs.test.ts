@@ -2,9 +2,11 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
   CaegisError,
+  CUTOFF_DEPTHS,
   CUTOFF_KINDS,
   type Cutoff,
   type CutoffRow,
+  cutoffPlace,
   cutoffsOf,
   EVENT,
   event,
@@ -106,17 +108,24 @@ describe('many at once are the same as each by itself', () => {
   const id = fc.constantFrom('a', 'b', 'é"\\')
   const pair = fc.tuple(id, id).map(([a, b]) => pairId(a, b))
   const cutoff: fc.Arbitrary<Cutoff> = fc
-    .tuple(fc.constantFrom(...CUTOFF_KINDS), id, pair, fc.integer({ min: IAT - 20, max: IAT + 5 }), fc.boolean(), fc.nat(HORIZON))
-    .map(([kind, one, both, t, deep, life]) => ({
+    .tuple(
+      fc.constantFrom(...CUTOFF_KINDS),
+      id,
+      pair,
+      fc.integer({ min: IAT - 20, max: IAT + 5 }),
+      fc.constantFrom(...CUTOFF_DEPTHS),
+      fc.nat(HORIZON),
+    )
+    .map(([kind, one, both, t, depth, life]) => ({
       ...{ issuer: OWN, kind, t, until: t + life },
       id: kind === 'grant' || kind === 'user-device' ? both : one,
-      depth: deep && kind !== 'token' ? 'sign-in' : 'access',
+      depth: kind === 'token' ? 'access' : depth,
     }))
   /** What a guard knows after it merged them in this order. */
   const merged = (cutoffs: readonly Cutoff[]) => {
     const table = new Map<string, Cutoff>()
     for (const one of cutoffs) {
-      const key = `${one.kind} ${one.id}`
+      const key = cutoffPlace(one)
       const known = table.get(key)
       table.set(key, known ? mergeCutoffs(known, one) : one)
     }

@@ -1,3 +1,4 @@
+import { CUTOFF_DEPTHS, type CutoffDepth } from '@caegis/protocol'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { createAttempt } from '../src/issuer/attempt.ts'
@@ -15,7 +16,7 @@ const log = createLog('silent')
 type Step =
   | { kind: 'clock'; by: number }
   | { kind: 'mint'; user: 'a' | 'b'; app: 'x' | 'y'; sid: 'r' | 's' }
-  | { kind: 'cut'; target: Target; depth: 'access' | 'sign-in' }
+  | { kind: 'cut'; target: Target; depth: CutoffDepth }
 
 const target = fc.oneof(
   fc.constantFrom('a', 'b').map((id): Target => ({ kind: 'user', id })),
@@ -39,7 +40,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       sid: fc.constantFrom('r' as const, 's' as const),
     }),
   },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant('cut' as const), target, depth: fc.constantFrom('access' as const, 'sign-in' as const) }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('cut' as const), target, depth: fc.constantFrom(...CUTOFF_DEPTHS) }) },
 )
 
 describe('A4: where a cutoff is placed', () => {

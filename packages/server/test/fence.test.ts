@@ -31,10 +31,13 @@ it('A4: a token that one application gets through another waits for a cutoff of 
   // The clock was set back since: the cutoff lies ahead of it.
   await grant('withdrawn', { valid_from: NOW + 1 })
   await grant('asked-again', { access_from: NOW + 2 })
+  await grant('claims-changed', { claims_from: NOW + 3 })
   await grant('good')
   expect(await pass({ actors: ['good'] })).toMatchObject({ outcome: 'passed' })
   expect(await pass({ actors: ['good', 'withdrawn'] })).toEqual({ outcome: 'covered', until: NOW + 1 })
   expect(await pass({ actors: ['asked-again'] })).toEqual({ outcome: 'covered', until: NOW + 2 })
+  // A9: whether the token will have cp1 does not matter: the new one says what is true now.
+  expect(await pass({ actors: ['claims-changed'] })).toEqual({ outcome: 'covered', until: NOW + 3 })
 })
 
 it('remembers such a token with every application that it came through: until when a cutoff can hit it, and where none may lie below', async () => {

@@ -1,5 +1,5 @@
 import type { Sink } from '@caegis/guard'
-import { type Cutoff, EVENT, type EventType, event, packCutoffs } from '@caegis/protocol'
+import { type Cutoff, cutoffPlace, EVENT, type EventType, event, packCutoffs } from '@caegis/protocol'
 import { describe, expect, it, vi } from 'vitest'
 import { createLog } from '../src/log.ts'
 import { createOwnSource } from '../src/signals/own-source.ts'
@@ -17,7 +17,7 @@ async function setUp() {
   const merged = new Map<string, Cutoff>()
   const sink: Sink = {
     merge(cutoffs) {
-      for (const one of cutoffs) merged.set(`${one.kind} ${one.id}`, one)
+      for (const one of cutoffs) merged.set(cutoffPlace(one), one)
     },
     synced: ({ seq }) => void (told.at(-1) !== `synced ${seq}` && told.push(`synced ${seq}`)),
     outOfSync: (reason) => void told.push(reason),
@@ -36,7 +36,7 @@ async function setUp() {
       for (const { issuer: _, ...one } of cutoffs)
         await tx
           .insertInto('cutoffs')
-          .values({ tenant: TENANT, ...one })
+          .values({ tenant: TENANT, spares: one.depth === 'claims' ? 1 : 0, ...one })
           .execute()
       await tx.updateTable('tenants').set({ seq: at }).where('id', '=', TENANT).execute()
     })
@@ -52,7 +52,7 @@ describe('the server’s own log', () => {
     const { store, told, merged, sink, source, append } = await setUp()
     source.start(sink)
     await vi.waitFor(() => expect(told).toEqual(['synced 0']))
-    const cutoffs = ['s1', 's2'].map(session)
+    const cutoffs = [...['s1', 's2'].map(session), { ...session('s1'), depth: 'claims' as const }]
     await append(EVENT.cutoffs, event(EVENT.cutoffs, { cutoffs: packCutoffs(cutoffs)[0] ?? [] }).payload)
     await vi.waitFor(() => expect(told).toEqual(['synced 0', 'applied', 'synced 1']), { timeout: 5000 })
     expect([...merged.values()]).toEqual(cutoffs)

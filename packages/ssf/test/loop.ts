@@ -1,4 +1,4 @@
-import { type Cutoff, cutoffsOf, EVENT, type Head, mergeCutoffs, type SecurityEvent, trustOwn } from '@caegis/protocol'
+import { type Cutoff, cutoffPlace, cutoffsOf, EVENT, type Head, mergeCutoffs, type SecurityEvent, trustOwn } from '@caegis/protocol'
 import { type CryptoKey, exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose'
 import { type Follower, type FollowOptions, follow } from '../src/receiver/index.ts'
 import {
@@ -175,7 +175,7 @@ export function revoke(user: string, options: { session?: string; t?: number; ty
 export type Table = Map<string, Cutoff>
 
 export function merge(table: Table, cutoff: Cutoff): void {
-  const key = `${cutoff.kind} ${cutoff.id}`
+  const key = cutoffPlace(cutoff)
   const known = table.get(key)
   table.set(key, known ? mergeCutoffs(known, cutoff) : cutoff)
 }

@@ -2,8 +2,14 @@
 export interface Instants {
   validFrom: number
   accessFrom: number
+  claimsFrom: number
   /** Nothing is issued under this row, however late the proof. */
   ended?: 'device-disabled' | 'device-missing'
+}
+
+/** As an access token is judged by them: one without cp1 is spared what is of depth `claims` (threat A9). */
+export function asShown<T extends Instants>(one: T, capable: boolean): T {
+  return { ...one, validFrom: Math.max(one.validFrom, one.accessFrom, capable ? one.claimsFrom : 0) }
 }
 
 /** Why something that was proved earlier is no longer good. The numbers are Entra's, so that clients and people recognise them. */

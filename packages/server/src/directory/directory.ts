@@ -155,7 +155,7 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
               subject,
               payload,
               reason: 'A member became a guest, or a guest a member',
-              cut: { kind: 'user', id: user.id, depth: 'access' },
+              cut: { kind: 'user', id: user.id, depth: 'claims' },
             })
           }
           const roles = given.roles && JSON.stringify(given.roles)

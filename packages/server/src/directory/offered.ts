@@ -32,7 +32,7 @@ function differenceOf(before: Application, after: Application): Difference | und
 }
 
 /**
- * After an edit of what an API offers, or of what its tokens hold: whoever has a token of it that would be another now asks again, at depth `access`. Users by
+ * After an edit of what an API offers, or of what its tokens hold: whoever has a token of it that would be another now asks again, at depth `claims`, or `access` if what it may do ends. Users by
  * what an application holds of them, daemons by their application; more of the same takes nothing from anybody.
  */
 export async function settleApi(context: ChangeContext, before: Application, after: Application): Promise<void> {
@@ -56,11 +56,12 @@ export async function settleApi(context: ChangeContext, before: Application, aft
     const iss = grants.length === 0 ? '' : await issuerOf(db, tenant)
     for (const { user_id: user, app_id: app, scopes: held } of grants) {
       const scp = (JSON.parse(held) as string[]).filter((scope) => all.has(scope) && !difference.withdrawn.includes(scope))
-      const claims = { ...says(user), ...(difference.withdrawn.length > 0 ? { scp: scp.map(shortName).join(' ') } : {}) }
+      const claims: Record<string, unknown> = { ...says(user), ...(difference.withdrawn.length > 0 ? { scp: scp.map(shortName).join(' ') } : {}) }
       publish({
         ...event(EVENT.tokenClaimsChange, { claims }),
         subject: { complex: { format: 'complex', user: { format: 'iss_sub', iss, sub: user }, application: { format: 'opaque', id: app } } },
-        ...{ reason, cut: { kind: 'grant', id: pairId(user, app), user, app, depth: 'access' } as const },
+        // Where nothing of the API is left, no new token would be allowed.
+        ...{ reason, cut: { kind: 'grant', id: pairId(user, app), user, app, depth: claims.scp === '' ? 'access' : 'claims' } as const },
       })
     }
   }
@@ -70,7 +71,7 @@ export async function settleApi(context: ChangeContext, before: Application, aft
     publish({
       ...event(EVENT.sessionRevoked),
       subject: { complex: { format: 'complex', application: { format: 'opaque', id } } },
-      ...{ reason, cut: { kind: 'app', id, depth: 'access' } as const },
+      ...{ reason, cut: { kind: 'app', id, depth: difference.withdrawn.length > 0 ? 'access' : 'claims' } as const },
     })
   }
 }

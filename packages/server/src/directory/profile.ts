@@ -49,7 +49,7 @@ export async function changeNaming(context: ChangeContext, user: UserRow, given:
     ...(columns.mail === undefined || !(await isAsked(db, tenant, 'email')) ? {} : { email: columns.mail ?? columns.upn ?? user.upn }),
   }
   if (Object.keys(claims).length > 0) {
-    const cut = { kind: 'user', id: user.id, depth: 'access' } as const
+    const cut = { kind: 'user', id: user.id, depth: 'claims' } as const
     publish({ type: EVENT.tokenClaimsChange, subject, payload: { claims }, reason: 'Name or address was changed', cut })
   }
   return columns

@@ -54,7 +54,7 @@ async function usersBelow(db: Db, tenant: string, principals: readonly string[])
 }
 
 /**
- * Runs an edit of memberships or roles. Only users whose tokens would say something else afterwards are cut off, at depth `access`: their next token, which
+ * Runs an edit of memberships or roles. Only users whose tokens would say something else afterwards are cut off, at depth `claims`: their next token, which
  * a silent refresh brings, holds the new values.
  * @param principals users and groups that something is given to or taken from
  */
@@ -100,7 +100,7 @@ export async function changeRights(context: ChangeContext, principals: readonly 
         claims: { ...(groups ? { groups: fresh.groups } : {}), ...(roles ? { roles: [...new Set(Object.values(fresh.roles).flat())] } : {}) },
       },
       reason: 'Groups or application roles were changed',
-      cut: { kind: 'user', id, depth: 'access' },
+      cut: { kind: 'user', id, depth: 'claims' },
     })
   }
 }

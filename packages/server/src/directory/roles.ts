@@ -17,7 +17,7 @@ export function isDirectoryRole(name: string): name is DirectoryRole {
 export function publishRoles(context: ChangeContext, subject: Draft['subject'], id: string, roles: readonly string[]): void {
   context.publish({
     ...event(EVENT.tokenClaimsChange, { claims: { wids: roles } }),
-    ...{ subject, reason: 'Directory roles were changed', cut: { kind: 'user', id, depth: 'access' } as const },
+    ...{ subject, reason: 'Directory roles were changed', cut: { kind: 'user', id, depth: 'claims' } as const },
   })
 }
 

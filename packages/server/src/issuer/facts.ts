@@ -2,6 +2,7 @@ import { pairId } from '@caegis/protocol'
 import type { Instants } from '../access/account.ts'
 import type { Application } from '../directory/application.ts'
 import type { Home } from '../directory/guests.ts'
+import { INSTANTS } from '../store/change.ts'
 import type { Store } from '../store/store.ts'
 import { currentAttempt, note, once } from './attempt.ts'
 import type { Resource } from './resources.ts'
@@ -31,7 +32,8 @@ export const readUser = (store: Store, tenant: Tenant, id: string): Promise<User
 async function lookUpUser(store: Store, tenant: Tenant, id: string): Promise<UserFacts | undefined> {
   const row = await store.db
     .selectFrom('users')
-    .select(['enabled', 'display_name', 'mail', 'upn', 'deleted_at', 'break_glass', 'roles', 'type', 'home', 'version', 'valid_from', 'access_from'])
+    .select(['enabled', 'display_name', 'mail', 'upn', 'deleted_at', 'break_glass', 'roles', 'type', 'home', 'version'])
+    .select(INSTANTS)
     .where('tenant', '=', tenant.id)
     .where('id', '=', id)
     .executeTakeFirst()
@@ -47,8 +49,7 @@ async function lookUpUser(store: Store, tenant: Tenant, id: string): Promise<Use
     breakGlass: row.break_glass === 1,
     roles: JSON.parse(row.roles),
     guest: row.type === 'guest',
-    validFrom: row.valid_from,
-    accessFrom: row.access_from,
+    ...toInstants(row),
   }
 }
 
@@ -77,6 +78,7 @@ export async function tokenVersion(db: Pick<Store['db'], 'selectFrom'>, tenant: 
     .select('t')
     .where('tenant', '=', tenant.id)
     .where('kind', '=', 'token')
+    .where('spares', '=', 0)
     .where('id', '=', jti)
     .executeTakeFirst()
   return cutoff ? 1 : 0
@@ -102,40 +104,52 @@ export async function readInstants(
   return found
 }
 
-const INSTANTS = ['version', 'valid_from', 'access_from'] as const
-const toInstants = (row: { valid_from: number; access_from: number } | undefined): Instants | undefined =>
-  row && { validFrom: row.valid_from, accessFrom: row.access_from }
+interface InstantColumns {
+  valid_from: number
+  access_from: number
+  claims_from: number
+}
+const toInstants = (row: InstantColumns): Instants => ({ validFrom: row.valid_from, accessFrom: row.access_from, claimsFrom: row.claims_from })
 
 async function instantsOfTenant({ db }: Store, { id }: Tenant): Promise<Instants | undefined> {
-  const row = await db.selectFrom('tenants').select(INSTANTS).where('id', '=', id).executeTakeFirstOrThrow()
+  const row = await db
+    .selectFrom('tenants')
+    .select(['version', ...INSTANTS])
+    .where('id', '=', id)
+    .executeTakeFirstOrThrow()
   note(currentAttempt(), { table: 'tenant', id }, row.version)
-  return toInstants(row)
+  return row && toInstants(row)
 }
 
 async function instantsOfSession({ db }: Store, tenant: Tenant, id: string): Promise<Instants | undefined> {
-  const row = await db.selectFrom('sessions').select(INSTANTS).where('tenant', '=', tenant.id).where('id', '=', id).executeTakeFirst()
+  const row = await db
+    .selectFrom('sessions')
+    .select(['version', ...INSTANTS])
+    .where('tenant', '=', tenant.id)
+    .where('id', '=', id)
+    .executeTakeFirst()
   note(currentAttempt(), { table: 'session', id }, row?.version ?? 0)
-  return toInstants(row)
+  return row && toInstants(row)
 }
 
 async function instantsOfApp({ db }: Store, tenant: Tenant, id: string): Promise<Instants | undefined> {
-  const select = db.selectFrom('applications').select([...INSTANTS, 'deleted_at'])
+  const select = db.selectFrom('applications').select(['version', ...INSTANTS, 'deleted_at'])
   const row = await select.where('tenant', '=', tenant.id).where('app_id', '=', id).executeTakeFirst()
   // One that was deleted is none any more; its instants hold for ever.
   note(currentAttempt(), { table: 'app', id }, row?.deleted_at === null ? row.version : 0)
-  return toInstants(row)
+  return row && toInstants(row)
 }
 
 async function instantsOfGrant({ db }: Store, tenant: Tenant, user: string, app: string): Promise<Instants | undefined> {
   const row = await db
     .selectFrom('grants')
-    .select(INSTANTS)
+    .select(['version', ...INSTANTS])
     .where('tenant', '=', tenant.id)
     .where('user_id', '=', user)
     .where('app_id', '=', app)
     .executeTakeFirst()
   note(currentAttempt(), { table: 'grant', id: pairId(user, app), user, app }, row?.version ?? 0)
-  return toInstants(row)
+  return row && toInstants(row)
 }
 
 /** What an API offers, and what its tokens hold, decides with: its row is noted like any other. */
@@ -147,14 +161,14 @@ export function noteResource({ appId, version }: Resource): void {
 export async function readDevice(store: Store, tenant: Tenant, id: string): Promise<Instants & { key?: object }> {
   const row = await store.db
     .selectFrom('devices')
-    .select(['version', 'valid_from', 'access_from', 'enabled', 'deleted_at', 'public'])
+    .select(['version', ...INSTANTS, 'enabled', 'deleted_at', 'public'])
     .where('tenant', '=', tenant.id)
     .where('id', '=', id)
     .executeTakeFirst()
   note(currentAttempt(), { table: 'device', id }, row?.version ?? 0)
-  if (!row || row.deleted_at !== null) return { validFrom: 0, accessFrom: 0, ended: 'device-missing' }
+  if (!row || row.deleted_at !== null) return { validFrom: 0, accessFrom: 0, claimsFrom: 0, ended: 'device-missing' }
   return {
-    ...{ validFrom: row.valid_from, accessFrom: row.access_from, key: JSON.parse(row.public) },
+    ...{ ...toInstants(row), key: JSON.parse(row.public) },
     ...(row.enabled === 1 ? {} : { ended: 'device-disabled' as const }),
   }
 }
@@ -162,11 +176,11 @@ export async function readDevice(store: Store, tenant: Tenant, id: string): Prom
 async function readPair(store: Store, tenant: Tenant, user: string, device: string): Promise<Instants | undefined> {
   const row = await store.db
     .selectFrom('device_users')
-    .select(['version', 'valid_from', 'access_from'])
+    .select(['version', ...INSTANTS])
     .where('tenant', '=', tenant.id)
     .where('user_id', '=', user)
     .where('device_id', '=', device)
     .executeTakeFirst()
   note(currentAttempt(), { table: 'user-device', id: pairId(user, device), user, device }, row?.version ?? 0)
-  return row && { validFrom: row.valid_from, accessFrom: row.access_from }
+  return row && toInstants(row)
 }

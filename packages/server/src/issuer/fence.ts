@@ -1,7 +1,7 @@
 import type { Transaction } from 'kysely'
 import { isBreakGlass } from '../directory/break-glass.ts'
 import type { Log } from '../log.ts'
-import { type Committed, runChange } from '../store/change.ts'
+import { type Committed, INSTANTS, lastInstant, runChange } from '../store/change.ts'
 import type { Schema } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import type { Attempt, Ending, Mint, Reading } from './attempt.ts'
@@ -103,33 +103,32 @@ async function versionOf(db: Transaction<Schema>, tenant: Tenant, reading: Readi
   }
 }
 
-/** The latest cutoff, of either depth, under any of the token's keys. One of the whole tenant does not concern its streams. */
+/** The latest cutoff, of any depth, under any of the token's keys. One of the whole tenant does not concern its streams. */
 async function lastCutoff(db: Transaction<Schema>, tenant: Tenant, mint: Mint): Promise<number> {
-  const fields = ['valid_from', 'access_from'] as const
   const rows = [
-    mint.stream ? undefined : await db.selectFrom('tenants').select(fields).where('id', '=', tenant.id).executeTakeFirst(),
-    await db.selectFrom('applications').select(fields).where('tenant', '=', tenant.id).where('app_id', '=', mint.appId).executeTakeFirst(),
+    mint.stream ? undefined : await db.selectFrom('tenants').select(INSTANTS).where('id', '=', tenant.id).executeTakeFirst(),
+    await db.selectFrom('applications').select(INSTANTS).where('tenant', '=', tenant.id).where('app_id', '=', mint.appId).executeTakeFirst(),
     mint.user === undefined
       ? undefined
-      : await db.selectFrom('users').select(fields).where('tenant', '=', tenant.id).where('id', '=', mint.user).executeTakeFirst(),
+      : await db.selectFrom('users').select(INSTANTS).where('tenant', '=', tenant.id).where('id', '=', mint.user).executeTakeFirst(),
     mint.sid === undefined
       ? undefined
-      : await db.selectFrom('sessions').select(fields).where('tenant', '=', tenant.id).where('id', '=', mint.sid).executeTakeFirst(),
+      : await db.selectFrom('sessions').select(INSTANTS).where('tenant', '=', tenant.id).where('id', '=', mint.sid).executeTakeFirst(),
   ]
   for (const appId of mint.actors ?? [])
-    rows.push(await db.selectFrom('applications').select(fields).where('tenant', '=', tenant.id).where('app_id', '=', appId).executeTakeFirst())
+    rows.push(await db.selectFrom('applications').select(INSTANTS).where('tenant', '=', tenant.id).where('app_id', '=', appId).executeTakeFirst())
   if (mint.device !== undefined) {
-    rows.push(await db.selectFrom('devices').select(fields).where('tenant', '=', tenant.id).where('id', '=', mint.device).executeTakeFirst())
+    rows.push(await db.selectFrom('devices').select(INSTANTS).where('tenant', '=', tenant.id).where('id', '=', mint.device).executeTakeFirst())
     if (mint.user !== undefined) rows.push(await pairOf(db, tenant, mint.user, mint.device))
   }
   if (mint.user !== undefined) for (const appId of [mint.appId, ...(mint.actors ?? [])]) rows.push(await grantOf(db, tenant, mint.user, appId))
-  return Math.max(0, ...rows.map((row) => (row ? Math.max(row.valid_from, row.access_from) : 0)))
+  return Math.max(...rows.map(lastInstant))
 }
 
 function pairOf(db: Transaction<Schema>, tenant: Tenant, user: string, device: string) {
   return db
     .selectFrom('device_users')
-    .select(['version', 'valid_from', 'access_from'])
+    .select(['version', ...INSTANTS])
     .where('tenant', '=', tenant.id)
     .where('user_id', '=', user)
     .where('device_id', '=', device)
@@ -139,7 +138,7 @@ function pairOf(db: Transaction<Schema>, tenant: Tenant, user: string, device: s
 function grantOf(db: Transaction<Schema>, tenant: Tenant, user: string, app: string) {
   return db
     .selectFrom('grants')
-    .select(['version', 'valid_from', 'access_from', 'scopes', 'consented'])
+    .select(['version', ...INSTANTS, 'scopes', 'consented'])
     .where('tenant', '=', tenant.id)
     .where('user_id', '=', user)
     .where('app_id', '=', app)

@@ -1,11 +1,11 @@
 import type Provider from 'oidc-provider'
 import { errors, type KoaContextWithOIDC } from 'oidc-provider'
-import { judge } from '../access/account.ts'
+import { asShown, judge } from '../access/account.ts'
 import type { Store } from '../store/store.ts'
 import { currentAttempt, note, type OnBehalf } from './attempt.ts'
 import { ON_BEHALF_OF } from './client.ts'
 import { readApplication, readInstants, readUser, tokenVersion } from './facts.ts'
-import { isGood, verifyAccessToken } from './presented.ts'
+import { isCapable, isGood, verifyAccessToken } from './presented.ts'
 import { fullScope, type Resource } from './resources.ts'
 import type { Tenant } from './tenant.ts'
 
@@ -79,9 +79,9 @@ async function admit(store: Store, tenant: Tenant, text: string, clientId: strin
   const rows = [await readInstants(store, tenant, { sid: typeof sid === 'string' ? sid : undefined, appId: clientId, user: sub })]
   for (const appId of actors) rows.push(await readInstants(store, tenant, { appId, user: sub }))
   note(attempt, { table: 'token', id: claims.jti }, await tokenVersion(store.db, tenant, claims.jti))
-  const late = <T extends { validFrom: number; accessFrom: number }>(one: T) => ({ ...one, validFrom: Math.max(one.validFrom, one.accessFrom) })
-  const others = rows.flat().map((one) => one && late(one))
-  const denial = judge(user && late(user), others, Math.floor(iat)) ?? ((await isGood(store, tenant, claims)) ? undefined : DEAD(iat))
+  const capable = isCapable(claims)
+  const others = rows.flat().map((one) => one && asShown(one, capable))
+  const denial = judge(user && asShown(user, capable), others, Math.floor(iat)) ?? ((await isGood(store, tenant, claims)) ? undefined : DEAD(iat))
   if (denial) {
     attempt.denial = denial
     throw refuse()

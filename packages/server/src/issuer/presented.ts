@@ -2,6 +2,7 @@ import { type CutoffKey, cutoffKeys } from '@caegis/protocol'
 import { createLocalJWKSet, type JWTPayload, jwtVerify } from 'jose'
 import { errors, type KoaContextWithOIDC } from 'oidc-provider'
 import type { RevokedToken } from '../directory/sessions.ts'
+import { INSTANTS, lastInstantFor } from '../store/change.ts'
 import type { Store } from '../store/store.ts'
 import { currentAttempt } from './attempt.ts'
 import { readApplication } from './facts.ts'
@@ -81,32 +82,38 @@ export async function verifyAccessToken(store: Store, tenant: Tenant, token: str
   }
 }
 
+/** The client said `cp1` when it got this token: it can answer a claims challenge. */
+export function isCapable({ xms_cc: capabilities }: AccessToken): boolean {
+  return Array.isArray(capabilities) && capabilities.includes('cp1')
+}
+
 /** What a guard that knows everything would say: by the rows, which forget nothing, and the cutoffs of what has no row. */
 export async function isGood(store: Store, tenant: Tenant, claims: AccessToken): Promise<boolean> {
   const keys = cutoffKeys(claims)
   if (!keys) return false
+  const capable = isCapable(claims)
   const cut = await store.db
     .selectFrom('cutoffs')
     .select('kind')
     .where('tenant', '=', tenant.id)
+    .where('spares', 'in', capable ? [0, 1] : [0])
     .where('t', '>=', Math.floor(claims.iat))
     .where((eb) => eb.or(keys.map(({ kind, id }) => eb.and([eb('kind', '=', kind), eb('id', '=', id)]))))
     .executeTakeFirst()
   if (cut) return false
-  for (const key of keys) if (!(await isAlive(store, tenant, key, Math.floor(claims.iat)))) return false
+  for (const key of keys) if (!(await isAlive(store, tenant, key, Math.floor(claims.iat), capable))) return false
   return true
 }
 
-async function isAlive({ db }: Store, tenant: Tenant, { kind, id }: CutoffKey, iat: number): Promise<boolean> {
-  const fields = ['valid_from', 'access_from'] as const
-  const after = (row: { valid_from: number; access_from: number } | undefined) => row === undefined || iat > Math.max(row.valid_from, row.access_from)
+async function isAlive({ db }: Store, tenant: Tenant, { kind, id }: CutoffKey, iat: number, capable: boolean): Promise<boolean> {
+  const after = (row: Parameters<typeof lastInstantFor>[0]) => row === undefined || iat > lastInstantFor(row, capable)
   switch (kind) {
     case 'tenant':
-      return after(await db.selectFrom('tenants').select(fields).where('id', '=', id).executeTakeFirst())
+      return after(await db.selectFrom('tenants').select(INSTANTS).where('id', '=', id).executeTakeFirst())
     case 'user': {
       const row = await db
         .selectFrom('users')
-        .select([...fields, 'enabled'])
+        .select([...INSTANTS, 'enabled'])
         .where('tenant', '=', tenant.id)
         .where('id', '=', id)
         .executeTakeFirst()
@@ -114,11 +121,11 @@ async function isAlive({ db }: Store, tenant: Tenant, { kind, id }: CutoffKey, i
       return after(row) && row?.enabled !== 0
     }
     case 'session':
-      return after(await db.selectFrom('sessions').select(fields).where('tenant', '=', tenant.id).where('id', '=', id).executeTakeFirst())
+      return after(await db.selectFrom('sessions').select(INSTANTS).where('tenant', '=', tenant.id).where('id', '=', id).executeTakeFirst())
     case 'app': {
       const row = await db
         .selectFrom('applications')
-        .select([...fields, 'enabled'])
+        .select([...INSTANTS, 'enabled'])
         .where('tenant', '=', tenant.id)
         .where('app_id', '=', id)
         .executeTakeFirst()
@@ -127,7 +134,7 @@ async function isAlive({ db }: Store, tenant: Tenant, { kind, id }: CutoffKey, i
     case 'device': {
       const row = await db
         .selectFrom('devices')
-        .select([...fields, 'enabled'])
+        .select([...INSTANTS, 'enabled'])
         .where('tenant', '=', tenant.id)
         .where('id', '=', id)
         .executeTakeFirst()
@@ -138,7 +145,7 @@ async function isAlive({ db }: Store, tenant: Tenant, { kind, id }: CutoffKey, i
       return after(
         await db
           .selectFrom('device_users')
-          .select(fields)
+          .select(INSTANTS)
           .where('tenant', '=', tenant.id)
           .where('user_id', '=', user)
           .where('device_id', '=', device)
@@ -150,7 +157,7 @@ async function isAlive({ db }: Store, tenant: Tenant, { kind, id }: CutoffKey, i
       return after(
         await db
           .selectFrom('grants')
-          .select(fields)
+          .select(INSTANTS)
           .where('tenant', '=', tenant.id)
           .where('user_id', '=', user)
           .where('app_id', '=', app)

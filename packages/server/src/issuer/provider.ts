@@ -1,5 +1,5 @@
 import Provider, { type Configuration, errors, interactionPolicy, type KoaContextWithOIDC } from 'oidc-provider'
-import { type Denial, judge } from '../access/account.ts'
+import { asShown, type Denial, judge } from '../access/account.ts'
 import { chooseLifetime, type Lifetimes } from '../access/lifetime.ts'
 import { isGood } from '../directory/credentials.ts'
 import type { Log } from '../log.ts'
@@ -212,12 +212,12 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
       if (token) {
         const held = token as { kind?: string; authTime?: number; iat?: number; sessionUid?: string; clientId?: string; scope?: string }
         const others = await readInstants(store, tenant, { sid: held.sessionUid, appId: held.clientId, user: sub })
-        // An access token that is shown to us is judged as a guard would judge it; everything else by its first factor.
+        // An access token that is shown to us is judged as a guard would judge it (one for us alone holds no cp1); everything else by its first factor.
         const denial =
           held.kind === 'AccessToken'
             ? judge(
-                user && { ...user, validFrom: Math.max(user.validFrom, user.accessFrom) },
-                others.map((one) => one && { ...one, validFrom: Math.max(one.validFrom, one.accessFrom) }),
+                user && asShown(user, false),
+                others.map((one) => one && asShown(one, false)),
                 held.iat,
               )
             : await askAgain(held, sub, judge(user, others, held.authTime))

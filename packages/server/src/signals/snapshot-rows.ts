@@ -12,13 +12,15 @@ const PAGE = 1000
  */
 export async function* snapshotRows(store: Store, tenant: string): AsyncGenerator<string> {
   const now = Math.floor(store.clock())
-  for (const kind of CUTOFF_KINDS) {
+  const places = CUTOFF_KINDS.flatMap((kind) => [0, 1].map((spares) => ({ kind, spares: spares as 0 | 1 })))
+  for (const { kind, spares } of places) {
     for (let after = ''; ; ) {
       const page = store.db
         .selectFrom('cutoffs')
         .select(['kind', 'id', 't', 'depth', 'until'])
         .where('tenant', '=', tenant)
         .where('kind', '=', kind)
+        .where('spares', '=', spares)
         .where('id', '>', after)
         .where('until', '>', now - EXPIRY_LEEWAY)
         .orderBy('id')

@@ -1,4 +1,4 @@
-import type { Cutoff, CutoffDepth, CutoffKind } from '@caegis/protocol'
+import type { Cutoff, CutoffKind } from '@caegis/protocol'
 import type {
   ControlRow,
   DeadLetter,
@@ -209,19 +209,19 @@ export function createStreamStore(
 
 /** Every cutoff that can still hit a token, in batches; a page at a time, so that a million of them do not stand in memory at once. */
 export async function* liveCutoffs(store: Store, tenant: string, issuer: string): AsyncGenerator<Cutoff[]> {
-  let after: { kind: string; id: string } | undefined
+  let after: { kind: string; spares: 0 | 1; id: string } | undefined
   for (;;) {
     let query = store.db
       .selectFrom('cutoffs')
-      .select(['kind', 'id', 't', 'depth', 'until'])
+      .select(['kind', 'spares', 'id', 't', 'depth', 'until'])
       .where('tenant', '=', tenant)
       .where('until', '>', Math.floor(store.clock()) - EXPIRY_LEEWAY)
     const last = after
     // A row value: with `or`, SQLite would read and sort everything again for each page.
-    if (last) query = query.where((eb) => eb(eb.refTuple('kind', 'id'), '>', eb.tuple(last.kind, last.id)))
-    const rows = await query.orderBy('kind').orderBy('id').limit(BATCH).execute()
+    if (last) query = query.where((eb) => eb(eb.refTuple('kind', 'spares', 'id'), '>', eb.tuple(last.kind, last.spares, last.id)))
+    const rows = await query.orderBy('kind').orderBy('spares').orderBy('id').limit(BATCH).execute()
     if (rows.length > 0) {
-      yield rows.map(({ kind, id, t, depth, until }) => ({ issuer, kind: kind as CutoffKind, id, t, depth: depth as CutoffDepth, until }))
+      yield rows.map(({ kind, id, t, depth, until }) => ({ issuer, kind: kind as CutoffKind, id, t, depth, until }))
     }
     if (rows.length < BATCH) return
     after = rows.at(-1)

@@ -2,6 +2,7 @@ import { verifyPassword } from '../directory/password.ts'
 import { currentAttempt, note } from '../issuer/attempt.ts'
 import { readInstants, readUser } from '../issuer/facts.ts'
 import type { Issuer } from '../issuer/issuer.ts'
+import { INSTANTS, lastInstant } from '../store/change.ts'
 import type { Store } from '../store/store.ts'
 
 /** `code`: for the log. */
@@ -24,7 +25,8 @@ async function readProver(store: Store, issuer: Issuer, by: { column: 'upn_key' 
   const read = async () => {
     const user = await store.db
       .selectFrom('users')
-      .select(['id', 'upn', 'password', 'enabled', 'break_glass', 'valid_from', 'access_from', 'version'])
+      .select(['id', 'upn', 'password', 'enabled', 'break_glass', 'version'])
+      .select(INSTANTS)
       .where('tenant', '=', issuer.tenant.id)
       .where(by.column, '=', by.value)
       .where('deleted_at', 'is', null)
@@ -46,7 +48,7 @@ async function readProver(store: Store, issuer: Issuer, by: { column: 'upn_key' 
     user = await read()
     if (user && at <= cutoff) {
       // The clock fell far behind: the next instant after the cutoff, as for a token, and noted like one, so that the next cutoff is placed no earlier.
-      at = Math.max(cutoff, user.access_from, ...others.map((one) => one?.accessFrom ?? 0)) + 1
+      at = Math.max(lastInstant(user), ...others.map((one) => (one ? Math.max(one.validFrom, one.accessFrom, one.claimsFrom) : 0))) + 1
       const { device } = attempt
       attempt.mints.push({ iat: at, exp: 0, appId: '', user: user.id, ...(device === undefined ? {} : { device }) })
     }

@@ -162,6 +162,7 @@ async function append(
       ...(draft.type === EVENT.sessionRevoked && draft.cut?.depth === 'access' ? { caegis_depth: 'access' } : {}),
       // And the other way round: a device that is lost says the same as one that is not compliant.
       ...(draft.type === EVENT.deviceComplianceChange && draft.cut?.depth === 'sign-in' ? { caegis_depth: 'sign-in' } : {}),
+      ...(draft.cut?.depth === 'claims' ? { caegis_depth: 'claims' } : {}),
       ...(cutoff ? { caegis_until: cutoff.until } : {}),
     }
     seq++
@@ -197,6 +198,7 @@ async function checkActor(db: Transaction<Schema>, tenant: string, actor: Actor)
   if (actor.kind === 'system' || actor.kind === 'policy') return
   if (actor.kind === 'holder') return actor.proof && checkProof(db, tenant, actor.user, actor.proof)
   const refuse = (detail: string) => new CaegisError('actor_revoked', SERVER_ERRORS.actor_revoked, { detail })
+  // A cutoff of depth `claims` is no matter here: it says that the holder is still let in, and what the holder may do is read anew.
   const dead = (row: { valid_from: number; access_from: number }) => actor.iat <= Math.max(row.valid_from, row.access_from)
   const home = await db.selectFrom('tenants').select(['valid_from', 'access_from']).where('id', '=', tenant).executeTakeFirst()
   const app = await db
@@ -255,6 +257,21 @@ async function checkProof(db: Transaction<Schema>, tenant: string, user: string,
   }
 }
 
+/** The columns of a row's cutoffs, one for each depth. */
+const COLUMNS = { claims: 'claims_from', access: 'access_from', 'sign-in': 'valid_from' } as const satisfies Record<CutoffDepth, string>
+export const INSTANTS = Object.values(COLUMNS)
+type InstantColumns = Record<(typeof INSTANTS)[number], number>
+
+/** The last second at which anything was cut off under a row: nothing is issued at or before it. */
+export function lastInstant(row: InstantColumns | undefined): number {
+  return row ? Math.max(row.valid_from, row.access_from, row.claims_from) : 0
+}
+
+/** The same for one token: one without cp1 is spared what is of depth `claims`. */
+export function lastInstantFor(row: InstantColumns | undefined, capable: boolean): number {
+  return row ? Math.max(row.valid_from, row.access_from, capable ? row.claims_from : 0) : 0
+}
+
 /**
  * Places the cutoff: never below an earlier one of the same row and never below an `iat` that was minted under it, whatever the clock says now.
  * The row's version moves too, so that every decision that read it is seen to be old.
@@ -265,9 +282,9 @@ async function moveInstants(
   cut: Target & { depth: CutoffDepth },
   now: number,
 ): Promise<{ t: number; until: number }> {
-  const read = ['valid_from', 'access_from', 'last_iat', 'tokens_until', 'version'] as const
-  const column = cut.depth === 'sign-in' ? 'valid_from' : 'access_from'
-  const place = (row: { valid_from: number; access_from: number; last_iat: number }) => Math.max(now, row.valid_from, row.access_from, row.last_iat)
+  const read = [...INSTANTS, 'last_iat', 'tokens_until', 'version'] as const
+  const column = COLUMNS[cut.depth]
+  const place = (row: InstantColumns & { last_iat: number }) => Math.max(now, lastInstant(row), row.last_iat)
   const set = (row: { version: number }, t: number) => ({ [column]: t, version: row.version + 1 })
   switch (cut.kind) {
     case 'token':
@@ -350,9 +367,9 @@ async function saveCutoff(
 ): Promise<void> {
   await db
     .insertInto('cutoffs')
-    .values({ tenant, kind: cut.kind, id: cut.id, t, depth: cut.depth, until })
+    .values({ tenant, kind: cut.kind, spares: cut.depth === 'claims' ? 1 : 0, id: cut.id, t, depth: cut.depth, until })
     .onConflict((conflict) =>
-      conflict.columns(['tenant', 'kind', 'id']).doUpdateSet((eb) => ({
+      conflict.columns(['tenant', 'kind', 'spares', 'id']).doUpdateSet((eb) => ({
         t: eb.fn<number>('max', ['cutoffs.t', 'excluded.t']),
         until: eb.fn<number>('max', ['cutoffs.until', 'excluded.until']),
         depth: cut.depth === 'sign-in' ? 'sign-in' : eb.ref('cutoffs.depth'),

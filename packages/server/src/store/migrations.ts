@@ -281,6 +281,23 @@ MIGRATIONS['0037-applications'] = {
   },
 }
 
+MIGRATIONS['0038-claims-depth'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    const tables = ['tenants', 'users', 'sessions', 'grants', 'devices', 'device_users', 'applications']
+    for (const statement of [
+      ...tables.map((table) => `alter table ${table} add column claims_from integer not null default 0`),
+      `create table cutoffs_by_place (tenant text not null, kind text not null, spares integer not null default 0, id text not null, t integer not null,
+         depth text not null, until integer not null, primary key (tenant, kind, spares, id)) without rowid`,
+      'insert into cutoffs_by_place select tenant, kind, 0, id, t, depth, until from cutoffs',
+      'drop table cutoffs',
+      'alter table cutoffs_by_place rename to cutoffs',
+      'create index cutoffs_until on cutoffs (until)',
+    ]) {
+      await sql.raw(statement).execute(db)
+    }
+  },
+}
+
 MIGRATIONS['0040-access'] = {
   async up(db: Kysely<unknown>): Promise<void> {
     for (const statement of [

@@ -1,3 +1,4 @@
+import type { CutoffDepth } from '@caegis/protocol'
 import type { Generated, Selectable } from 'kysely'
 
 /** A row that decides something: `version` moves with every edit, so that a decision can be seen to be old. */
@@ -7,6 +8,8 @@ interface Decisive {
   valid_from: Generated<number>
   /** Second of the last `access` cutoff: access tokens of it or earlier are dead. */
   access_from: Generated<number>
+  /** Second of the last `claims` cutoff: access tokens of it or earlier are dead, but for those without cp1. */
+  claims_from: Generated<number>
   /** The greatest `iat` minted under this row; a cutoff is never placed below it. */
   last_iat: Generated<number>
   /** The greatest `exp` minted under this row: the last instant at which a cutoff can hit a token. */
@@ -346,9 +349,11 @@ export interface EventRecord {
 export interface CutoffRecord {
   tenant: string
   kind: string
+  /** 1 = of depth `claims`, which lies beside the others of the same key. */
+  spares: Generated<0 | 1>
   id: string
   t: number
-  depth: string
+  depth: CutoffDepth
   until: number
 }
 

@@ -1,4 +1,4 @@
-import { cutoffsOf, EVENT, type EventPayload, type EventType, type SecurityEvent, trustOwn } from '@caegis/protocol'
+import { type CutoffDepth, cutoffsOf, EVENT, type EventPayload, type EventType, type SecurityEvent, trustOwn } from '@caegis/protocol'
 import { UPSTREAM_EVENTS, type UpstreamAction, type UpstreamActions, type UpstreamEventName } from '../directory/upstream.ts'
 
 /** What an event causes: the action, and the event that it becomes here. */
@@ -57,7 +57,7 @@ export function meaningOf({ type, payload }: Pick<SecurityEvent, 'type' | 'paylo
 }
 
 /** Of an event about a whole user of ours. */
-function depthOf(type: string, payload: EventPayload): 'sign-in' | 'access' | 'none' | 'unknown' {
+function depthOf(type: string, payload: EventPayload): CutoffDepth | 'none' | 'unknown' {
   const iss = 'https://us.invalid'
   const set: SecurityEvent = { iss, jti: '-', iat: 0, aud: [iss], subject: { format: 'iss_sub', iss, sub: '-' }, type, payload }
   const meant = cutoffsOf(set, trustOwn(iss), 0)

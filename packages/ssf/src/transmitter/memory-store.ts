@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { type Cutoff, cutoffsOf, mergeCutoffs, type SecurityEvent, type StreamStatus, trustOwn } from '@caegis/protocol'
+import { type Cutoff, cutoffPlace, cutoffsOf, mergeCutoffs, type SecurityEvent, type StreamStatus, trustOwn } from '@caegis/protocol'
 import type { ControlRow, DeadLetter, DeliveryRecord, EventRow, StreamRecord, TransmitterStore } from './store.ts'
 
 /** An event to commit; what is left out is filled in. */
@@ -172,7 +172,7 @@ export function createMemoryStore({ issuer, now = Date.now, horizon = 100_800 }:
         if (meaning.outcome !== 'cutoffs') continue
         for (const cutoff of meaning.cutoffs) {
           if (cutoff.until < now() / 1000) continue
-          const key = `${cutoff.kind}\n${cutoff.id}`
+          const key = cutoffPlace(cutoff)
           const known = live.get(key)
           live.set(key, known ? mergeCutoffs(known, cutoff) : cutoff)
         }
