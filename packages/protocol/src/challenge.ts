@@ -7,6 +7,8 @@ export interface ChallengeClaims {
   nbf?: number
   /** The address that the API saw. */
   rpAddress?: string
+  /** What proves that it did: see evidence.ts. */
+  evidence?: string
   /** An authentication context that is missing. */
   acrs?: string
 }
@@ -25,6 +27,8 @@ export function challengeObject(claims: ChallengeClaims): { access_token: JsonOb
   // A string of digits: the form of every known emission.
   if (claims.nbf !== undefined) asked.nbf = { essential: true, value: String(claims.nbf) }
   if (claims.rpAddress !== undefined) asked.xms_rp_ipaddr = { value: claims.rpAddress }
+  // Ours: clients echo members that they do not know.
+  if (claims.evidence !== undefined) asked.caegis_evidence = { value: claims.evidence }
   if (claims.acrs !== undefined) asked.acrs = { essential: true, value: claims.acrs }
   return { access_token: asked }
 }

@@ -1,4 +1,5 @@
 import { CaegisError, PROTOCOL_ERRORS } from './errors.ts'
+import { type Evidence, parseEvidence } from './evidence.ts'
 import { isObject, type JsonObject } from './shape.ts'
 
 /** The members of a `claims` parameter that continuous access evaluation reads; everything else in it is ignored, never an error. */
@@ -9,6 +10,8 @@ export interface ClaimsRequest {
   nbf?: number
   /** The address that the API saw, as the client repeats it. */
   rpAddress?: string
+  /** What the API gave the client as proof of that address; whether it is one is the issuer's to find out. */
+  evidence?: Evidence
   /** Authentication contexts asked for (`c1` ...). */
   acrs: string[]
 }
@@ -40,6 +43,8 @@ export function parseClaimsRequest(text: string | undefined): ClaimsRequest {
   request.acrs = valuesOf(asked, 'acrs').slice(0, 32)
   const [rpAddress] = valuesOf(asked, 'xms_rp_ipaddr')
   if (rpAddress !== undefined && rpAddress.length <= 64) request.rpAddress = rpAddress
+  const evidence = parseEvidence(valuesOf(asked, 'caegis_evidence')[0] ?? '')
+  if (evidence) request.evidence = evidence
   const [nbf] = valuesOf(asked, 'nbf')
   if (nbf !== undefined) {
     // A string of seconds in Microsoft's emissions, a number in old ones.

@@ -31,6 +31,15 @@ export { type CutoffOutcome, cutoffsOf, type Trust, trustForeign, trustOwn } fro
 export { CaegisError, PROTOCOL_ERRORS } from './errors.ts'
 export { type AddressSubject, event, type WrittenEvent, type WrittenType } from './event.ts'
 export { EVENT, type EventType } from './events.ts'
+export {
+  EVIDENCE_LIFE,
+  type Evidence,
+  type EvidenceFacts,
+  evidenceText,
+  formatEvidence,
+  isFreshEvidence,
+  parseEvidence,
+} from './evidence.ts'
 export { type Head, parseHead, type StreamStatus } from './head.ts'
 export type { CredentialType, EventClaims, EventPayload, EventPayloads, InitiatingEntity, Localized } from './payloads.ts'
 export { isEvent, parseSet, SET_TYPE, type SecurityEvent } from './set.ts'

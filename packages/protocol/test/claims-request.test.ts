@@ -35,7 +35,7 @@ describe('parseClaimsRequest', () => {
 
   it('whatever text comes, only a CaegisError is thrown', () => {
     const member = fc.oneof(fc.jsonValue(), fc.record({ value: fc.jsonValue() }), fc.record({ values: fc.jsonValue() }))
-    const asked = fc.dictionary(fc.constantFrom('nbf', 'acrs', 'xms_cc', 'xms_rp_ipaddr', '__proto__', 'toString'), member)
+    const asked = fc.dictionary(fc.constantFrom('nbf', 'acrs', 'xms_cc', 'xms_rp_ipaddr', 'caegis_evidence', '__proto__', 'toString'), member)
     const text = fc.oneof(
       fc.string(),
       fc.json(),

@@ -87,7 +87,12 @@ function quotedOf(header: string): Map<string, string> {
 }
 
 const claims = fc.record(
-  { nbf: fc.nat(4_000_000_000), rpAddress: fc.oneof(fc.ipV4(), fc.ipV6()), acrs: fc.constantFrom('c1', 'c99', '?>~') },
+  {
+    nbf: fc.nat(4_000_000_000),
+    rpAddress: fc.oneof(fc.ipV4(), fc.ipV6()),
+    acrs: fc.constantFrom('c1', 'c99', '?>~'),
+    evidence: fc.string({ maxLength: 80 }),
+  },
   { requiredKeys: [] },
 )
 const authorizationUri = fc.oneof(
