@@ -21,8 +21,9 @@ export function placeOf(value: unknown): Place {
   return { value, path: '', mistakes: [] }
 }
 
-export function note(place: Place, message: string): undefined {
-  if (place.mistakes.length < MOST) place.mistakes.push({ path: place.path, message })
+export function note({ path, mistakes }: Place, message: string): undefined {
+  const told = mistakes.length >= MOST || mistakes.some((one) => one.path === path && one.message === message)
+  if (!told) mistakes.push({ path, message })
 }
 
 export function child({ value, path, mistakes }: Place, name: string | number): Place {
