@@ -105,6 +105,20 @@ describe('another tenant', () => {
     const { id: user } = await db.selectFrom('users').select('id').where('upn', '=', 'alice@fabrikam.test').executeTakeFirstOrThrow()
     const { id: group } = await db.selectFrom('groups').select('id').where('tenant', '=', other).executeTakeFirstOrThrow()
     const { kid } = await db.selectFrom('keys').select('kid').where('tenant', '=', other).executeTakeFirstOrThrow()
+    const theirs = async (method: string, url: string, body: object) => {
+      const form = { grant_type: 'client_credentials', client_id: 'everything', client_secret: SECRET, scope: `${loop.origin}/.default` }
+      const token = await fetch(`${loop.origin}/fabrikam/oauth2/v2.0/token`, { method: 'POST', body: new URLSearchParams(form) })
+      const { text } = await call(((await token.json()) as { access_token: string }).access_token, method, url, body)
+      return text === '' ? '' : String(JSON.parse(text).id)
+    }
+    const conditions = { users: { includeUsers: ['All'] }, applications: { includeApplications: ['All'] } }
+    const rule = { displayName: 'fabrikam', state: 'disabled', conditions, grantControls: { operator: 'OR', builtInControls: ['mfa'] } }
+    const policy = await theirs('POST', '/identity/conditionalAccess/policies', rule)
+    const location = await theirs('POST', '/identity/conditionalAccess/namedLocations', { displayName: 'fabrikam', ipRanges: ['192.0.2.1'] })
+    await theirs('PATCH', '/identity/conditionalAccess/authenticationContextClassReferences/c1', { displayName: 'fabrikam' })
+    await theirs('POST', '/identityProtection/riskyUsers/confirmCompromised', { userIds: [user] })
+    await theirs('POST', '/identityProtection/riskyServicePrincipals/confirmCompromised', { servicePrincipalIds: ['fabrikam-api'] })
+    const { id: principal } = await db.selectFrom('applications').select('id').where('app_id', '=', 'fabrikam-api').executeTakeFirstOrThrow()
     const ours = (await db.selectFrom('users').select('id').where('upn', '=', 'alice@contoso.test').executeTakeFirstOrThrow()).id
     const ids: [RegExp, string][] = [
       [/^(\/caegis)?\/users\//, user],
@@ -112,6 +126,11 @@ describe('another tenant', () => {
       [/^\/(servicePrincipals|applications)\//, 'fabrikam-api'],
       [/^(\/caegis)?\/devices\//, 'fabrikam-laptop'],
       [/^\/caegis\/keys\//, kid],
+      [/^\/identity\/conditionalAccess\/policies\//, policy],
+      [/^\/identity\/conditionalAccess\/namedLocations\//, location],
+      [/^\/identity\/conditionalAccess\/authenticationContextClassReferences\//, 'c1'],
+      [/^\/identityProtection\/riskyUsers\//, user],
+      [/^\/identityProtection\/riskyServicePrincipals\//, principal],
       [/^\/oauth2PermissionGrants\//, Buffer.from(`${user}\ntool`).toString('base64url')],
     ]
     const bodies: Record<string, object> = {
@@ -125,6 +144,8 @@ describe('another tenant', () => {
       'POST /servicePrincipals/:id/removePassword': { keyId: 'file' },
       'POST /servicePrincipals/:id/appRoleAssignedTo': { principalId: ours, appRoleId: 'Reader' },
       'PATCH /devices/:id': { accountEnabled: false },
+      'PATCH /identity/conditionalAccess/policies/:id': { state: 'enabled' },
+      'PATCH /identity/conditionalAccess/namedLocations/:id': { isTrusted: true },
       'POST /caegis/devices/:id/revoke': { user: 'alice@contoso.test' },
       'POST /directoryRoles/:id/members/$ref': { '@odata.id': `https://x/users/${user}` },
     }
@@ -138,6 +159,9 @@ describe('another tenant', () => {
         'credentials',
         'assignments',
         'devices',
+        'policies',
+        'locations',
+        'contexts',
         'keys',
         'events',
         'cutoffs',

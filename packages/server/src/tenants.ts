@@ -7,11 +7,16 @@ import { createDialer, type Dialer } from './dialer.ts'
 import { ensureAccountPage } from './directory/account-page.ts'
 import { findApplication, listApis } from './directory/application.ts'
 import { createApplications } from './directory/applications.ts'
+import { createCaeSwitch } from './directory/cae-switch.ts'
+import { createContexts } from './directory/contexts.ts'
 import { createDeltas } from './directory/deltas.ts'
 import { createDevices } from './directory/devices.ts'
 import { createDirectory } from './directory/directory.ts'
 import { createFactors } from './directory/factors.ts'
 import { createGroups } from './directory/groups.ts'
+import { createLocations } from './directory/locations.ts'
+import { createPolicies } from './directory/policies.ts'
+import { createRisk } from './directory/risk.ts'
 import { createUpstreamRegistry } from './directory/upstreams.ts'
 import type { Signals } from './graph/signals.ts'
 import { createIssuer, type Issuer } from './issuer/issuer.ts'
@@ -90,14 +95,20 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
     await ensureAccountPage(store, id, base)
     const deliveries: Deliveries = createDeliveries(store, id, () => streams.allStreams())
     const streams = createStreamStore(store, secrets, id, issuer, deliveries.record)
+    const directory = createDirectory(store, id, issuer, (sids) => void provided.tellClients(sids))
     const tenant: Tenant = {
       ...{ id, name, displayName, issuer, base, keys },
       artifacts: createArtifacts(id, secrets),
-      directory: createDirectory(store, id, issuer, (sids) => void provided.tellClients(sids)),
+      directory,
       factors: createFactors(store, secrets, id, issuer),
       groups: createGroups(store, id),
       deltas: createDeltas(store, id),
       devices: createDevices(store, id),
+      policies: createPolicies(store, id),
+      locations: createLocations(store, id),
+      contexts: createContexts(store, id),
+      caeSwitch: createCaeSwitch(store, id),
+      risk: createRisk(store, id, issuer, directory),
       upstreams: createUpstreamRegistry(store, secrets, id, issuer),
       signIns: createSignIns(store, id),
       audits: createAudits(store, id),

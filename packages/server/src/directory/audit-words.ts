@@ -135,3 +135,55 @@ export function auditAssignment(
   const activity = added ? 'Add app role assignment' : 'Remove app role assignment'
   audit({ activity, operation: added ? 'Assign' : 'Unassign', category: 'RoleManagement', targets })
 }
+
+interface Told {
+  id: string
+  name: string
+}
+
+/** A Conditional Access policy, before an edit and after it, in Graph's JSON. */
+export function auditPolicy(context: ChangeContext, operation: Operation, policy: Told, before?: object, after?: object): void {
+  auditOfPolicies(context, `${operation} conditional access policy`, operation, policy, before, after)
+}
+
+export function auditLocation(context: ChangeContext, operation: Operation, location: Told, before?: object, after?: object): void {
+  auditOfPolicies(context, `${operation} named location`, operation, location, before, after)
+}
+
+export function auditContext(context: ChangeContext, operation: Operation, after: { id: string; displayName: string }, before?: object): void {
+  const told = { id: after.id, name: after.displayName }
+  auditOfPolicies(context, `${operation} authentication context`, operation, told, before, operation === 'Update' ? after : undefined)
+}
+
+type Operation = 'Add' | 'Update' | 'Delete'
+
+function auditOfPolicies(
+  { audit }: ChangeContext,
+  activity: string,
+  operation: Operation,
+  { id, name }: Told,
+  before?: object,
+  after?: object,
+): void {
+  const target: AuditTarget = { type: 'Policy', id, name, ...(before && after ? { modified: differences(before, after) } : {}) }
+  audit({ activity, operation, category: 'Policy', targets: [target] })
+}
+
+/** What is thought of somebody, or of an application. */
+export function auditRisk({ audit }: ChangeContext, target: AuditTarget, before: string, after: string, detail: string): void {
+  const isUser = target.type === 'User'
+  const what = detail.startsWith('adminConfirmed') ? 'Confirm compromised' : detail.startsWith('adminDismissed') ? 'Dismiss risk' : 'Change risk'
+  audit({
+    ...{ activity: `${what} of ${isUser ? 'user' : 'service principal'}`, operation: 'Update' },
+    category: isUser ? 'UserManagement' : 'ApplicationManagement',
+    targets: [
+      {
+        ...target,
+        modified: [
+          { name: 'riskLevel', old: JSON.stringify(before), new: JSON.stringify(after) },
+          { name: 'riskDetail', old: null, new: JSON.stringify(detail) },
+        ],
+      },
+    ],
+  })
+}

@@ -48,7 +48,7 @@ export interface Positioned {
 /** What their changes are called. */
 const KINDS: Partial<Record<Table, string>> = { users: 'user', groups: 'group' }
 
-type Table = 'users' | 'groups' | 'applications' | 'devices'
+type Table = 'users' | 'groups' | 'applications' | 'devices' | 'policies' | 'locations'
 
 const ID: Order = { column: { name: 'id', type: 'id' }, descending: false }
 
@@ -57,8 +57,17 @@ const ID: Order = { column: { name: 'id', type: 'id' }, descending: false }
  * repeat others.
  * @param alive whether rows of the table stay when they are deleted
  * @param within a further bound, of the whole list
+ * @param columns those that are read, where it is not all
  */
-export function createListing<Row, T>(db: Kysely<Schema>, tenant: string, table: Table, alive: boolean, toItem: (row: Row) => T) {
+export function createListing<Row, T>(
+  db: Kysely<Schema>,
+  tenant: string,
+  table: Table,
+  alive: boolean,
+  toItem: (row: Row) => T,
+  columns?: readonly string[],
+) {
+  const read = columns ? sql.join(columns.map((name) => sql.ref(`${table}.${name}`))) : sql`${sql.table(table)}.*`
   const rows = (where: Condition | undefined, within: RawBuilder<SqlBool> | undefined) =>
     sql`from ${sql.table(table)} where tenant = ${tenant}${alive ? sql` and deleted_at is null` : sql``}${where ? sql` and ${compile(where)}` : sql``}${within ? sql` and ${within}` : sql``}`
 
@@ -75,7 +84,7 @@ export function createListing<Row, T>(db: Kysely<Schema>, tenant: string, table:
       const sorted = sql.join(by.map(({ descending }, index) => sql`${keys[index]} ${sql.raw(descending ? 'desc' : 'asc')}`))
       const found = await sql<
         Row & Record<string, Value>
-      >`select ${sql.table(table)}.*, ${position}${select} ${rows(where, within)}${begin} order by ${sorted} limit ${limit + 1}${offset === 0 ? sql`` : sql` offset ${offset}`}`.execute(
+      >`select ${read}, ${position}${select} ${rows(where, within)}${begin} order by ${sorted} limit ${limit + 1}${offset === 0 ? sql`` : sql` offset ${offset}`}`.execute(
         db,
       )
       const shown = found.rows.slice(0, limit)

@@ -28,6 +28,14 @@ const INCLUDES = {
   /** Applications, their secrets and certificates. */
   'Application.Read.All': [],
   'Application.ReadWrite.All': ['Application.Read.All'],
+  /** Conditional Access: policies, named locations and authentication contexts. */
+  'Policy.Read.All': [],
+  'Policy.ReadWrite.ConditionalAccess': ['Policy.Read.All'],
+  /** Who is at risk. */
+  'IdentityRiskyUser.Read.All': [],
+  'IdentityRiskyUser.ReadWrite.All': ['IdentityRiskyUser.Read.All'],
+  'IdentityRiskyServicePrincipal.Read.All': [],
+  'IdentityRiskyServicePrincipal.ReadWrite.All': ['IdentityRiskyServicePrincipal.Read.All'],
   /** Other transmitters: whose facts are taken, and what they cause here. */
   'Upstream.Read.All': [],
   'Upstream.ReadWrite.All': ['Upstream.Read.All'],

@@ -39,6 +39,8 @@ export interface RouteSpec<B> {
   /** Query options that it has; any other is refused. */
   options?: readonly string[]
   body?: z.ZodType<B>
+  /** Bytes that a body may have, where the usual bound is too low: then who may not use the route is told so before it is read. */
+  bodyLimit?: number
 }
 
 /** A route as it was declared: permissions, documentation and the OpenAPI document are made of these. */
@@ -82,7 +84,7 @@ export function createApi(app: FastifyInstance, { origin, log, admit, tag }: Api
     const known = toGraphError(error)
     if (known.status === 403) sayRefused(callers.get(request), request, known.message)
     if (known.status >= 500) log.error('the admin API failed', { name: error.name, message: error.message, stack: error.stack })
-    return reply.code(known.status).send(errorBody(known.code, known.message, id))
+    return reply.code(known.status).send(errorBody(known.code, known.message, id, known.details))
   })
   app.route({
     method: ['GET', 'POST', 'PATCH', 'PUT', 'DELETE'],
@@ -103,7 +105,14 @@ export function createApi(app: FastifyInstance, { origin, log, admit, tag }: Api
       app.route({
         method,
         url: `/v1.0${url}`,
-        onRequest: enter,
+        ...(spec.bodyLimit === undefined
+          ? { onRequest: enter }
+          : {
+              bodyLimit: spec.bodyLimit,
+              async onRequest(request: FastifyRequest, reply: FastifyReply) {
+                if ((await enter(request, reply)) === undefined) await actorOf(spec, callers.get(request) as Admitted, request)
+              },
+            }),
         async handler(request, reply) {
           const admitted = callers.get(request) as Admitted
           const actor = await withSeen(spec, admitted, request, await actorOf(spec, admitted, request))
@@ -189,6 +198,14 @@ function describe(error: z.ZodError): string {
     .join('; ')
 }
 
+/** Every mistake by its path: the first ones in the message too, which is all that some clients show. */
+function mistaken({ message, detail }: CaegisError): GraphError {
+  const mistakes = (Array.isArray(detail) ? detail : []) as { path: string; message: string }[]
+  const first = mistakes.slice(0, 5).map((one) => `${one.path || '/'}: ${one.message}`)
+  const details = mistakes.map(({ path, message: what }) => ({ code: 'invalidValue', target: path, message: what }))
+  return new GraphError(400, 'Request_BadRequest', [message, ...first].join(' '), details)
+}
+
 function toGraphError(error: Error & { statusCode?: number }): GraphError {
   if (error instanceof GraphError) return error
   if (error instanceof CaegisError) {
@@ -201,6 +218,9 @@ function toGraphError(error: Error & { statusCode?: number }): GraphError {
         'assignment_not_found',
         'key_not_found',
         'upstream_not_found',
+        'policy_not_found',
+        'location_not_found',
+        'context_not_found',
       ].includes(error.code)
     )
       return notFound()
@@ -209,7 +229,11 @@ function toGraphError(error: Error & { statusCode?: number }): GraphError {
       error.code === 'device_exists' ||
       error.code === 'group_exists' ||
       error.code === 'user_exists' ||
-      error.code === 'upstream_exists'
+      error.code === 'upstream_exists' ||
+      error.code === 'policy_exists' ||
+      error.code === 'location_exists' ||
+      error.code === 'location_in_use' ||
+      error.code === 'context_in_use'
     )
       return new GraphError(409, 'Request_Conflict', error.message)
     if (error.code === 'last_admin' || error.code === 'command_line' || error.code === 'own_application')
@@ -221,9 +245,15 @@ function toGraphError(error: Error & { statusCode?: number }): GraphError {
       error.code === 'invalid_certificate' ||
       error.code === 'invalid_upstream' ||
       error.code === 'public_client' ||
-      error.code === 'too_many_tokens'
+      error.code === 'too_many_tokens' ||
+      error.code === 'too_many_policies' ||
+      error.code === 'too_many_locations' ||
+      error.code === 'location_trusted' ||
+      error.code === 'switch_migrated' ||
+      error.code === 'switch_scope'
     )
       return badRequest(error.message)
+    if (error.code === 'invalid_policy' || error.code === 'invalid_location') return mistaken(error)
   }
   const status = error.statusCode ?? 500
   if (status >= 400 && status < 500)

@@ -1,12 +1,17 @@
 import type { Application } from '../directory/application.ts'
 import type { Applications } from '../directory/applications.ts'
+import type { CaeSwitches } from '../directory/cae-switch.ts'
+import type { Contexts } from '../directory/contexts.ts'
 import type { Deltas } from '../directory/deltas.ts'
 import type { Devices } from '../directory/devices.ts'
 import type { Actor, Directory } from '../directory/directory.ts'
 import type { Factors } from '../directory/factors.ts'
 import type { Groups } from '../directory/groups.ts'
 import type { KeyRegistry } from '../directory/keys.ts'
+import type { Locations } from '../directory/locations.ts'
 import { includesPermission, type Permission } from '../directory/permissions.ts'
+import type { Policies } from '../directory/policies.ts'
+import type { RiskyPrincipals } from '../directory/risk.ts'
 import type { RevokedToken } from '../directory/sessions.ts'
 import type { UpstreamRegistry } from '../directory/upstreams.ts'
 import type { Audits } from '../logs/audits.ts'
@@ -28,6 +33,11 @@ export interface Admitted {
     devices: Devices
     factors: Factors
     keys: KeyRegistry
+    policies: Policies
+    locations: Locations
+    contexts: Contexts
+    caeSwitch: CaeSwitches
+    risk: RiskyPrincipals
     upstreams: UpstreamRegistry
     signIns: SignIns
     audits: Audits

@@ -4,12 +4,21 @@ import { randomUUID } from 'node:crypto'
 export class GraphError extends Error {
   readonly status: number
   readonly code: string
+  readonly details: readonly ErrorDetail[]
 
-  constructor(status: number, code: string, message: string) {
+  constructor(status: number, code: string, message: string, details: readonly ErrorDetail[] = []) {
     super(message)
     this.status = status
     this.code = code
+    this.details = details
   }
+}
+
+/** One of several mistakes: where it is (JSON pointer, RFC 6901) and what it is. */
+export interface ErrorDetail {
+  code: string
+  target: string
+  message: string
 }
 
 export const badRequest = (message: string) => new GraphError(400, 'Request_BadRequest', message)
@@ -17,11 +26,12 @@ export const denied = () => new GraphError(403, 'Authorization_RequestDenied', '
 export const notFound = () =>
   new GraphError(404, 'Request_ResourceNotFound', 'Resource does not exist or one of its queried reference-property objects are not present.')
 
-export function errorBody(code: string, message: string, clientRequestId: string | undefined): object {
+export function errorBody(code: string, message: string, clientRequestId: string | undefined, details: readonly ErrorDetail[] = []): object {
   return {
     error: {
       code,
       message,
+      ...(details.length > 0 ? { details } : {}),
       innerError: {
         date: new Date().toISOString().slice(0, 19),
         'request-id': randomUUID(),

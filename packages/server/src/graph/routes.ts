@@ -5,15 +5,20 @@ import { registerApplications } from './applications.ts'
 import { registerAuditLogs } from './audit-logs.ts'
 import { registerAuthentication } from './authentication.ts'
 import { registerBatch } from './batch.ts'
+import { registerCaeSwitch } from './cae-switch.ts'
+import { registerContexts } from './contexts.ts'
 import { registerDeltas } from './delta.ts'
 import { registerDevices } from './devices.ts'
 import { registerEvents } from './events.ts'
 import { registerGroups } from './groups.ts'
 import { registerKeys } from './keys.ts'
+import { registerLocations } from './locations.ts'
 import { registerMembers } from './members.ts'
 import { describeApi } from './openapi.ts'
 import { registerOrganization } from './organization.ts'
+import { registerPolicies } from './policies.ts'
 import { registerRevocations } from './revocations.ts'
+import { registerRisk } from './risk.ts'
 import { registerRoles } from './roles.ts'
 import { registerSessions } from './sessions.ts'
 import { createSse } from './sse.ts'
@@ -34,6 +39,11 @@ export function registerGraph(app: FastifyInstance, options: ApiOptions): readon
   registerDeltas(api)
   registerDevices(api)
   registerRoles(api)
+  registerPolicies(api)
+  registerLocations(api)
+  registerContexts(api)
+  registerCaeSwitch(api)
+  registerRisk(api)
   registerOrganization(api)
   registerKeys(api)
   registerUpstreams(api)

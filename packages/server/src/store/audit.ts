@@ -4,7 +4,14 @@ import type { Actor, Draft } from './change.ts'
 import type { Schema } from './schema.ts'
 import { timeId } from './time-id.ts'
 
-export type AuditCategory = 'UserManagement' | 'GroupManagement' | 'ApplicationManagement' | 'RoleManagement' | 'Device' | 'DirectoryManagement'
+export type AuditCategory =
+  | 'UserManagement'
+  | 'GroupManagement'
+  | 'ApplicationManagement'
+  | 'RoleManagement'
+  | 'Device'
+  | 'Policy'
+  | 'DirectoryManagement'
 
 /** What an edit did, in an administrator's words. */
 export interface AuditEntry {
@@ -16,7 +23,7 @@ export interface AuditEntry {
 }
 
 export interface AuditTarget {
-  type: 'User' | 'Group' | 'Application' | 'Device' | 'Directory' | 'Session' | 'Token' | 'Key' | 'Role' | 'Other'
+  type: 'User' | 'Group' | 'Application' | 'Device' | 'Directory' | 'Session' | 'Token' | 'Key' | 'Role' | 'Policy' | 'Other'
   id: string
   name?: string
   modified?: Modified[]

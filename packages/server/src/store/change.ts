@@ -26,7 +26,7 @@ export type Actor =
 
 /** What somebody has read and bases a change on: refused when the object has changed since (see change-positions.ts). */
 export interface Seen {
-  kind: 'user' | 'group'
+  kind: 'user' | 'group' | 'policy' | 'location'
   id: string
   position: number
 }
@@ -230,6 +230,13 @@ async function checkActor(db: Transaction<Schema>, tenant: string, actor: Actor)
 }
 
 async function checkSeen(db: Transaction<Schema>, tenant: string, { kind, id, position }: Seen): Promise<void> {
+  if (kind === 'policy' || kind === 'location') {
+    // These rows know the version of their last edit themselves.
+    const rows = db.selectFrom(kind === 'policy' ? 'policies' : 'locations').select('version')
+    const row = await rows.where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst()
+    if (row?.version !== position) throw new CaegisError('changed_meanwhile', SERVER_ERRORS.changed_meanwhile)
+    return
+  }
   const found = db.selectFrom('changes').select('position').where('tenant', '=', tenant).where('kind', '=', kind).where('id', '=', id)
   const now = await found.where('member', '=', '').executeTakeFirst()
   if (now?.position !== position) throw new CaegisError('changed_meanwhile', SERVER_ERRORS.changed_meanwhile)

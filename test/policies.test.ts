@@ -1,0 +1,498 @@
+import { Client, type GraphError } from '@microsoft/microsoft-graph-client'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Loop, PASSWORD, SECRET, startLoop } from './loop.ts'
+
+const tenantOf = (name: string) => ({
+  tenant: { name },
+  groups: [{ displayName: 'staff' }],
+  users: [
+    { userPrincipalName: `admin@${name}.test`, displayName: 'Admin', password: PASSWORD, roles: ['admin'] },
+    { userPrincipalName: `alice@${name}.test`, displayName: 'Alice', password: PASSWORD, groups: ['staff'] },
+  ],
+  applications: [
+    { appId: 'files-api', identifierUris: ['api://files'], scopes: ['Files.Read'], cae: true, clientSecret: SECRET },
+    { appId: 'nightly', type: 'daemon', clientSecret: SECRET, permissions: ['graph/.default'] },
+  ],
+})
+
+const ROOT = '/identity/conditionalAccess'
+const POLICIES = `${ROOT}/policies`
+const LOCATIONS = `${ROOT}/namedLocations`
+const CONTEXTS = `${ROOT}/authenticationContextClassReferences`
+
+let loop: Loop
+let client: Client
+const clientOf = (tenant: string) => {
+  let token: Promise<string> | undefined
+  const ask = async () => {
+    const form = { grant_type: 'client_credentials', client_id: 'nightly', client_secret: SECRET, scope: `${loop.origin}/.default` }
+    const response = await fetch(`${loop.origin}/${tenant}/oauth2/v2.0/token`, { method: 'POST', body: new URLSearchParams(form) })
+    return ((await response.json()) as { access_token: string }).access_token
+  }
+  return Client.init({
+    baseUrl: `${loop.origin}/`,
+    customHosts: new Set([new URL(loop.origin).hostname]),
+    authProvider: (done) => {
+      token ??= ask()
+      token.then(
+        (text) => done(null, text),
+        (error) => done(error, null),
+      )
+    },
+  })
+}
+beforeAll(async () => {
+  loop = await startLoop({ tenant: JSON.stringify(tenantOf('contoso')) })
+  client = clientOf('contoso')
+})
+afterAll(() => loop.close())
+
+type Refusal = { status: number; code: string; message: string; paths: string[] }
+/** What the client throws when it is refused: Graph's error body as it reads it. */
+const refusal = (work: Promise<unknown>): Promise<Refusal | 'done'> =>
+  work.then(
+    () => 'done' as const,
+    (error: GraphError) => ({
+      ...{ status: error.statusCode, code: String(error.code), message: error.message },
+      paths: ((JSON.parse(error.body ?? '{}').details ?? []) as { target: string }[]).map(({ target }) => target),
+    }),
+  )
+const db = () => loop.server.store.db
+const seq = async () => (await loop.server.store.position(loop.tenant)).seq
+const version = async () => {
+  const row = db().selectFrom('tenants').select('policies_version').where('id', '=', loop.tenant)
+  return (await row.executeTakeFirstOrThrow()).policies_version
+}
+/** Short names. */
+const eventsSince = async (after: number) => {
+  const rows = db().selectFrom('events').select('type').where('tenant', '=', loop.tenant).where('seq', '>', after).orderBy('seq')
+  return (await rows.execute()).map(({ type }) => type.split(/[/:]/).at(-1))
+}
+const idOf = async (upn: string) => (await client.api(`/users/${upn}`).get()).id as string
+
+const MFA = { operator: 'OR', builtInControls: ['mfa'] }
+const BLOCK = { operator: 'OR', builtInControls: ['block'] }
+const aboutAll = { users: { includeUsers: ['All'] }, applications: { includeApplications: ['All'] } }
+
+describe('policies', () => {
+  it('are made, shown, listed, changed and deleted with the unmodified client', async () => {
+    const alice = await idOf('alice@contoso.test')
+    const made = await client.api(POLICIES).post({
+      ...{ displayName: 'MFA for Alice', state: 'enabled', grantControls: MFA },
+      conditions: {
+        users: { includeUsers: [alice] },
+        applications: { includeApplications: ['files-api'] },
+        clientAppTypes: ['browser'],
+        platforms: { includePlatforms: ['all'], excludePlatforms: ['iOS'] },
+      },
+    })
+    expect(made).toMatchObject({
+      ...{ id: expect.stringMatching(/^[0-9a-f-]{36}$/), displayName: 'MFA for Alice', state: 'enabled', modifiedDateTime: null },
+      ...{ createdDateTime: expect.stringMatching(/Z$/), sessionControls: null, grantControls: MFA },
+      conditions: { users: { includeUsers: [alice], excludeUsers: [] }, clientAppTypes: ['browser'], locations: null },
+    })
+    const url = `${POLICIES}/${made.id}`
+    expect((await client.api(POLICIES).filter("state eq 'enabled'").select('id,displayName').get()).value).toEqual([
+      { '@odata.etag': made['@odata.etag'], id: made.id, displayName: 'MFA for Alice' },
+    ])
+
+    // Members that are given take the place of those before; of the conditions, each of its members.
+    await client.api(url).patch({ conditions: { platforms: null, clientAppTypes: ['all'] }, description: 'as agreed' })
+    const changed = await client.api(url).get()
+    expect(changed).toMatchObject({
+      ...{ displayName: 'MFA for Alice', description: 'as agreed', modifiedDateTime: expect.stringMatching(/Z$/) },
+      conditions: {
+        users: { includeUsers: [alice] },
+        applications: { includeApplications: ['files-api'] },
+        platforms: null,
+        clientAppTypes: ['all'],
+      },
+    })
+    // What was read may be sent back as it is, and is no edit.
+    const before = [await version(), await seq()]
+    await client.api(url).patch(changed)
+    await client.api(url).patch({ state: 'enabled' })
+    expect([await version(), await seq()]).toEqual(before)
+
+    await client.api(url).delete()
+    expect(await refusal(client.api(url).get())).toMatchObject({ status: 404, code: 'Request_ResourceNotFound' })
+    expect(await refusal(client.api(url).patch({ state: 'disabled' }))).toMatchObject({ status: 404 })
+    expect((await client.api(POLICIES).get()).value).toEqual([])
+    // The row stays: tokens that name it pass for as long as they live.
+    const row = db().selectFrom('policies').select(['deleted_at', 'version']).where('id', '=', made.id)
+    expect(await row.executeTakeFirst()).toMatchObject({ deleted_at: expect.any(Number), version: await version() })
+  })
+
+  it('that are not right are refused with every mistake and its path', async () => {
+    const before = await version()
+    const wrong = {
+      ...{
+        displayName: 'wrong',
+        state: 'on',
+        colour: 'red',
+        grantControls: { operator: 'XOR', builtInControls: ['block', 'mfa'], termsOfUse: ['x'] },
+      },
+      conditions: { users: { includeUsers: ['All'], includePeople: [] }, applications: {}, clientAppTypes: ['fax'] },
+    }
+    const refused = (await refusal(client.api(POLICIES).post(wrong))) as Refusal
+    expect(refused).toMatchObject({ status: 400, code: 'Request_BadRequest', message: expect.stringContaining('/colour: is not known here') })
+    expect(refused.paths.sort()).toEqual(
+      [
+        '/colour',
+        '/state',
+        '/conditions/applications',
+        '/conditions/clientAppTypes/0',
+        '/conditions/users/includePeople',
+        '/grantControls/builtInControls',
+        '/grantControls/operator',
+        '/grantControls/termsOfUse',
+      ].sort(),
+    )
+    for (const body of [[], 'x', null, 7]) expect((await loop.graph('POST', POLICIES, body)).status, JSON.stringify(body)).toBe(400)
+    expect(await version()).toBe(before)
+  })
+
+  it('name only what is there, each by its path', async () => {
+    const alice = await idOf('alice@contoso.test')
+    const conditions = {
+      users: {
+        ...{ includeUsers: [alice, 'nobody'], excludeUsers: ['GuestsOrExternalUsers', 'no-one'], includeGroups: ['no-group'] },
+        ...{ includeRoles: ['admin', 'emperor'] },
+      },
+      applications: { includeApplications: ['files-api', 'no-api'], excludeApplications: ['no-other'] },
+      locations: { includeLocations: ['All'], excludeLocations: ['AllTrusted', 'no-place'] },
+    }
+    const body = { displayName: 'names', state: 'disabled', grantControls: MFA, conditions }
+    expect(((await refusal(client.api(POLICIES).post(body))) as Refusal).paths.sort()).toEqual(
+      [
+        '/conditions/users/includeUsers/1',
+        '/conditions/users/excludeUsers/1',
+        '/conditions/users/includeGroups/0',
+        '/conditions/users/includeRoles/1',
+        '/conditions/applications/includeApplications/1',
+        '/conditions/applications/excludeApplications/0',
+        '/conditions/locations/excludeLocations/1',
+      ].sort(),
+    )
+    const ofContext = { ...aboutAll, applications: { includeAuthenticationContextClassReferences: ['c7'] } }
+    expect(await refusal(client.api(POLICIES).post({ ...body, conditions: ofContext }))).toMatchObject({
+      paths: ['/conditions/applications/includeAuthenticationContextClassReferences/0'],
+    })
+    const ofApps = { applications: { includeApplications: ['All'] }, clientApplications: { includeServicePrincipals: ['nightly', 'no-daemon'] } }
+    expect(await refusal(client.api(POLICIES).post({ ...body, grantControls: BLOCK, conditions: ofApps }))).toMatchObject({
+      paths: ['/conditions/clientApplications/includeServicePrincipals/1'],
+    })
+
+    // What is deleted later stays named, and does not stand in the way of other edits.
+    const group = await client.api('/groups').post({ displayName: 'passing', mailEnabled: false, securityEnabled: true, mailNickname: 'passing' })
+    const named = { users: { includeGroups: [group.id] }, applications: { includeApplications: ['All'] } }
+    const { id } = await client.api(POLICIES).post({ ...body, conditions: named })
+    await client.api(`/groups/${group.id}`).delete()
+    await client.api(`${POLICIES}/${id}`).patch({ description: 'about a group that is gone' })
+    expect(await refusal(client.api(`${POLICIES}/${id}`).patch({ conditions: { users: { includeGroups: [group.id, 'no-group'] } } }))).toMatchObject({
+      paths: ['/conditions/users/includeGroups/1'],
+    })
+    await client.api(`${POLICIES}/${id}`).delete()
+  })
+
+  it('have a name each, and an edit of what somebody else has edited meanwhile is refused', async () => {
+    const body = { displayName: 'one of a kind', state: 'disabled', grantControls: MFA, conditions: aboutAll }
+    const made = await client.api(POLICIES).post(body)
+    const other = await client.api(POLICIES).post({ ...body, displayName: 'another' })
+    expect(await refusal(client.api(POLICIES).post(body))).toMatchObject({ status: 409, code: 'Request_Conflict' })
+    expect(await refusal(client.api(`${POLICIES}/${other.id}`).patch({ displayName: 'one of a kind' }))).toMatchObject({ status: 409 })
+    const url = `${POLICIES}/${made.id}`
+    const read = made['@odata.etag']
+    await client.api(url).header('If-Match', read).patch({ description: 'first' })
+    expect(await refusal(client.api(url).header('If-Match', read).patch({ description: 'second' }))).toMatchObject({
+      ...{ status: 412, code: 'PreconditionFailed' },
+    })
+    expect(await refusal(client.api(url).header('If-Match', read).delete())).toMatchObject({ status: 412 })
+    expect((await client.api(url).get()).description).toBe('first')
+    await client
+      .api(url)
+      .header('If-Match', (await client.api(url).get())['@odata.etag'])
+      .delete()
+    await client.api(`${POLICIES}/${other.id}`).delete()
+  })
+
+  it('tell guards and the living only what may be otherwise for them', async () => {
+    const { id: office } = await client.api(LOCATIONS).post({ displayName: 'here', ipRanges: ['203.0.113.0/24'] })
+    const [from, start] = [await seq(), await version()]
+    const conditions = { ...aboutAll, users: { includeUsers: [await idOf('alice@contoso.test')] } }
+    const away = { includeLocations: ['All'], excludeLocations: [office] }
+    const jobs = async () => (await db().selectFrom('reevaluations').select('id').execute()).length
+    // Somebody lives by a decision, so that edits have something to look at.
+    const decision = { tenant: loop.tenant, id: 'd', user_id: 'u', sid: 's', app_id: 'a', resource: 'r', device_id: null, capable: 1, version: 0 }
+    const until = Math.floor(loop.server.store.clock()) + 3600
+    await db()
+      .insertInto('decisions')
+      .values({ ...decision, tokens_until: until, outcome: 'allow', fingerprint: '', signals: '{}' })
+      .execute()
+    const step = async (work: () => Promise<unknown>) => {
+      const before = [await seq(), await jobs()] as const
+      await work()
+      return { events: await eventsSince(before[0]), jobs: (await jobs()) - before[1] }
+    }
+    let id = ''
+    const none = { events: [], jobs: 0 }
+    const rules = ['location-rules-changed']
+    const draft = { displayName: 'draft', state: 'disabled', grantControls: BLOCK, conditions: { ...conditions, locations: away } }
+    expect(await step(async () => (id = (await client.api(POLICIES).post(draft)).id))).toEqual(none)
+    const patch = (body: object) => step(() => client.api(`${POLICIES}/${id}`).patch(body))
+    expect(await patch({ state: 'enabledForReportingButNotEnforced' })).toEqual(none)
+    expect(await patch({ state: 'enabled' })).toEqual({ events: rules, jobs: 1 })
+    expect(await patch({ displayName: 'renamed' })).toEqual(none)
+    expect(await patch({ conditions: { clientAppTypes: ['browser'] } })).toEqual({ events: [], jobs: 1 })
+    expect(await patch({ conditions: { locations: { includeLocations: ['All'] } } })).toEqual({ events: rules, jobs: 1 })
+    expect(await step(() => client.api(`${POLICIES}/${id}`).delete())).toEqual({ events: rules, jobs: 1 })
+    // Each of these edits is a version of its own, the silent ones too.
+    expect((await version()) - start).toBe(7)
+    expect(await eventsSince(from)).toHaveLength(3)
+    const subject = db().selectFrom('events').select('subject').where('seq', '>', from).limit(1)
+    expect(JSON.parse((await subject.executeTakeFirstOrThrow()).subject)).toEqual({
+      complex: { format: 'complex', tenant: { format: 'opaque', id: loop.tenant } },
+    })
+    await db().deleteFrom('decisions').where('id', '=', 'd').execute()
+    await client.api(`${LOCATIONS}/${office}`).delete()
+  })
+
+  it('who edited what stands in the audit log', async () => {
+    const body = { displayName: 'audited', state: 'disabled', grantControls: MFA, conditions: aboutAll }
+    const { id } = await client.api(POLICIES).post(body)
+    await client.api(`${POLICIES}/${id}`).patch({ state: 'enabledForReportingButNotEnforced' })
+    await client.api(`${POLICIES}/${id}`).delete()
+    const { value } = await client.api('/auditLogs/directoryAudits').filter(`targetResources/any(t:t/id eq '${id}')`).get()
+    expect(value.map(({ activityDisplayName }: { activityDisplayName: string }) => activityDisplayName)).toEqual([
+      'Delete conditional access policy',
+      'Update conditional access policy',
+      'Add conditional access policy',
+    ])
+    expect(value[1]).toMatchObject({ category: 'Policy', initiatedBy: { app: { appId: 'nightly' } } })
+    expect(value[1].targetResources[0]).toMatchObject({
+      displayName: 'audited',
+      modifiedProperties: [{ displayName: 'state', oldValue: '"disabled"', newValue: '"enabledForReportingButNotEnforced"' }],
+    })
+  })
+})
+
+describe('named locations', () => {
+  it('of addresses and of countries are made, shown, listed, changed and deleted', async () => {
+    const made = await client.api(LOCATIONS).post({
+      '@odata.type': '#microsoft.graph.ipNamedLocation',
+      ...{ displayName: 'Office', isTrusted: true },
+      ipRanges: [
+        { '@odata.type': '#microsoft.graph.iPv4CidrRange', cidrAddress: '192.0.2.0/24' },
+        { '@odata.type': '#microsoft.graph.iPv6CidrRange', cidrAddress: '2001:db8::/32' },
+      ],
+    })
+    expect(made).toMatchObject({
+      ...{ '@odata.type': '#microsoft.graph.ipNamedLocation', displayName: 'Office', isTrusted: true },
+      ipRanges: [
+        { '@odata.type': '#microsoft.graph.iPv4CidrRange', cidrAddress: '192.0.2.0/24' },
+        { '@odata.type': '#microsoft.graph.iPv6CidrRange', cidrAddress: '2001:db8::/32' },
+      ],
+    })
+    const country = await client.api(LOCATIONS).post({
+      ...{ '@odata.type': '#microsoft.graph.countryNamedLocation', displayName: 'Abroad', countriesAndRegions: ['FR', 'NO'] },
+      includeUnknownCountriesAndRegions: true,
+    })
+    expect(country).toMatchObject({
+      countriesAndRegions: ['FR', 'NO'],
+      includeUnknownCountriesAndRegions: true,
+      countryLookupMethod: 'clientIpAddress',
+    })
+    expect(country).not.toHaveProperty('ipRanges')
+    const list = await client.api(LOCATIONS).orderby('displayName').get()
+    expect(list.value.map(({ displayName }: { displayName: string }) => displayName)).toEqual(['Abroad', 'Office'])
+    expect(list.value[1]).not.toHaveProperty('ipRanges')
+    expect((await client.api(LOCATIONS).filter('isTrusted eq true').select('ipRanges').get()).value).toMatchObject([{ ipRanges: made.ipRanges }])
+
+    const url = `${LOCATIONS}/${made.id}`
+    const before = [await version(), await seq()]
+    await client.api(url).patch(await client.api(url).get())
+    await client.api(url).patch({ isTrusted: true })
+    expect([await version(), await seq()]).toEqual(before)
+    await client.api(url).patch({ displayName: 'The office' })
+    expect(await seq()).toBe(before[1])
+    expect((await client.api(url).get()).ipRanges).toEqual(made.ipRanges)
+    await client.api(url).patch({ ipRanges: ['198.51.100.7'] })
+    expect(await eventsSince(before[1] as number)).toEqual(['location-rules-changed'])
+    expect(await client.api(url).get()).toMatchObject({ displayName: 'The office', isTrusted: true, ipRanges: [{ cidrAddress: '198.51.100.7' }] })
+    expect(await refusal(client.api(url).header('If-Match', made['@odata.etag']).patch({ isTrusted: false }))).toMatchObject({ status: 412 })
+
+    expect(await refusal(client.api(url).patch({ ipRanges: ['198.51.100.0/24', '198.51.100.0/99', 'x'], isTrusted: 1, colour: 2 }))).toMatchObject({
+      ...{ status: 400, paths: expect.arrayContaining(['/colour', '/isTrusted', '/ipRanges/1', '/ipRanges/2']) },
+    })
+    const kind = { '@odata.type': '#microsoft.graph.countryNamedLocation', countriesAndRegions: ['FR'], isTrusted: undefined, ipRanges: undefined }
+    expect(await refusal(client.api(url).patch(kind))).toMatchObject({ status: 400 })
+    expect(await refusal(client.api(LOCATIONS).post({ displayName: 'Abroad', ipRanges: ['192.0.2.1'] }))).toMatchObject({ status: 409 })
+    expect(await refusal(client.api(LOCATIONS).post({ displayName: 'x', countriesAndRegions: ['de'] }))).toMatchObject({
+      paths: ['/countriesAndRegions/0'],
+    })
+
+    expect(await refusal(client.api(url).delete())).toMatchObject({ status: 400, message: expect.stringContaining('trusted') })
+    await client.api(url).patch({ isTrusted: false })
+    await client.api(url).delete()
+    await client.api(`${LOCATIONS}/${country.id}`).delete()
+    expect(await refusal(client.api(url).get())).toMatchObject({ status: 404 })
+    expect((await client.api(LOCATIONS).get()).value).toEqual([])
+  })
+
+  it('that a policy names cannot be deleted, and what depends on one is decided again', async () => {
+    const place = await client.api(LOCATIONS).post({ displayName: 'Named', ipRanges: ['192.0.2.0/24'] })
+    const locations = { includeLocations: [place.id] }
+    const policy = { displayName: 'from there', state: 'disabled', grantControls: BLOCK, conditions: { ...aboutAll, locations } }
+    const { id } = await client.api(POLICIES).post(policy)
+    expect(await refusal(client.api(`${LOCATIONS}/${place.id}`).delete())).toMatchObject({ status: 409, code: 'Request_Conflict' })
+    await client.api(`${POLICIES}/${id}`).delete()
+    await client.api(`${LOCATIONS}/${place.id}`).delete()
+  })
+
+  it('a million ranges are stored, listed without them, and read back', async () => {
+    const ranges = Array.from({ length: 1_000_000 }, (_, at) => `${10 + (at >> 18)}.${(at >> 10) & 255}.${(at >> 2) & 255}.${(at & 3) << 6}/26`)
+    const made = await loop.graph('POST', LOCATIONS, { displayName: 'Everywhere', ipRanges: ranges })
+    expect(made.status).toBe(201)
+    await made.body?.cancel()
+    const list = await (await loop.graph('GET', LOCATIONS)).text()
+    expect(list.length).toBeLessThan(1000)
+    const { id } = JSON.parse(list).value.find(({ displayName }: { displayName: string }) => displayName === 'Everywhere')
+    const back = (await (await loop.graph('GET', `${LOCATIONS}/${id}?$select=ipRanges`)).json()) as { ipRanges: { cidrAddress: string }[] }
+    expect(back.ipRanges).toHaveLength(ranges.length)
+    expect(back.ipRanges.map(({ cidrAddress }) => cidrAddress).join() === ranges.join()).toBe(true)
+    const before = await version()
+    expect((await loop.graph('PATCH', `${LOCATIONS}/${id}`, { displayName: 'Almost everywhere' })).status).toBe(204)
+    expect(await version()).toBe(before + 1)
+    expect((await loop.graph('DELETE', `${LOCATIONS}/${id}`)).status).toBe(204)
+  })
+
+  it('larger than the bound are refused, and so is whoever may not write them, before anything is read', async () => {
+    const send = (token: string, length: number) =>
+      fetch(`${loop.origin}/v1.0${LOCATIONS}`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+        body: ' '.repeat(length),
+      }).then(
+        ({ status }) => status,
+        () => 'ended',
+      )
+    const scope = `${loop.origin}/.default`
+    expect([413, 'ended']).toContain(await send(await loop.daemonToken('nightly', scope), 64 * 1024 * 1024 + 1))
+    await loop.server.apply(
+      JSON.stringify({
+        tenant: { name: 'contoso' },
+        applications: [{ appId: 'reader', type: 'daemon', clientSecret: SECRET, permissions: ['graph/Policy.Read.All'] }],
+      }),
+    )
+    expect([403, 'ended']).toContain(await send(await loop.daemonToken('reader', scope), 8 * 1024 * 1024))
+    expect((await loop.graph('POST', POLICIES, { displayName: ' '.repeat(1024 * 1024) })).status).toBe(413)
+  })
+})
+
+describe('authentication contexts', () => {
+  it('are made by the first change, listed by their numbers, and deleted when nothing names them', async () => {
+    expect(
+      await client.api(`${CONTEXTS}/c10`).patch({ id: 'c10', displayName: 'Payments', description: 'above 1000', isAvailable: true }),
+    ).toMatchObject({
+      ...{ id: 'c10', displayName: 'Payments', description: 'above 1000', isAvailable: true },
+    })
+    await client.api(`${CONTEXTS}/c2`).patch({ displayName: 'Two' })
+    await client.api(`${CONTEXTS}/c2`).patch({ isAvailable: true })
+    expect((await client.api(CONTEXTS).get()).value).toEqual([
+      { id: 'c2', displayName: 'Two', description: null, isAvailable: true },
+      { id: 'c10', displayName: 'Payments', description: 'above 1000', isAvailable: true },
+    ])
+    const before = await version()
+    await client.api(`${CONTEXTS}/c2`).patch({ displayName: 'Two' })
+    expect(await version()).toBe(before)
+    for (const id of ['c0', 'c100', 'd1'])
+      expect(await refusal(client.api(`${CONTEXTS}/${id}`).patch({ displayName: 'x' }))).toMatchObject({ status: 404 })
+    expect(await refusal(client.api(`${CONTEXTS}/c2`).patch({ id: 'c3' }))).toMatchObject({ status: 400 })
+
+    const applications = { includeAuthenticationContextClassReferences: ['c10'] }
+    const policy = { displayName: 'payments', state: 'enabled', grantControls: MFA, conditions: { ...aboutAll, applications } }
+    const { id } = await client.api(POLICIES).post(policy)
+    expect(await refusal(client.api(`${CONTEXTS}/c10`).delete())).toMatchObject({ status: 409 })
+    await client.api(`${POLICIES}/${id}`).delete()
+    for (const one of ['c10', 'c2']) await client.api(`${CONTEXTS}/${one}`).delete()
+    expect(await refusal(client.api(`${CONTEXTS}/c10`).get())).toMatchObject({ status: 404 })
+  })
+})
+
+describe('the legacy switch of continuous access evaluation', () => {
+  const SWITCH = '/identity/continuousAccessEvaluationPolicy'
+  const scope = async () => {
+    const rows = await db()
+      .selectFrom('policies')
+      .select(['body', 'state'])
+      .where('tenant', '=', loop.tenant)
+      .where('deleted_at', 'is', null)
+      .execute()
+    return rows
+      .filter(({ state }) => state === 'enabled')
+      .map(({ body }) => JSON.parse(body))
+      .map(({ conditions: { users }, sessionControls }) => [users.includeUsers, users.excludeUsers, sessionControls.continuousAccessEvaluation.mode])
+  }
+
+  it('acts as a policy that nobody lists, until a policy takes its place', async () => {
+    const alice = await idOf('alice@contoso.test')
+    const read = async () => {
+      const { isEnabled, users, groups, migrate } = await client.api(SWITCH).get()
+      return { isEnabled, users, groups, migrate }
+    }
+    expect(await read()).toEqual({ isEnabled: true, users: [], groups: [], migrate: false })
+    await client.api(SWITCH).patch({ isEnabled: false })
+    expect(await read()).toEqual({ isEnabled: false, users: [], groups: [], migrate: false })
+    expect(await scope()).toEqual([[['All'], [], 'disabled']])
+    expect(await refusal(client.api(SWITCH).patch({ users: [alice] }))).toMatchObject({ status: 400 })
+    expect(await refusal(client.api(SWITCH).patch({ isEnabled: true, users: [alice, 'nobody'] }))).toMatchObject({ status: 400, paths: ['/users/1'] })
+    await client.api(SWITCH).patch({ isEnabled: true, users: [alice] })
+    expect(await read()).toEqual({ isEnabled: true, users: [alice], groups: [], migrate: false })
+    expect(await scope()).toEqual([[['All'], [alice], 'disabled']])
+    await client.api(SWITCH).patch({ users: [] })
+    expect(await read()).toEqual({ isEnabled: true, users: [], groups: [], migrate: false })
+    expect(await scope()).toEqual([])
+    await client.api(SWITCH).patch({ users: [alice] })
+    expect((await client.api(POLICIES).get()).value).toEqual([])
+    const { id: hidden } = await db().selectFrom('policies').select('id').where('deleted_at', 'is', null).executeTakeFirstOrThrow()
+    const url = `${POLICIES}/${hidden}`
+    expect(await refusal(client.api(url).get())).toMatchObject({ status: 404 })
+    expect(await refusal(client.api(url).patch({ state: 'disabled' }))).toMatchObject({ status: 404 })
+    expect(await refusal(client.api(url).delete())).toMatchObject({ status: 404 })
+
+    await client.api(SWITCH).patch({ migrate: true })
+    expect(await read()).toEqual({ isEnabled: true, users: [], groups: [], migrate: true })
+    const { value } = await client.api(POLICIES).get()
+    expect(value).toMatchObject([{ state: 'enabled', sessionControls: { continuousAccessEvaluation: { mode: 'disabled' } } }])
+    expect(await scope()).toEqual([[['All'], [alice], 'disabled']])
+    expect(await refusal(client.api(SWITCH).patch({ isEnabled: false }))).toMatchObject({ status: 400 })
+    await client.api(`${POLICIES}/${value[0].id}`).delete()
+  })
+})
+
+describe('another tenant', () => {
+  it('sees nothing of it, and changes nothing', async () => {
+    await loop.server.apply(JSON.stringify(tenantOf('fabrikam')))
+    const theirs = clientOf('fabrikam')
+    const place = await client.api(LOCATIONS).post({ displayName: 'Ours', ipRanges: ['192.0.2.0/24'] })
+    await client.api(`${CONTEXTS}/c1`).patch({ displayName: 'Ours' })
+    const policy = await client.api(POLICIES).post({ displayName: 'Ours', state: 'disabled', grantControls: MFA, conditions: aboutAll })
+    for (const url of [POLICIES, LOCATIONS, CONTEXTS]) expect((await theirs.api(url).get()).value).toEqual([])
+    for (const [url, body] of [
+      [`${POLICIES}/${policy.id}`, { state: 'enabled' }],
+      [`${LOCATIONS}/${place.id}`, { isTrusted: true }],
+    ] as const) {
+      expect(await refusal(theirs.api(url).get())).toMatchObject({ status: 404 })
+      expect(await refusal(theirs.api(url).patch(body))).toMatchObject({ status: 404 })
+      expect(await refusal(theirs.api(url).delete())).toMatchObject({ status: 404 })
+    }
+    expect(await refusal(theirs.api(`${CONTEXTS}/c1`).delete())).toMatchObject({ status: 404 })
+    const locations = { includeLocations: [place.id] }
+    const body = { displayName: 'Theirs', state: 'disabled', grantControls: MFA, conditions: { ...aboutAll, locations } }
+    expect(await refusal(theirs.api(POLICIES).post(body))).toMatchObject({ paths: ['/conditions/locations/includeLocations/0'] })
+    expect(await client.api(`${POLICIES}/${policy.id}`).get()).toMatchObject({ state: 'disabled' })
+    await client.api(`${POLICIES}/${policy.id}`).delete()
+    await client.api(`${LOCATIONS}/${place.id}`).delete()
+    await client.api(`${CONTEXTS}/c1`).delete()
+  })
+})
