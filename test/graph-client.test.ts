@@ -242,7 +242,8 @@ describe('groups', () => {
     const object = (id: string) => `${loop.origin}/v1.0/users/${id}`
     await client.api(`/groups/${group.id}/members/$ref`).post({ '@odata.id': object(await idOf('alice@contoso.test')) })
     const guard = await loop.guard()
-    const [alice, admin] = [createFlow(loop, { username: 'alice@contoso.test' }), createFlow(loop, { username: 'admin@contoso.test' })]
+    const flowOf = (name: string) => createFlow(loop, { username: `${name}@contoso.test`, capable: true })
+    const [alice, admin] = [flowOf('alice'), flowOf('admin')]
     const [hers, his] = [await alice.tokens(), await admin.tokens()]
     expect(claimsOf(hers.accessToken)).toMatchObject({ groups: [group.id] })
     await client.api(`/groups/${group.id}`).delete()
