@@ -1,4 +1,4 @@
-import { CUTOFF_DEPTHS, type CutoffDepth } from '@caegis/protocol'
+import { CUTOFF_DEPTHS, type CutoffDepth, EVENT } from '@caegis/protocol'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { createAttempt } from '../src/issuer/attempt.ts'
@@ -17,6 +17,8 @@ type Step =
   | { kind: 'clock'; by: number }
   | { kind: 'mint'; user: 'a' | 'b'; app: 'x' | 'y'; sid: 'r' | 's' }
   | { kind: 'cut'; target: Target; depth: CutoffDepth }
+  /** Of an edit that was committed so many seconds ago. */
+  | { kind: 'late'; target: Target; depth: CutoffDepth; ago: number }
 
 const target = fc.oneof(
   fc.constantFrom('a', 'b').map((id): Target => ({ kind: 'user', id })),
@@ -41,6 +43,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('cut' as const), target, depth: fc.constantFrom(...CUTOFF_DEPTHS) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant('late' as const), target, depth: fc.constantFrom(...CUTOFF_DEPTHS), ago: fc.nat(7200) }),
+  },
 )
 
 describe('A4: where a cutoff is placed', () => {
@@ -100,6 +106,28 @@ describe('A4: where a cutoff is placed', () => {
                 seconds += next.waitMs / 1000
                 iat = next.iat ?? Math.floor(seconds)
               }
+            } else if (one.kind === 'late') {
+              const t = Math.floor(seconds) - one.ago
+              const late = await store.commit({
+                tenant: TENANT,
+                actor: { kind: 'policy', reason: 'test' },
+                async edit({ publish }) {
+                  const complex = { format: 'complex', tenant: { format: 'opaque', id: TENANT } } as const
+                  publish({ type: EVENT.cutoffs, subject: { complex }, reason: 'test', cuts: [{ ...one.target, depth: one.depth, t }] })
+                },
+              })
+              const row = `${one.target.kind} ${one.target.id}`
+              cuts.set(row, Math.max(t, cuts.get(row) ?? 0))
+              // Nobody is told of what no token can be hit by.
+              expect([seq, seq + 1]).toContain(late.seq)
+              if (late.seq > seq) {
+                const { payload } = await db.selectFrom('events').select('payload').where('seq', '=', late.seq).executeTakeFirstOrThrow()
+                expect(JSON.parse(payload)).toMatchObject({
+                  event_timestamp: t,
+                  cutoffs: [[one.target.kind, one.target.id, t, one.depth, expect.any(Number)]],
+                })
+              }
+              seq = late.seq
             } else {
               const { target: cut, depth } = one
               const { t, seq: now } = await store.commit({

@@ -2,11 +2,13 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import {
   CaegisError,
   type ComplexSubject,
+  type Cutoff,
   type CutoffDepth,
   type CutoffKind,
   EVENT,
   type EventPayload,
   type InitiatingEntity,
+  packCutoffs,
   type SimpleSubject,
   type Subject,
 } from '@caegis/protocol'
@@ -46,6 +48,13 @@ export type Target =
   | { kind: Extract<CutoffKind, 'user-device'>; id: string; user: string; device: string }
   | { kind: Extract<CutoffKind, 'token'>; id: string; iat: number; exp: number }
 
+/** A target and how deep it is cut. */
+export type Cut = Target & {
+  depth: CutoffDepth
+  /** Second of an edit that was committed before and whose cutoff this is: it stays there, so that what was given out since lives on (threat B12). */
+  t?: number
+}
+
 export interface Draft {
   /** In whose log it stands, where that is not the change's own. */
   tenant?: string
@@ -56,7 +65,9 @@ export interface Draft {
   /** Why, for an administrator's log. */
   reason: string
   /** What the event cuts off; the instants of that row move with it. */
-  cut?: Target & { depth: CutoffDepth }
+  cut?: Cut
+  /** Many at once, with type `EVENT.cutoffs`: guards get them as lists, each an event of its own; other receivers hear nothing of them. */
+  cuts?: readonly Cut[]
   /** Runs inside the transaction once the cutoff's instant is known: for what must outlive it (threat A10). */
   after?(t: number): Promise<void>
 }
@@ -149,13 +160,13 @@ async function append(
   // The position is taken last, so that readers never pass a number that commits later.
   const { seq: before } = await db.selectFrom('tenants').select('seq').where('id', '=', tenant).executeTakeFirstOrThrow()
   let seq = before
-  for (const draft of drafts) {
-    const cutoff = draft.cut && (await moveInstants(db, tenant, draft.cut, now))
+  for (const draft of await listed(db, tenant, drafts, now)) {
+    const cutoff = draft.cut && (await cutOff(db, tenant, draft.cut, now))
     t = cutoff?.t ?? t
     if (cutoff) await draft.after?.(cutoff.t)
     const payload: EventPayload = {
       ...draft.payload,
-      event_timestamp: cutoff?.t ?? now,
+      event_timestamp: cutoff?.t ?? draft.at ?? now,
       initiating_entity: initiator(actor, draft),
       reason_admin: { en: draft.reason },
       // The type alone says sign-in; receivers of ours read here that a silent refresh may decide.
@@ -180,10 +191,34 @@ async function append(
         origin,
       })
       .execute()
-    if (cutoff && draft.cut && cutoff.until + EXPIRY_LEEWAY > now) await saveCutoff(db, tenant, draft.cut, cutoff)
   }
   if (seq !== before) await db.updateTable('tenants').set({ seq }).where('id', '=', tenant).execute()
   return { tenant, seq, ...(t === undefined ? {} : { t }) }
+}
+
+/** Each draft of many cutoffs as drafts of lists, as many as there are SETs. */
+async function listed(db: Transaction<Schema>, tenant: string, drafts: readonly Draft[], now: number): Promise<(Draft & { at?: number })[]> {
+  const found: (Draft & { at?: number })[] = []
+  for (const { cuts, ...draft } of drafts) {
+    if (!cuts) found.push(draft)
+    else {
+      const cutoffs: Cutoff[] = []
+      for (const cut of cuts) {
+        const { t, until } = await cutOff(db, tenant, cut, now)
+        if (until + EXPIRY_LEEWAY > now) cutoffs.push({ issuer: '', kind: cut.kind, id: cut.id, t, depth: cut.depth, until })
+      }
+      const at = Math.max(...cutoffs.map(({ t }) => t))
+      for (const rows of packCutoffs(cutoffs)) found.push({ ...draft, payload: { ...draft.payload, cutoffs: rows }, at })
+    }
+  }
+  return found
+}
+
+/** Moves the instants of a row, and keeps the cutoff for those who hydrate, unless no token lives that it could hit. */
+async function cutOff(db: Transaction<Schema>, tenant: string, cut: Cut, now: number): Promise<{ t: number; until: number }> {
+  const cutoff = await moveInstants(db, tenant, cut, now)
+  if (cutoff.until + EXPIRY_LEEWAY > now) await saveCutoff(db, tenant, cut, cutoff)
+  return cutoff
 }
 
 /** CAEP 1.0 section 2: whoever acts on their own account is a user, whatever else they may do. */
@@ -280,22 +315,17 @@ export function lastInstantFor(row: InstantColumns | undefined, capable: boolean
 }
 
 /**
- * Places the cutoff: never below an earlier one of the same row and never below an `iat` that was minted under it, whatever the clock says now.
- * The row's version moves too, so that every decision that read it is seen to be old.
+ * Places the cutoff: never below an earlier one of the same row and never below an `iat` that was minted under it, whatever the clock says now; that of an edit
+ * that was committed before stands where it said. An instant of a row never goes back. The row's version moves too, so that every decision that read it is seen to be old.
  */
-async function moveInstants(
-  db: Transaction<Schema>,
-  tenant: string,
-  cut: Target & { depth: CutoffDepth },
-  now: number,
-): Promise<{ t: number; until: number }> {
+async function moveInstants(db: Transaction<Schema>, tenant: string, cut: Cut, now: number): Promise<{ t: number; until: number }> {
   const read = [...INSTANTS, 'last_iat', 'tokens_until', 'version'] as const
   const column = COLUMNS[cut.depth]
-  const place = (row: InstantColumns & { last_iat: number }) => Math.max(now, lastInstant(row), row.last_iat)
-  const set = (row: { version: number }, t: number) => ({ [column]: t, version: row.version + 1 })
+  const place = (row: InstantColumns & { last_iat: number }) => cut.t ?? Math.max(now, lastInstant(row), row.last_iat)
+  const set = (row: InstantColumns & { version: number }, t: number) => ({ [column]: Math.max(t, row[column]), version: row.version + 1 })
   switch (cut.kind) {
     case 'token':
-      return { t: Math.max(now, cut.iat), until: cut.exp }
+      return { t: cut.t ?? Math.max(now, cut.iat), until: cut.exp }
     case 'user': {
       const row = await db.selectFrom('users').select(read).where('tenant', '=', tenant).where('id', '=', cut.id).executeTakeFirstOrThrow()
       const t = place(row)
@@ -366,12 +396,7 @@ async function moveInstants(
 }
 
 /** Later wins, whatever the order: the row that guards hydrate from. */
-async function saveCutoff(
-  db: Transaction<Schema>,
-  tenant: string,
-  cut: Target & { depth: CutoffDepth },
-  { t, until }: { t: number; until: number },
-): Promise<void> {
+async function saveCutoff(db: Transaction<Schema>, tenant: string, cut: Cut, { t, until }: { t: number; until: number }): Promise<void> {
   await db
     .insertInto('cutoffs')
     .values({ tenant, kind: cut.kind, spares: cut.depth === 'claims' ? 1 : 0, id: cut.id, t, depth: cut.depth, until })

@@ -352,6 +352,12 @@ MIGRATIONS['0041-reevaluation'] = {
   },
 }
 
+MIGRATIONS['0042-marks'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    await sql.raw('alter table decisions add column marks integer not null default 0').execute(db)
+  },
+}
+
 const provider: MigrationProvider = { getMigrations: async () => MIGRATIONS }
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {

@@ -62,7 +62,7 @@ async function mark(
     const some = ids.slice(from, from + BATCH)
     const { numUpdatedRows } = await db
       .updateTable('decisions')
-      .set((eb) => ({ job: eb.fn.coalesce('job', eb.val(txn)) }))
+      .set((eb) => ({ job: eb.fn.coalesce('job', eb.val(txn)), marks: eb('marks', '+', 1) }))
       .where('tenant', '=', tenant)
       .where((eb) => among(eb, some))
       .where('tokens_until', '>', now - EXPIRY_LEEWAY)

@@ -100,6 +100,8 @@ export interface DecisionRow {
   signals: string
   /** The first edit since it was decided that may change it although no policy was edited; `null` = none. A decision that takes its place knows of that edit. */
   job: Generated<string | null>
+  /** How many edits have named it: who looks at it again sees that there was one more meanwhile. */
+  marks: Generated<number>
 }
 
 /** An edit whose consequences for the living are being worked out. */
