@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { evidence } from './evidence.ts'
 import { createFlow } from './flow.ts'
 import { approveDevice, createLogReader, LOGS_TENANT, type SignInRecord } from './logs-tenant.ts'
 import { claimsOf, type Loop, PASSWORD, SCOPE, SECRET, startLoop } from './loop.ts'
@@ -115,19 +116,19 @@ describe('the sign-in log', () => {
     expect(records[1]).toMatchObject({ userId: ids.bob, isInteractive: false, authenticationProtocol: 'deviceCode', ipAddress: '203.0.113.9' })
   })
 
-  it('keeps the address that the API saw beside the one seen here, where they differ', async () => {
-    const flow = createFlow(loop)
-    const { refreshToken } = await flow.tokens()
-    const claims = (rp: string) => JSON.stringify({ access_token: { xms_rp_ipaddr: { value: rp } } })
-    const refresh = async (rp: string) => {
-      const form = { grant_type: 'refresh_token', client_id: 'files-native', refresh_token: refreshToken, claims: claims(rp) }
+  it('keeps the address that the API saw, by its evidence, beside the one seen here, where they differ', async () => {
+    const { accessToken, refreshToken } = await createFlow(loop).tokens()
+    const refresh = async (rp: string, proof = evidence(loop, accessToken, rp)) => {
+      const claims = JSON.stringify({ access_token: { xms_rp_ipaddr: { value: rp }, caegis_evidence: { value: proof } } })
+      const form = { grant_type: 'refresh_token', client_id: 'files-native', refresh_token: refreshToken, claims }
       return (await log.during(() => tokenFrom('198.51.100.7', form)))[0]
     }
     expect(await refresh('203.0.113.7')).toMatchObject({ ipAddress: '198.51.100.7', ipAddressFromResourceProvider: '203.0.113.7' })
     expect(await refresh('198.51.100.7')).toMatchObject({ ipAddress: '198.51.100.7', ipAddressFromResourceProvider: '' })
-    // The same address in another spelling is the same one; what is none is not kept.
+    // The same address in another spelling is the same one; what is none is not kept, and what a client only says is not either.
     expect(await refresh('::ffff:198.51.100.7')).toMatchObject({ ipAddressFromResourceProvider: '' })
     expect(await refresh('hunter2')).toMatchObject({ ipAddressFromResourceProvider: '' })
+    expect(await refresh('203.0.113.7', evidence(loop, accessToken, '203.0.113.8'))).toMatchObject({ ipAddressFromResourceProvider: '' })
     expect(await refresh('2001:db8::1')).toMatchObject({ ipAddressFromResourceProvider: '2001:db8::1' })
   })
 

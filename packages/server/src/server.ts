@@ -4,6 +4,7 @@ import type { Guard } from '@caegis/guard'
 import { CaegisError } from '@caegis/protocol'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { createAddresses } from './addresses.ts'
+import { openCountries } from './countries.ts'
 import { createDialer } from './dialer.ts'
 import { applyTenantFile } from './directory/apply.ts'
 import { parseTenantFile } from './directory/tenant-file.ts'
@@ -61,7 +62,7 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
   const addresses = createAddresses(settings.trustedProxies)
   const addressOf = (request: FastifyRequest) => addresses.of(request.socket.remoteAddress, request.headers['x-forwarded-for'])
   const dialer = createDialer({ allow: settings.dialAllow })
-  const tenants = createTenants({ settings, store, secrets, dialer, log, now })
+  const tenants = createTenants({ settings, store, secrets, dialer, log, now, countryOf: openCountries(settings.countryDb) })
   const { find } = tenants
   const housekeeping = startHousekeeping({ store, tenants, log, retention: settings.retention, logRetention: settings.logRetention })
 

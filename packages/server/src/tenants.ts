@@ -1,7 +1,9 @@
 import { createGuard, type Guard, type Source } from '@caegis/guard'
 import type { Subject } from '@caegis/protocol'
 import { createPusher, createTransmitter, type Pusher, type Transmitter } from '@caegis/ssf/transmitter'
+import { createBook } from './access/book.ts'
 import { HORIZON } from './access/lifetime.ts'
+import type { CountryOf } from './countries.ts'
 import { dialFetch } from './dial-fetch.ts'
 import { createDialer, type Dialer } from './dialer.ts'
 import { ensureAccountPage } from './directory/account-page.ts'
@@ -33,7 +35,7 @@ import { createInspection } from './signals/inspection.ts'
 import { createOwnSource } from './signals/own-source.ts'
 import { PUBLISHED } from './signals/published.ts'
 import { createRenewal } from './signals/renewal.ts'
-import { allLive } from './signals/routes.ts'
+import { allEvaluate, allLive } from './signals/routes.ts'
 import { shareSource } from './signals/share-source.ts'
 import { createStreamStore } from './signals/stream-store.ts'
 import { createArtifacts } from './store/artifacts.ts'
@@ -71,6 +73,7 @@ export interface TenantsOptions {
   store: Store
   secrets: Secrets
   dialer: Dialer
+  countryOf: CountryOf
   log: Log
   now: () => number
 }
@@ -82,7 +85,7 @@ const GUARD_IDLE = 300
 const HELD = 90_000
 
 /** Opens tenants, each with rooms of its own: keys, directory, issuer, streams, guard. */
-export function createTenants({ settings, store, secrets, dialer, log, now }: TenantsOptions): Tenants {
+export function createTenants({ settings, store, secrets, dialer, countryOf, log, now }: TenantsOptions): Tenants {
   const { origin } = settings
   const opened = new Map<string, Promise<TenantRooms>>()
   const named = new Map<string, TenantRooms>()
@@ -113,6 +116,9 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
       signIns: createSignIns(store, id),
       audits: createAudits(store, id),
       applications: createApplications(store, id, secrets),
+      book: createBook(store, id),
+      countryOf,
+      ownGuard: { live: true, countries: settings.countryDb !== undefined },
       application: (appId) => findApplication(store.db, id, appId),
       async readToken(text) {
         const claims = await verifyAccessToken(store, tenant, text)
@@ -156,9 +162,10 @@ export function createTenants({ settings, store, secrets, dialer, log, now }: Te
       ...{ store, secrets, log, tell },
       lifetimes: settings.lifetimes,
       loopLimit: settings.loopLimit,
-      async isGuarded(_tenant, appId) {
+      async guardsOf(appId) {
         const { epoch, asOf } = await store.position(id)
-        return allLive(await streams.listStreams(appId), asOf, settings.maxStaleness, epoch)
+        const found = await streams.listStreams(appId)
+        return { live: allLive(found, asOf, settings.maxStaleness, epoch), countries: allEvaluate(found, 'country') }
       },
     })
     const upstreams = createUpstreams({

@@ -1,3 +1,5 @@
+import type { Decision } from '@caegis/policy'
+
 /** The instants that rows carry; see `Decisive` in store/schema.ts. */
 export interface Instants {
   validFrom: number
@@ -26,6 +28,8 @@ export type Denial =
   | { reason: 'consent-missing' }
   /** The client asks for the same again and again. */
   | { reason: 'client-loop' }
+  /** Policies ask for more, or block. */
+  | { reason: 'policy'; decision: Decision; workload?: boolean; enrolled?: boolean }
 
 /**
  * May somebody whose first factor was proved at `provedAt` (seconds) still be issued anything?

@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto'
+import type { Decision } from '@caegis/policy'
 
 export interface Lifetimes {
   /** Seconds, both ends included; a random length keeps a fleet's refreshes apart. */
@@ -12,18 +13,51 @@ export const HORIZON = 28 * 3600 + 300
 
 export const LIFETIMES: Lifetimes = { ordinary: [60 * 60, 90 * 60], long: [20 * 3600, 28 * 3600] }
 
+/** The guards of an API. */
+export interface Guards {
+  live: boolean
+  /** All of them can tell the country of an address. */
+  countries: boolean
+}
+
+export const NO_GUARDS: Guards = { live: false, countries: false }
+
+/** Seconds that a token lives which names the address that its API saw. */
+const EXCEPTION = 3600
+/** Seconds: where each sign-in has to be a new one, a token must not outlive it by far. */
+const EVERY_TIME = 3600
+
 export interface LifetimeFacts {
   /** The client said `cp1`: it can answer a challenge. */
   capable: boolean
   /** The API is registered for continuous access evaluation. */
   cae: boolean
-  /** Every guard of the API is connected and up to date now. */
-  guarded: boolean
+  guards: Guards
+  decision: Decision
+  /** Seconds. */
+  now: number
 }
 
-/** A long-lived token is issued only where it can be taken back: by a client, an API and guards that are all able to. */
-export function chooseLifetime(facts: LifetimeFacts, lifetimes: Lifetimes): { seconds: number; long: boolean } {
-  const long = facts.capable && facts.cae && facts.guarded
+export interface Lifetime {
+  seconds: number
+  /** It may live that long only because it can be taken back. */
+  long: boolean
+  /** Policies whose location the guards look at with every request. */
+  lateBound: string[]
+}
+
+/**
+ * A long-lived token is issued only where it can be taken back: by a client, an API and guards that are all able to, and where no policy says otherwise. A condition
+ * that no guard can look at makes tokens ordinary. Nothing outlives the sign-in frequency.
+ */
+export function chooseLifetime({ capable, cae, guards, decision, now }: LifetimeFacts, lifetimes: Lifetimes): Lifetime {
+  const { session, lateBound, exception } = decision
+  const bound = cae && guards.live ? lateBound.filter(({ needs }) => needs === 'ip' || guards.countries) : []
+  const long = capable && cae && guards.live && session.cae !== 'disabled' && bound.length === lateBound.length && !exception
   const [least, most] = long ? lifetimes.long : lifetimes.ordinary
-  return { seconds: randomInt(least, most + 1), long }
+  const bounds = [randomInt(least, most + 1)]
+  if (exception) bounds.push(EXCEPTION)
+  if (session.signInFrequency === 'everyTime') bounds.push(EVERY_TIME)
+  if (session.freshUntil !== undefined) bounds.push(Math.floor(session.freshUntil - now))
+  return { seconds: Math.max(1, Math.min(...bounds)), long, lateBound: bound.map(({ id }) => id) }
 }

@@ -1,4 +1,5 @@
 import type { Adapter, AdapterPayload } from 'oidc-provider'
+import type { Platform } from '../access/signals.ts'
 import { findApplication } from '../directory/application.ts'
 import type { Artifacts, FoundArtifact } from '../store/artifacts.ts'
 import type { Store } from '../store/store.ts'
@@ -15,6 +16,11 @@ const OF_GRANT = new Set(['AuthorizationCode', 'RefreshToken', 'DeviceCode'])
 
 /** What remembers the device that it was given to. */
 const OF_DEVICE = new Set(['Session', 'Interaction', 'AuthorizationCode', 'RefreshToken', 'AccessToken'])
+
+/** What remembers on what it was given out, as its client said. */
+const OF_PLATFORM = new Set(['Session', 'Interaction', 'AuthorizationCode', 'RefreshToken', 'DeviceCode'])
+/** What remembers the authentication contexts that were asked for. */
+const OF_CONTEXTS = new Set(['AuthorizationCode', 'RefreshToken', 'DeviceCode'])
 
 /** For the models that the provider saves without a lifetime. */
 const DEFAULT_TTL = 3600
@@ -58,6 +64,8 @@ export function createAdapter(store: Store, tenant: string, artifacts: Artifacts
         const artifact = { model, id, payload: { ...payload }, expiresAt: now() + (expiresIn ?? DEFAULT_TTL) }
         if (model === 'RefreshToken') linkSuccessor(id)
         if (OF_DEVICE.has(model) && attempt.device !== undefined) artifact.payload.device = attempt.device
+        if (OF_PLATFORM.has(model) && attempt.platform !== undefined) artifact.payload.platform = attempt.platform
+        if (OF_CONTEXTS.has(model) && attempt.contexts !== undefined) artifact.payload.contexts = attempt.contexts
         if (OF_SIGN_IN.has(model)) remember(artifact.payload)
         if (model === 'AccessToken') artifact.payload.iat = asMint(payload)
         attempt.writes.set(key(id), { model, id, artifact })
@@ -79,9 +87,11 @@ export function createAdapter(store: Store, tenant: string, artifacts: Artifacts
 
     /** Whatever the request shows brings its device along; what the request proves counts before it. */
     function recall({ payload }: FoundArtifact): void {
-      const { device } = payload
+      const { device, platform, contexts } = payload
       const attempt = currentAttempt()
       recallTrace(payload)
+      if (OF_PLATFORM.has(model) && typeof platform === 'string') attempt.platform ??= platform as Platform
+      if (OF_CONTEXTS.has(model) && Array.isArray(contexts)) attempt.contexts ??= contexts
       if (!OF_DEVICE.has(model) || typeof device !== 'string') return
       if (attempt.device !== undefined && attempt.device !== device) attempt.otherDevice = true
       // A sign-in that is half done remembers what it began with, which may be newer than the browser's session.

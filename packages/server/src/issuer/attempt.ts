@@ -2,6 +2,9 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { randomUUID } from 'node:crypto'
 import type { ClaimsRequest } from '@caegis/protocol'
 import type { Denial } from '../access/account.ts'
+import type { Admission } from '../access/admission.ts'
+import type { Lifetime } from '../access/lifetime.ts'
+import type { Platform } from '../access/signals.ts'
 import type { RevokedToken } from '../directory/sessions.ts'
 import type { SignIn } from '../logs/sign-in.ts'
 import type { Artifact } from '../store/artifacts.ts'
@@ -14,7 +17,8 @@ export type Reading =
   /** A guest's own account, in another tenant. */
   | { table: 'home'; id: string; tenant: string }
   | { table: 'user-device'; id: string; user: string; device: string }
-  | { table: 'tenant' | 'user' | 'app' | 'session' | 'device' | 'token'; id: string }
+  /** `policies`: all of the tenant's, together with its named locations. */
+  | { table: 'tenant' | 'policies' | 'user' | 'app' | 'session' | 'device' | 'token'; id: string }
   | { table: 'artifact'; model: string; id: string }
 
 /** An access token that the attempt would hand out. */
@@ -35,6 +39,8 @@ export interface Mint {
   stream?: true
   /** The applications that acted before this one: what ends them ends the token too. */
   actors?: string[]
+  /** What the policies said, kept so that an edit can be looked at by the same facts. */
+  admission?: { admission: Admission; resource: string; capable: boolean }
 }
 
 /** The token for which another one is given out, as far as that one takes over from it. */
@@ -44,6 +50,8 @@ export interface OnBehalf {
   authTime?: number
   amr?: string[]
   acr?: string
+  /** Where the person was seen when that token was issued. */
+  address?: string
   /** RFC 8693 section 4.1: who acts, and who acted before. */
   act: object
   actors: string[]
@@ -80,7 +88,7 @@ export interface Attempt {
   /** What the user has agreed to on a page: remembered with what the application holds. Full names. */
   consents: { user: string; appId: string; scopes: string[] }[]
   /** How long its tokens live; decided once an attempt. */
-  lifetime?: { seconds: number; long: boolean }
+  lifetime?: Lifetime
   /** The refresh token that a spent one within its grace leads to: presented again, and not rotated. */
   successor?: string
   /** Set when a spent refresh token within its grace was presented: start again with its successor. */
@@ -100,6 +108,12 @@ export interface Attempt {
   onBehalf?: OnBehalf
   /** What the request comes from: proved here, or remembered by what the request shows. */
   device?: string
+  /** What it says that it runs on, or said when what it shows was given to it. */
+  platform?: Platform
+  /** Authentication contexts that the grant was asked for with. */
+  contexts?: string[]
+  /** What the policies say of the tokens that are asked for. */
+  admission?: Admission
   /** Why what was shown of a device proves nothing. */
   deviceRefused?: 'device-unproved' | 'device-disabled' | 'device-missing'
   /** What the request shows was given to another device. */

@@ -1,7 +1,7 @@
 import { errors, type KoaContextWithOIDC } from 'oidc-provider'
 import { rightsOf } from '../directory/rights.ts'
 import type { Store } from '../store/store.ts'
-import { currentAttempt } from './attempt.ts'
+import { type Attempt, currentAttempt } from './attempt.ts'
 import { lacksConsent } from './consent.ts'
 import { noteResource, readApplication, readResources, readUser } from './facts.ts'
 import { fullScope, permittedScopes, type Resource } from './resources.ts'
@@ -70,6 +70,9 @@ export async function accessTokenClaims(
     ...(source?.authTime === undefined ? {} : { authTime: source.authTime }),
     ...(attempt.device === undefined ? {} : { device: attempt.device }),
     ...(resource.kind === 'signals' ? { stream: true as const } : {}),
+    ...(attempt.admission && resource.kind !== 'signals'
+      ? { admission: { admission: attempt.admission, resource: resource.uri, capable: attempt.claims.capable && resource.cae } }
+      : {}),
     ...(attempt.onBehalf ? { actors: attempt.onBehalf.actors } : {}),
   })
 
@@ -98,12 +101,28 @@ export async function accessTokenClaims(
     ...(token.sessionUid === undefined ? {} : { sid: token.sessionUid }),
     ...(source?.authTime === undefined ? {} : { auth_time: source.authTime, amr: source.amr ?? ['pwd'] }),
     ...(source?.acr === undefined ? {} : { acr: source.acr }),
+    ...policyClaims(attempt),
     ...(attempt.onBehalf ? { act: attempt.onBehalf.act } : {}),
     ...held,
     ...(attempt.device === undefined ? {} : { deviceid: attempt.device }),
     ...(attempt.address === '' ? {} : { ipaddr: attempt.address }),
     ...(attempt.claims.capable && resource.cae ? { xms_cc: ['cp1'] } : {}),
     ...(attempt.lifetime?.long ? { xms_ssm: '1' } : {}),
+  }
+}
+
+/** What policies leave to the guards, and what they say of the token. */
+function policyClaims({ admission, lifetime, contexts = [] }: Attempt): Record<string, unknown> {
+  if (!admission) return {}
+  const granted = admission.brought.contexts
+  const { exception } = admission.decision
+  const first = contexts.find((one) => granted.includes(one))
+  return {
+    ...(granted.length > 0 ? { acrs: granted } : {}),
+    // RFC 9470 section 6.2: for APIs that ask by `acr_values`.
+    ...(first === undefined ? {} : { acr: first }),
+    ...(lifetime && lifetime.lateBound.length > 0 ? { capolids_latebind: lifetime.lateBound } : {}),
+    ...(exception ? { caegis_ip: exception } : {}),
   }
 }
 

@@ -7,6 +7,7 @@ import type { Store } from '../store/store.ts'
 import type { Attempt, Ending, Mint, Reading } from './attempt.ts'
 import { changeOf, endingsOf } from './ending.ts'
 import { tokenVersion } from './facts.ts'
+import { recordDecision } from './record-decision.ts'
 import type { Tenant } from './tenant.ts'
 
 /**
@@ -47,6 +48,7 @@ export async function passFence(store: Store, tenant: Tenant, attempt: Attempt):
     for (const grant of attempt.removedGrants) await tenant.artifacts.removeGrant(db, grant)
     for (const consent of attempt.consents) await recordConsent(db, tenant, consent, now)
     for (const mint of attempt.mints) await recordMint(db, tenant, mint, now)
+    for (const mint of attempt.mints) await recordDecision(db, tenant, mint)
     if (attempt.signIn?.code === 0) await tenant.signIns.insert(db, attempt.signIn)
     if (attempt.completes) await tenant.signIns.complete(db, attempt.completes.id, attempt.completes.more, attempt.completes.otherwise)
     for (const ending of endings) {
@@ -72,6 +74,8 @@ async function versionOf(db: Transaction<Schema>, tenant: Tenant, reading: Readi
       return tenant.artifacts.version(db, reading.model, reading.id, now)
     case 'tenant':
       return (await db.selectFrom('tenants').select('version').where('id', '=', reading.id).executeTakeFirst())?.version ?? 0
+    case 'policies':
+      return (await db.selectFrom('tenants').select('policies_version').where('id', '=', reading.id).executeTakeFirst())?.policies_version ?? 0
     case 'app': {
       const row = db.selectFrom('applications').select('version').where('tenant', '=', tenant.id).where('app_id', '=', reading.id)
       return (await row.where('deleted_at', 'is', null).executeTakeFirst())?.version ?? 0

@@ -5,6 +5,7 @@ import { CaegisError, type ClaimsRequest, parseClaimsRequest } from '@caegis/pro
 import inject from 'light-my-request'
 import type Provider from 'oidc-provider'
 import type { Denial } from '../access/account.ts'
+import { type Platform, platformOf as readPlatform } from '../access/signals.ts'
 import { JWKS_MAX_AGE } from '../directory/keys.ts'
 import { SERVER_ERRORS } from '../errors.ts'
 import { type Attempt, createAttempt, runAttempt } from './attempt.ts'
@@ -213,6 +214,8 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
           else if (STOPPABLE.some((path) => request.path.startsWith(path))) await passGate(store, tenant, 'somebody')
           if (form.has('client_assertion') || new URLSearchParams(request.body).has('client_assertion')) attempt.assertion = true
           if (userCode !== undefined) attempt.userCode = userCode
+          const platform = platformOf(request)
+          if (platform !== undefined) attempt.platform = platform
           if (deviceAssertion !== undefined) await admitDevice(store, tenant, deviceAssertion)
           if (isToken && attempt.deviceRefused) {
             attempt.denial = { reason: attempt.deviceRefused }
@@ -288,6 +291,12 @@ function withoutOfflineAccess(form: URLSearchParams): void {
         .filter((one) => one !== 'offline_access' && one !== '')
         .join(' '),
     )
+}
+
+/** What the client says that it runs on: a browser by its name, the Microsoft libraries by a word of their own. */
+function platformOf({ headers, path, query, body }: IssuerRequest): Platform | undefined {
+  const form = new URLSearchParams(path === ROUTES.token ? body : query)
+  return readPlatform(String(headers['user-agent'] ?? '')) ?? readPlatform(form.get('x-client-OS') ?? form.get('x-client-os') ?? undefined)
 }
 
 /** What a device proves itself with, where one may; the provider never sees it. */

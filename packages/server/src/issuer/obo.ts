@@ -95,6 +95,7 @@ async function admit(store: Store, tenant: Tenant, text: string, clientId: strin
     ...(typeof authTime === 'number' ? { authTime } : {}),
     ...(Array.isArray(amr) ? { amr: amr as string[] } : {}),
     ...(typeof acr === 'string' ? { acr } : {}),
+    ...(typeof claims.ipaddr === 'string' ? { address: claims.ipaddr } : {}),
   }
 }
 

@@ -1,10 +1,12 @@
 import Provider, { type Configuration, errors, interactionPolicy, type KoaContextWithOIDC } from 'oidc-provider'
 import { asShown, type Denial, judge } from '../access/account.ts'
-import { chooseLifetime, type Lifetimes } from '../access/lifetime.ts'
+import { OPEN } from '../access/admission.ts'
+import { chooseLifetime, type Guards, type Lifetimes, NO_GUARDS } from '../access/lifetime.ts'
 import { isGood } from '../directory/credentials.ts'
 import type { Log } from '../log.ts'
 import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
+import { accessPrompt, admitGrant, admitToken, type HeldGrant } from './access.ts'
 import { createAdapter } from './adapter.ts'
 import { checkAssertion } from './assertion.ts'
 import { currentAttempt } from './attempt.ts'
@@ -24,8 +26,8 @@ export interface IssuerOptions {
   secrets: Secrets
   log: Log
   lifetimes: Lifetimes
-  /** Are all guards of this API connected and up to date (rule I5)? */
-  isGuarded(tenant: string, appId: string): Promise<boolean>
+  /** Are all guards of this API connected and up to date (rule I5), and what of an address can all of them tell? */
+  guardsOf(appId: string): Promise<Guards>
   /** Times; see loops.ts. */
   loopLimit: number
   /** Sends a logout token to a client, without anybody waiting for it. */
@@ -48,7 +50,7 @@ export const ROUTES = {
 const DAY = 24 * 3600
 
 /** One OpenID provider a tenant: the protocol is oidc-provider's, what is decided is ours, what is stored goes through the fence. */
-export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log, isGuarded }: IssuerOptions, loops: Loops): Provider {
+export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log, guardsOf }: IssuerOptions, loops: Loops): Provider {
   const policy = interactionPolicy.base()
   // What an application may ask for at most was granted by an administrator in its permissions; for some, each user is asked too.
   policy.remove('consent')
@@ -105,6 +107,7 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
       await target(ctx, ctx.oidc.client?.clientId ?? ''),
     )
   }
+  policy.add(accessPrompt(tenant, store))
   policy.add(
     new interactionPolicy.Prompt(
       { name: 'consent', requestable: true },
@@ -177,12 +180,10 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
           const bound = ctx.oidc.route === 'token' && ctx.oidc.params?.grant_type !== 'client_credentials'
           if (bound ? asked && asked.resource.uri !== uri : asked?.resource.uri !== uri) throw new errors.InvalidTarget()
           const attempt = currentAttempt()
+          if (ctx.oidc.route === 'token') await admitToken(tenant, store, app, resource)
+          const guards = resource.kind === 'graph' ? tenant.ownGuard : resource.appId === undefined ? NO_GUARDS : await guardsOf(resource.appId)
           attempt.lifetime ??= chooseLifetime(
-            {
-              capable: attempt.claims.capable,
-              cae: resource.cae,
-              guarded: resource.kind === 'graph' || (resource.appId !== undefined && (await isGuarded(tenant.id, resource.appId))),
-            },
+            { capable: attempt.claims.capable, cae: resource.cae, guards, decision: attempt.admission?.decision ?? OPEN, now: attempt.iat },
             lifetimes,
           )
           const permitted = permittedScopes(app, resource)
@@ -210,7 +211,7 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
       const attempt = currentAttempt()
       const user = await readUser(store, tenant, sub)
       if (token) {
-        const held = token as { kind?: string; authTime?: number; iat?: number; sessionUid?: string; clientId?: string; scope?: string }
+        const held = token as HeldGrant
         const others = await readInstants(store, tenant, { sid: held.sessionUid, appId: held.clientId, user: sub })
         // An access token that is shown to us is judged as a guard would judge it (one for us alone holds no cp1); everything else by its first factor.
         const denial =
@@ -235,6 +236,7 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
           }
         }
         attempt.account = { id: sub, breakGlass: user?.breakGlass === true }
+        if (held.kind !== 'AccessToken') await admitGrant(tenant, store, secrets, sub, held)
       }
       if (!user) return undefined
       return {

@@ -1,3 +1,5 @@
+import type { Book } from '../access/book.ts'
+import type { Guards } from '../access/lifetime.ts'
 import type { Application } from '../directory/application.ts'
 import type { Applications } from '../directory/applications.ts'
 import type { CaeSwitches } from '../directory/cae-switch.ts'
@@ -42,6 +44,12 @@ export interface Tenant {
   caeSwitch: CaeSwitches
   risk: RiskyPrincipals
   upstreams: UpstreamRegistry
+  /** Its Conditional Access policies. */
+  book: Book
+  /** Country of an address: ISO code, `null` = of none, `undefined` = nobody can look it up. */
+  countryOf(address: string): string | null | undefined
+  /** What protects the admin API, in this process. */
+  ownGuard: Guards
   signIns: SignIns
   audits: Audits
   /** What tokens can be asked for here. */

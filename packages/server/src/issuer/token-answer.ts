@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { challengeObject } from '@caegis/protocol'
 import type { Denial } from '../access/account.ts'
+import { refusalOf as policyRefusal } from '../access/refusal.ts'
 import { SERVER_ERRORS } from '../errors.ts'
 import type { Attempt } from './attempt.ts'
 import type { Tenant } from './tenant.ts'
@@ -117,6 +118,8 @@ function ofDenial(denial: Denial): Refusal {
         code: 50196,
         text: 'the client asks for the same again and again; it must keep what it gets',
       }
+    case 'policy':
+      return policyRefusal(denial.decision, denial)
     case 'tenant-stopped':
       // Neither an error that makes a client ask the user, nor one that makes it try again by itself.
       return { error: 'access_denied', code: 5000224, text: SERVER_ERRORS.tenant_stopped }

@@ -17,6 +17,8 @@ export interface Trace {
   begun?: string
   /** Why an application's request to sign somebody in was sent back to it. */
   refused?: { code: number; silent: boolean }
+  /** Where the API saw the caller, proved by its guard. */
+  rpAddress?: string
   policies?: PolicyOutcome
 }
 
@@ -105,13 +107,13 @@ export async function appOf(tenant: Tenant, clientId: string): Promise<NonNullab
 async function recordOf(
   store: Store,
   tenant: Tenant,
-  { trace, address, claims, device }: Attempt,
+  { trace, address, device }: Attempt,
   what: Pick<SignIn, 'kind' | 'grant' | 'code'>,
 ): Promise<SignIn> {
-  const { correlation, app = null, session = '', token, policies } = trace
+  const { correlation, app = null, session = '', token, policies, rpAddress = '' } = trace
   return signInRecord(store.clock(), {
     ...what,
-    ...{ correlation, address, app, session, rpAddress: claims.rpAddress ?? '' },
+    ...{ correlation, address, app, session, rpAddress },
     user: what.kind === 'servicePrincipal' || !trace.user ? null : await named(store, tenant, trace.user),
     resource: token?.resource ?? null,
     token: token ? { jti: token.jti, long: token.long } : null,

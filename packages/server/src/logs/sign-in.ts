@@ -52,7 +52,7 @@ export interface SignIn {
 export const NOT_APPLIED: PolicyOutcome = { status: 'notApplied', applied: [], lifetimes: [] }
 
 /** Codes that ask for another step; the sign-in goes on. */
-export const INTERRUPTED = { second: 50074, 'new-password': 50055 } as const
+export const INTERRUPTED = { second: 50074, 'new-password': 50055, register: 50079 } as const
 
 /** What every record has, and what this one has besides. @param now seconds with a fraction, by the store's clock */
 export function signInRecord(now: number, given: Pick<SignIn, 'kind' | 'code' | 'grant' | 'correlation' | 'address'> & Partial<SignIn>): SignIn {
@@ -80,16 +80,24 @@ const REASONS: Record<number, string> = {
   50057: 'The user account is disabled.',
   50058: 'A sign-in without a page was asked for, and nobody is signed in, or the session has ended.',
   50074: 'A second factor is asked for.',
+  50076: 'A policy asks for a second factor.',
+  50079: 'A policy asks for a second factor, and none is registered.',
   500121: 'The second factor, or the passkey, was wrong or was used before.',
   50126: 'The password is wrong.',
   50133: 'What was proved is not good any more: access was revoked meanwhile.',
+  50135: 'A policy asks for another password, because of a risk.',
   50155: 'The device could not prove itself, or is not registered.',
   50173: 'The sign-in was revoked: a new one is needed.',
   50196: 'The client asks for the same again and again.',
+  53000: 'A policy asks for a compliant device.',
+  53001: 'A policy asks for a device that is joined to the domain.',
+  53002: 'A policy asks for another application.',
+  53003: 'A policy blocks the access.',
   65001: 'The user has not consented to what the application asks for.',
   65004: 'The user declined to consent to the application.',
   70000: 'The grant is unknown, was used, has expired or belongs to another client.',
   70011: 'The scopes are malformed, unknown, or more than the application is permitted to ask for.',
+  70043: 'The sign-in is older than a policy allows.',
   135011: 'The device is disabled.',
   700016: 'The application may not do this.',
   900144: 'The request is malformed.',

@@ -85,3 +85,10 @@ export function allLive(streams: readonly StreamRecord[], now: number, maxStalen
   const guards = streams.filter((stream) => stream.guard)
   return guards.length > 0 && guards.every((stream) => isLive(stream, now, maxStaleness, epoch))
 }
+
+/** What every guard of an API can tell of an address: a condition that one of them cannot look at is nobody's to look at. */
+export function allEvaluate(streams: readonly StreamRecord[], what: 'ip' | 'country'): boolean {
+  return streams
+    .filter((stream) => stream.guard)
+    .every((stream) => ((stream as { evaluates?: readonly string[] }).evaluates ?? ['ip']).includes(what))
+}

@@ -1,30 +1,28 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { CaegisError } from '@caegis/protocol'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { Secret, TOTP } from 'otpauth'
-import { renderSVG } from 'uqr'
-import { z } from 'zod'
 import { judge } from '../access/account.ts'
+import { codeOf, EXPLAINED } from '../access/refusal.ts'
 import { ACCOUNT_APP_ID } from '../directory/account-page.ts'
 import { changeOwnPassword } from '../directory/own-password.ts'
 import { hashPassword, verifyPassword } from '../directory/password.ts'
+import { admitRegistration } from '../issuer/access.ts'
 import { html, send, withWait } from '../issuer/answer.ts'
 import { readInstants, readUser } from '../issuer/facts.ts'
 import type { Issuer, IssuerAnswer } from '../issuer/issuer.ts'
 import { messagePage } from '../issuer/pages.ts'
 import { forTenant } from '../issuer/routes.ts'
 import { passGate } from '../issuer/stop.ts'
-import { asksForMore, makeCodes, normalize, stepOf } from './code.ts'
+import { createAuthenticatorSetup } from './authenticator.ts'
+import { asksForMore, makeCodes, normalize } from './code.ts'
 import { guessersOf, tooMany } from './guessers.ts'
 import { readNewPassword, SAME_PASSWORD } from './new-password.ts'
 import type { SignInOptions } from './options.ts'
-import { accountPage, codesPage, passwordPage, setupPage } from './pages.ts'
+import { accountPage, codesPage, passwordPage } from './pages.ts'
 import { createPasskeys } from './passkey.ts'
 
 /** Seconds: who signed in longer ago proves again that it is still they. */
 const FRESH = 30 * 60
-const SETUP_TTL = 600
-const setupSchema = z.strictObject({ secret: z.string(), until: z.number() })
 
 const formOf = ({ tenant }: Issuer) => `account:${tenant.id}`
 
@@ -34,6 +32,7 @@ interface Visitor {
   username: string
   /** The session that acts, and when its first factor was proved. */
   proof: { at: number; sid: string }
+  amr: readonly string[]
   /** What its forms carry, and the word of which it is the digest. */
   csrf: string
   form: string
@@ -41,6 +40,8 @@ interface Visitor {
 
 /** `/{tenant}/account`: where people register and remove what they prove besides their password. Works without scripts. */
 export function registerAccount(app: FastifyInstance, { store, secrets, throttle, findIssuer, addressOf }: SignInOptions): void {
+  const setup = createAuthenticatorSetup(store, secrets)
+
   app.get(
     '/:tenant/account',
     forTenant(findIssuer, async (issuer, request, reply) => {
@@ -72,21 +73,22 @@ export function registerAccount(app: FastifyInstance, { store, secrets, throttle
     const factors = factorsOf(issuer)
     switch (form.get('action')) {
       case 'begin':
-        return showSetup(issuer, visitor, new Secret({ size: 20 }).base32)
+        return (await forbidden(issuer, visitor, request)) ?? setup.offer(tenant, { ...visitor, user: visitor.id })
       case 'confirm': {
-        const secret = openSetup(issuer, visitor, form.get('setup') ?? '')
-        if (secret === undefined) return show(issuer, visitor, 'That took too long. Set up the app again.')
-        const step = stepOf(secret, normalize(form.get('code') ?? ''), store.clock())
-        if (step === undefined) return showSetup(issuer, visitor, secret, 'The code is wrong. Look at the app again.')
+        const no = await forbidden(issuer, visitor, request)
+        if (no) return no
+        const proved = setup.prove(tenant, { ...visitor, user: visitor.id }, form)
+        if (!proved) return show(issuer, visitor, 'That took too long. Set up the app again.')
+        if ('answer' in proved) return proved.answer
         const codes = makeCodes()
-        await factors.register(visitor.id, visitor.proof, { secret, from: step }, codes.map(normalize))
+        await factors.register(visitor.id, visitor.proof, proved, codes.map(normalize))
         return html(200, codesPage(tenant, codes))
       }
       case 'remove':
         for (const { id, kind } of await factors.list(visitor.id)) if (kind === 'totp') await factors.remove(self(visitor), visitor.id, id)
         return show(issuer, visitor, 'The app was removed.')
       case 'add-passkey':
-        return addPasskey(issuer, visitor, form, request)
+        return (await forbidden(issuer, visitor, request)) ?? addPasskey(issuer, visitor, form, request)
       case 'remove-passkey':
         await factors.remove(self(visitor), visitor.id, (form.get('id') ?? '').slice(0, 64), 'passkey')
         return show(issuer, visitor, 'The passkey was removed.')
@@ -174,7 +176,7 @@ export function registerAccount(app: FastifyInstance, { store, secrets, throttle
       const form = `${uid} ${accountId}`
       const { displayName, userPrincipalName: username } = user
       const proof = { at: loginTs, sid: uid }
-      return { id: accountId, displayName, username, proof, form, csrf: secrets.digest(formOf(issuer), form) }
+      return { id: accountId, displayName, username, proof, amr: amr ?? [], form, csrf: secrets.digest(formOf(issuer), form) }
     })
   }
 
@@ -207,21 +209,15 @@ export function registerAccount(app: FastifyInstance, { store, secrets, throttle
     return html(status, passwordPage(tenant, { username, csrf, asksOld: true, ...(wrong === undefined ? {} : { wrong }) }))
   }
 
-  function showSetup({ tenant }: Issuer, { id, username, csrf }: Visitor, secret: string, wrong?: string): IssuerAnswer {
-    const sealed = secrets.seal(`setup:${tenant.id}:${id}`, { secret, until: Math.floor(store.clock()) + SETUP_TTL })
-    const uri = new TOTP({ secret: Secret.fromBase32(secret), issuer: tenant.displayName, label: username }).toString()
-    const setup = Buffer.from(sealed).toString('base64url')
-    const content = { csrf, setup, secret, svg: renderSVG(uri, { ecc: 'M', border: 2 }), ...(wrong === undefined ? {} : { wrong }) }
-    return html(wrong === undefined ? 200 : 401, setupPage(tenant, content))
-  }
-
-  function openSetup({ tenant }: Issuer, { id }: Visitor, setup: string): string | undefined {
-    try {
-      const { secret, until } = setupSchema.parse(secrets.open(`setup:${tenant.id}:${id}`, Buffer.from(setup, 'base64url')))
-      return until > store.clock() ? secret : undefined
-    } catch {
-      return undefined
-    }
+  /** Policies may say from where, and with which proof, somebody registers what they prove later. */
+  async function forbidden(issuer: Issuer, visitor: Visitor, request: FastifyRequest): Promise<IssuerAnswer | undefined> {
+    const { tenant } = issuer
+    const decision = await issuer.attempt(addressOf(request), () =>
+      admitRegistration(tenant, store, visitor.id, { at: visitor.proof.at, amr: visitor.amr }),
+    )
+    if (decision.outcome === 'allow') return undefined
+    const { what, help } = EXPLAINED[codeOf(decision, {})]
+    return show(issuer, visitor, undefined, `${what} ${help}`)
   }
 
   const self = ({ id, proof }: Visitor) => ({ kind: 'holder', user: id, proof }) as const

@@ -175,11 +175,31 @@ export function setupPage(
   )
 }
 
-export function codesPage(tenant: Tenant, codes: readonly string[]): string {
+/** Where a policy stands in the way: what it is, what to do about it, and what to show to an administrator. */
+export function stopPage(
+  tenant: Tenant,
+  {
+    application,
+    csrf,
+    what,
+    help,
+    code,
+    txn,
+    at,
+  }: { application: string; csrf: string; what: string; help: string; code: number; txn: string; at: string },
+): string {
+  return page(
+    'You cannot go on',
+    tenant,
+    `<h1>You cannot get to ${escapeHtml(application)} now</h1><p>${escapeHtml(what)}</p><p>${escapeHtml(help)}</p><h2>For your administrator</h2><p>Number ${code}, ${escapeHtml(at)}<br><span class="key">${escapeHtml(txn)}</span></p><form method="post">${hidden(csrf)}<button name="leave" value="${code}">Back to the application</button></form><form method="post">${hidden(csrf)}<button class="quiet" name="restart" value="yes">Use another account</button></form>`,
+  )
+}
+
+export function codesPage(tenant: Tenant, codes: readonly string[], next = { href: 'account', text: 'Back to your account' }): string {
   return page(
     'Your recovery codes',
     tenant,
-    `<h1>Your recovery codes</h1><p>Keep them where you find them without your phone. Each is good once, and they are not shown again.</p><ul class="codes">${codes.map((code) => `<li>${code}</li>`).join('')}</ul><p><a href="account">Back to your account</a></p>`,
+    `<h1>Your recovery codes</h1><p>Keep them where you find them without your phone. Each is good once, and they are not shown again.</p><ul class="codes">${codes.map((code) => `<li>${code}</li>`).join('')}</ul><p><a href="${escapeHtml(next.href)}">${escapeHtml(next.text)}</a></p>`,
   )
 }
 

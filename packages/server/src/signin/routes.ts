@@ -26,7 +26,10 @@ export function registerSignIn(app: FastifyInstance, options: SignInOptions): vo
     forTenant(options.findIssuer, async (issuer, request, reply) => {
       const visit = visits.open(issuer, request, reply)
       const { form } = visit
-      if (form.has('restart')) return send(reply, await steps.restart(visit))
+      // Whoever does not want to go on with a page begins anew.
+      if (form.has('restart') || form.get('action') === 'show') return send(reply, await steps.restart(visit))
+      if (form.has('leave')) return send(reply, await steps.leave(visit))
+      if (form.has('setup')) return send(reply, await steps.register(visit))
       const step = form.has('pick')
         ? steps.pick
         : form.get('passkey')

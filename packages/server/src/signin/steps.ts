@@ -1,25 +1,29 @@
+import type { Decision } from '@caegis/policy'
 import { CaegisError } from '@caegis/protocol'
 import { judge } from '../access/account.ts'
+import { codeOf, EXPLAINED } from '../access/refusal.ts'
 import { changeOwnPassword } from '../directory/own-password.ts'
 import { hashPassword, verifyPassword } from '../directory/password.ts'
+import { admitRegistration } from '../issuer/access.ts'
 import { html, withWait } from '../issuer/answer.ts'
 import { currentAttempt } from '../issuer/attempt.ts'
 import { readInstants, readUser } from '../issuer/facts.ts'
 import type { IssuerAnswer } from '../issuer/issuer.ts'
 import { passGate } from '../issuer/stop.ts'
-import { asksForMore, proveCode } from './code.ts'
+import { createAuthenticatorSetup } from './authenticator.ts'
+import { asksForMore, makeCodes, normalize, proveCode } from './code.ts'
 import { guessersOf, tooMany } from './guessers.ts'
 import { readBrowser } from './known-browser.ts'
 import { readNewPassword, SAME_PASSWORD } from './new-password.ts'
 import type { SignInOptions } from './options.ts'
-import { codePage, passwordPage, pickerPage, signInPage } from './pages.ts'
+import { codePage, codesPage, passwordPage, pickerPage, signInPage, stopPage } from './pages.ts'
 import { createPasskeys } from './passkey.ts'
 import { provePassword, proveWithout, type SignInFor } from './password.ts'
 import { expired, type Half, here, type Visit, type Visits } from './visit.ts'
 
 const ONLY_EMERGENCY = 'An administrator has stopped sign-in. Only the emergency account can sign in now.'
 const CHANGED = 'Your access changed meanwhile. Sign in again.'
-const MUST_CHANGE = 'An administrator set your password. Choose one that only you know.'
+const MUST_CHANGE = 'Your password has to be changed. Choose one that only you know.'
 const MAX_NAME = 320
 
 /** The steps of a sign-in: a first factor, a second where there is one, a new password where the old one must go. Nothing is issued before the last. */
@@ -28,13 +32,14 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
   const guessers = ({ issuer, request, address }: Visit, username: string, what: 'password' | 'code') =>
     guessersOf(issuer.tenant, secrets, { request, username, address }, what)
   const passkeysOf = ({ issuer: { tenant } }: Visit) => createPasskeys(store, secrets, tenant)
+  const setup = createAuthenticatorSetup(store, secrets)
   const attempt = <T>({ issuer, address }: Visit, work: () => Promise<T>) => issuer.attempt(address, work)
 
   /** The step after `proved`: another question, or the end. */
   async function goOn(visit: Visit, proved: Omit<Half, 'waitsFor'>): Promise<IssuerAnswer> {
     const { tenant } = visit.issuer
-    if (!proved.amr.includes('mfa') && asksForMore(await factorsOf(visit).list(proved.accountId)))
-      return visits.wait(visit, { ...proved, waitsFor: 'second' })
+    const known = await factorsOf(visit).list(proved.accountId)
+    if (!proved.amr.includes('mfa') && asksForMore(known)) return visits.wait(visit, { ...proved, waitsFor: 'second' })
     const row = await store.db
       .selectFrom('users')
       .select('password_expired')
@@ -42,7 +47,49 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
       .where('id', '=', proved.accountId)
       .executeTakeFirst()
     if (row?.password_expired === 1 && proved.amr.includes('pwd')) return visits.wait(visit, { ...proved, waitsFor: 'new-password' })
-    return visits.finish(visit, proved)
+    const decision = await visits.decide(visit, proved)
+    const canProve = known.some(({ kind }) => kind === 'passkey') && !proved.amr.includes('fido')
+    switch (decision.outcome === 'require' ? decision.next : undefined) {
+      case 'mfa':
+        return visits.wait(visit, { ...proved, waitsFor: 'register' })
+      case 'authenticationStrength':
+        if (canProve) return visits.wait(visit, { ...proved, waitsFor: 'second' })
+        if (!asksForMore(known)) return visits.wait(visit, { ...proved, waitsFor: 'register' })
+        return stop(visit, decision)
+      case 'passwordChange':
+        // Only who proved more than the old password may choose the new one: it may be known to others.
+        return visits.wait(visit, { ...proved, waitsFor: 'new-password' }, 50135)
+      case 'signIn':
+        await visits.forget(visit)
+        return showSignIn(visit, 200, { username: proved.username })
+    }
+    return decision.outcome === 'allow' ? visits.finish(visit, proved) : stop(visit, decision)
+  }
+
+  /** A policy stands in the way of whoever has proved everything. */
+  async function stop(visit: Visit, decision: Decision): Promise<IssuerAnswer> {
+    const code = codeOf(decision, {})
+    delete currentAttempt().proved
+    await visits.forget(visit)
+    await visits.say(visit, code)
+    const about = await visits.about(visit)
+    if (!about) return expired(visit)
+    const at = `${new Date(store.clock() * 1000).toISOString().slice(0, 19)}Z`
+    const content = { ...about.content, ...EXPLAINED[code], code, at, txn: currentAttempt().trace.correlation }
+    return html(403, stopPage(visit.issuer.tenant, content), about.targets)
+  }
+
+  /** Somebody is signed in already, and a policy asks for more than that. */
+  async function fromSession(visit: Visit): Promise<IssuerAnswer | undefined> {
+    const proved = await visits.fromSession(visit)
+    if (!proved) return undefined
+    const { tenant } = visit.issuer
+    const user = await readUser(store, tenant, proved.accountId)
+    if (!user || judge(user, await readInstants(store, tenant, { user: proved.accountId }), proved.at)) return undefined
+    const half = { ...proved, username: user.userPrincipalName }
+    // Nothing of what is too old is worth being added to.
+    if ((await visits.decide(visit, half)).next === 'signIn') return showSignIn(visit, 200, { username: half.username })
+    return goOn(visit, half)
   }
 
   /** The half-done sign-in if it is still good; else what to answer. */
@@ -123,13 +170,31 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
     return html(status, passwordPage(visit.issuer.tenant, content), about.targets)
   }
 
+  const whoRegisters = async (visit: Visit, { accountId, username }: Half) => ({
+    ...{ user: accountId, username },
+    csrf: (await visits.about(visit))?.content.csrf ?? '',
+  })
+
+  /** Policies may say from where somebody registers what they prove later: or whoever has a password first would be who registers. */
+  async function mayRegister(visit: Visit, half: Half): Promise<IssuerAnswer | undefined> {
+    const decision = await admitRegistration(visit.issuer.tenant, store, half.accountId, half)
+    return decision.outcome === 'allow' ? undefined : stop(visit, decision)
+  }
+
+  const showRegister = async (visit: Visit, half: Half): Promise<IssuerAnswer> =>
+    (await mayRegister(visit, half)) ?? setup.offer(visit.issuer.tenant, await whoRegisters(visit, half))
+
   return {
     show: (visit: Visit) =>
       attempt(visit, async () => {
         const isStopped = await passGate(store, visit.issuer.tenant, 'somebody')
         const half = await visits.half(visit)
         if (half?.waitsFor === 'second') return showSecond(visit, 200)
-        if (half) return showNewPassword(visit, half.username, 200)
+        if (half?.waitsFor === 'register') return showRegister(visit, half)
+        if (half?.waitsFor === 'new-password') return showNewPassword(visit, half.username, 200)
+        if (half) return goOn(visit, half)
+        const more = await fromSession(visit)
+        if (more) return more
         const accounts = await choices(visit)
         if (accounts) return showPicker(visit, accounts)
         return showSignIn(visit, 200, isStopped ? { wrong: ONLY_EMERGENCY } : {})
@@ -148,6 +213,40 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
         await visits.forget(visit)
         return here(visit)
       }),
+
+    /** Back to the application, which is told that nobody is let in. */
+    leave: (visit: Visit) =>
+      attempt(visit, async () => {
+        if (!(await visits.isOwnForm(visit))) return expired(visit)
+        const code = Number(visit.form.get('leave'))
+        return visits.giveUp(visit, code in EXPLAINED ? `CAE${code}: ${EXPLAINED[code as keyof typeof EXPLAINED].what}` : 'the sign-in was given up')
+      }),
+
+    /** A second factor is registered in the midst of a sign-in, because a policy asks for one and there is none. */
+    async register(visit: Visit): Promise<IssuerAnswer> {
+      const { tenant } = visit.issuer
+      const begun = await attempt(visit, async () => {
+        const found = await resume(visit, 'register')
+        if ('answer' in found) return found
+        const { half } = found
+        const forbidden = await mayRegister(visit, half)
+        if (forbidden) return { answer: forbidden }
+        const proved = setup.prove(tenant, await whoRegisters(visit, half), visit.form)
+        if (!proved) return { answer: await showRegister(visit, half) }
+        return 'answer' in proved ? proved : { half, proved }
+      })
+      if ('answer' in begun) return begun.answer
+      const codes = makeCodes()
+      const { half, proved } = begun
+      await factorsOf(visit).register(half.accountId, { at: half.at }, proved, codes.map(normalize))
+      return attempt(visit, async () => {
+        const found = await resume(visit, 'register')
+        if ('answer' in found) return found.answer
+        Object.assign(currentAttempt(), { account: { id: half.accountId, breakGlass: found.breakGlass } })
+        await visits.hold(visit, { ...half, amr: ['pwd', 'otp', 'mfa'], waitsFor: 'done' })
+        return html(200, codesPage(tenant, codes, { href: visit.uid, text: 'Go on' }))
+      })
+    },
 
     /** An account was chosen: the one that is signed in goes on, if its session is still good; any other signs in. */
     pick: (visit: Visit) =>
@@ -279,7 +378,7 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
         const user = await readUser(store, tenant, half.accountId)
         if (judge(user, await readInstants(store, tenant, { user: half.accountId }), t + 1)) return refuse(visit, half)
         Object.assign(currentAttempt(), { account: { id: half.accountId, breakGlass }, proved: true })
-        return visits.finish(visit, { ...half, at: t + 1 })
+        return goOn(visit, { ...half, at: t + 1 })
       })
     },
   }

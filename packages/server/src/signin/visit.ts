@@ -1,4 +1,6 @@
+import type { Decision } from '@caegis/policy'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { admitSignIn } from '../issuer/access.ts'
 import { createAdapter } from '../issuer/adapter.ts'
 import { html } from '../issuer/answer.ts'
 import { currentAttempt } from '../issuer/attempt.ts'
@@ -27,7 +29,8 @@ export type Half = {
   at: number
   username: string
   amr: string[]
-  waitsFor: 'second' | 'new-password'
+  /** `done`: something was shown, and nothing is waited for but that it was read. */
+  waitsFor: 'second' | 'new-password' | 'register' | 'done'
 }
 
 export type Visits = ReturnType<typeof createVisits>
@@ -78,6 +81,21 @@ export function createVisits({ store, secrets, addressOf }: SignInOptions) {
       return { content, hint: hint ?? '', targets: target && target !== 'null' ? [target] : [] }
     },
 
+    /** What the policies say of somebody who has proved so much, for what this sign-in leads to. */
+    async decide(visit: Visit, { accountId, at, amr }: Omit<Half, 'waitsFor'>): Promise<Decision> {
+      const found = await details(visit)
+      const request = { params: found?.params ?? {}, device: found?.deviceCode !== undefined }
+      return (await admitSignIn(visit.issuer.tenant, store, request, accountId, { at, amr })).decision
+    },
+
+    /** What the browser's session has proved, when a policy asks for more than that. */
+    async fromSession(visit: Visit): Promise<Pick<Half, 'accountId' | 'at' | 'amr'> | undefined> {
+      const found = await details(visit)
+      const { at, amr } = (found?.prompt.name === 'access' ? found.prompt.details : {}) as { at?: number; amr?: string[] }
+      const accountId = found?.session?.accountId
+      return accountId === undefined || at === undefined || !amr ? undefined : { accountId, at, amr }
+    },
+
     /** Outside of an attempt: who this seems to be, to know whose budget a guess is of. */
     async peek({ issuer: { tenant }, uid }: Visit): Promise<Half | undefined> {
       return (await tenant.artifacts.find(store.db, HALF, uid, Math.floor(store.clock())))?.payload as Half | undefined
@@ -86,12 +104,23 @@ export function createVisits({ store, secrets, addressOf }: SignInOptions) {
     forget: async (visit: Visit) => halves(visit).destroy(visit.uid),
 
     /** Goes on with the next step of the same sign-in. */
-    async wait(visit: Visit, half: Half): Promise<IssuerAnswer> {
+    async wait(visit: Visit, half: Half & { waitsFor: keyof typeof INTERRUPTED }, code: number = INTERRUPTED[half.waitsFor]): Promise<IssuerAnswer> {
       // Only whole sign-ins are told of.
       delete currentAttempt().proved
-      await say(visit, INTERRUPTED[half.waitsFor])
+      await say(visit, code)
       await halves(visit).upsert(visit.uid, half, HALF_TTL)
       return here(visit)
+    },
+
+    /** Keeps what is proved while a page shows something. */
+    hold: async (visit: Visit, half: Half) => halves(visit).upsert(visit.uid, half, HALF_TTL),
+
+    /** Ends the sign-in without anybody being let in: the application is told why. */
+    async giveUp({ issuer, request, reply, uid }: Visit, description: string): Promise<IssuerAnswer> {
+      const result = { error: 'access_denied', error_description: description }
+      const location = await issuer.provider.interactionResult(request.raw, reply.raw, result, { mergeWithLastSubmission: false })
+      await createAdapter(store, issuer.tenant.id, issuer.tenant.artifacts)(HALF).destroy(uid)
+      return { status: 303, headers: { location, 'cache-control': 'no-store' }, body: '' }
     },
 
     async finish(visit: Visit, { accountId, at, username, amr }: Omit<Half, 'waitsFor'>): Promise<IssuerAnswer> {

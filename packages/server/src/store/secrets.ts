@@ -48,3 +48,8 @@ export function createSecrets(master: string | Uint8Array): Secrets {
     },
   }
 }
+
+/** What the guards of an API and this server sign addresses by: see the evidence in @caegis/protocol. @param appId client id of the API */
+export function evidenceKey(secrets: Secrets, tenant: string, appId: string): Buffer {
+  return secrets.derive(`evidence:${tenant}:${appId}`)
+}

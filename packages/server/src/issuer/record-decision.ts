@@ -1,0 +1,35 @@
+import { createHash } from 'node:crypto'
+import type { Transaction } from 'kysely'
+import { markOf } from '../access/admission.ts'
+import type { Schema } from '../store/schema.ts'
+import type { Mint } from './attempt.ts'
+import type { Tenant } from './tenant.ts'
+
+/** What the token was decided by, for the day on which an edit may change it. One row for each session (or daemon), client, API and contexts. */
+export async function recordDecision(db: Transaction<Schema>, tenant: Tenant, mint: Mint): Promise<void> {
+  const { admission: made, appId, user, sid, device, exp } = mint
+  if (!made) return
+  const { admission, resource, capable } = made
+  const columns = {
+    ...{ user_id: user ?? null, sid: sid ?? null, app_id: appId, resource, device_id: device ?? null, capable: capable ? 1 : 0 },
+    ...{
+      version: admission.version,
+      outcome: admission.decision.outcome,
+      fingerprint: markOf(admission),
+      signals: JSON.stringify(admission.brought),
+    },
+  }
+  const id = createHash('sha256')
+    .update([sid ?? '', appId, resource, ...[...admission.brought.contexts].sort()].join('\n'))
+    .digest('base64url')
+    .slice(0, 22)
+  await db
+    .insertInto('decisions')
+    .values({ tenant: tenant.id, id, tokens_until: exp, ...columns })
+    .onConflict((conflict) =>
+      conflict
+        .columns(['tenant', 'id'])
+        .doUpdateSet((eb) => ({ ...columns, tokens_until: eb.fn<number>('max', ['decisions.tokens_until', 'excluded.tokens_until']) })),
+    )
+    .execute()
+}
