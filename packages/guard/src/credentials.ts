@@ -6,6 +6,8 @@ export interface GuardRequest {
   headers: HeadersLike | Record<string, string | string[] | undefined>
   /** Node keeps the first of several `Authorization` lines and drops the rest; here they all are, name and value in turn. */
   rawHeaders?: readonly string[]
+  /** The connection that it came by: its other end is the caller, or a proxy of yours. Without it the caller's address is unknown, which is outside of every range. */
+  socket?: { readonly remoteAddress?: string | undefined } | undefined
 }
 
 interface HeadersLike {
@@ -16,6 +18,7 @@ export type Credentials = { token: string } | { code: VerdictCode; status?: 400 
 
 const NAME = 'authorization'
 const SCHEME = 'bearer'
+const FORWARDED = 'x-forwarded-for'
 const TWICE: Credentials = { code: 'token_malformed', status: 400 }
 const MISSING: Credentials = { code: 'token_missing' }
 
@@ -60,6 +63,15 @@ function authorization({ headers, rawHeaders }: GuardRequest): string | Credenti
     found = value
   }
   return found
+}
+
+/** The `X-Forwarded-For` header, several lines of it joined in their order. */
+export function forwardedFor({ headers }: GuardRequest): string | undefined {
+  if (isHeaders(headers)) return headers.get(FORWARDED) ?? undefined
+  // As node writes them; other spellings only where somebody else did.
+  let found = headers[FORWARDED]
+  if (found === undefined) for (const name in headers) if (name.toLowerCase() === FORWARDED) found = headers[name]
+  return typeof found === 'object' ? found.join(',') : found
 }
 
 function isName(name: string): boolean {

@@ -14,11 +14,14 @@ export interface DenialDetail {
   status?: 400
   /** For a client that can answer a challenge: seconds, the earliest `iat` of a token that would be good. */
   nbf?: number
+  /** Where the guard saw it, if that is what is wrong, and what proves it. */
+  rpAddress?: string
+  evidence?: string | undefined
 }
 
 /** From the reason to what goes on the wire (RFC 6750 section 3). Never a `Retry-After`: clients would lock themselves out for that long. */
 export function createDenials({ authorizationUri, issuer, clientId }: DenialOptions): (code: VerdictCode, detail?: DenialDetail) => Denied {
-  return (code, { status: override, nbf } = {}) => {
+  return (code, { status: override, nbf, rpAddress, evidence } = {}) => {
     const text: DenialText = VERDICT_CODES[code]
     const status = override ?? text.status
     const challenged = status === 401 && nbf !== undefined
@@ -27,7 +30,11 @@ export function createDenials({ authorizationUri, issuer, clientId }: DenialOpti
     if (status !== 503) {
       const uri = authorizationUri()
       headers['WWW-Authenticate'] = challenged
-        ? formatChallenge({ authorizationUri: uri ?? issuer, ...(clientId === undefined ? {} : { clientId }), claims: { nbf } })
+        ? formatChallenge({
+            authorizationUri: uri ?? issuer,
+            ...(clientId === undefined ? {} : { clientId }),
+            claims: { nbf, ...(rpAddress === undefined ? {} : { rpAddress }), ...(evidence === undefined ? {} : { evidence }) },
+          })
         : formatRefusal({ ...(uri === undefined ? {} : { authorizationUri: uri }), ...(error === undefined ? {} : { error }) })
     }
     return { allowed: false, status, code, headers, body: { error: error ?? 'unauthorized', code, message: text.message } }

@@ -23,6 +23,7 @@ export const VERDICT_CODES = {
   token_bound: { status: 401, error: 'invalid_token', message: 'The token is bound to a key and cannot be used as a bearer token.' },
   token_actor: { status: 401, error: 'invalid_token', message: 'The chain of actors in the token is malformed or too long.' },
   revoked: { status: 401, error: 'invalid_token', message: 'The token has been revoked. Get a new one.' },
+  location: { status: 401, error: 'invalid_token', message: 'The token may not be used from this network.' },
   stale: { status: 401, error: 'invalid_token', message: 'This API has lost touch with the issuer and needs a newer token.' },
   not_ready: { status: 503, error: 'temporarily_unavailable', message: 'This API is still loading its revocations.' },
   out_of_sync: { status: 503, error: 'temporarily_unavailable', message: 'This API cannot know at present whether the token was revoked.' },
@@ -35,5 +36,6 @@ export const GUARD_ERRORS = {
   guard_closed: 'The guard was closed before it was ready.',
   discovery_failed: "The issuer's metadata could not be read.",
   keys_failed: "The issuer's signing keys could not be read.",
+  rules_refused: 'The location rules of the issuer cannot be read.',
   client_token_failed: "The issuer gave the API no token for its stream: check the API's client id and secret.",
 } as const

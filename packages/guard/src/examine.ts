@@ -1,6 +1,7 @@
-import { type CutoffKey, cutoffKeys, type JsonObject } from '@caegis/protocol'
+import { type CutoffKey, cutoffKeys, isObject, type JsonObject } from '@caegis/protocol'
 import { claimsHalf, cutoffText, type KeyedHash } from './hash.ts'
 import type { VerifyKey } from './keys.ts'
+import type { LateBound } from './rules.ts'
 import type { ParsedToken } from './token.ts'
 import type { SeenToken } from './token-cache.ts'
 import type { TokenSubject } from './verdict.ts'
@@ -26,9 +27,24 @@ export function remember(token: ParsedToken, key: VerifyKey, digest: string, iss
     capable,
     longLived: claims.xms_ssm === '1' || times.exp - times.iat > ORDINARY_LIFE,
     spread: (digest.charCodeAt(0) * 256 + digest.charCodeAt(1)) / 65_536,
+    late: lateBoundOf(claims),
+    place: undefined,
     version: -1,
     cutoff: -1,
   }
+}
+
+/** The policies whose location condition is left to the guard; token.ts has seen to their form. */
+function lateBoundOf({ capolids_latebind: policies, caegis_ip: judged }: JsonObject): LateBound | undefined {
+  if (!Array.isArray(policies) || policies.length === 0) return undefined
+  const exception = readException(judged)
+  return { policies, ...(exception === undefined ? {} : { exception }) }
+}
+
+/** What cannot be read excuses nothing. */
+function readException(judged: unknown): LateBound['exception'] {
+  if (!isObject(judged) || typeof judged.address !== 'string' || !Array.isArray(judged.policies)) return undefined
+  return { address: judged.address, policies: judged.policies.filter((id) => typeof id === 'string') }
 }
 
 /** The client's capabilities hold `cp1`, in any case. */

@@ -18,11 +18,13 @@ export interface FollowSourceOptions {
   horizon: number
   /** Longest hold of a long poll, seconds. */
   waitSeconds: number
+  /** What location conditions the guard can evaluate. */
+  evaluates: readonly ('ip' | 'country')[]
 }
 
 /** Follows the issuer's own event stream: snapshot first, then every event, over a poll stream of this process. */
 export function createFollowSource(options: FollowSourceOptions): Source {
-  const { issuer, fetch, now, log, horizon, waitSeconds } = options
+  const { issuer, fetch, now, log, horizon, waitSeconds, evaluates } = options
   const token = createClientToken(options)
   const trust = trustOwn(issuer)
   let following: ReturnType<typeof follow> | undefined
@@ -41,10 +43,11 @@ export function createFollowSource(options: FollowSourceOptions): Source {
         timing: { backoff: [Math.min(100, waitSeconds * 100), waitSeconds * 500] },
         // Only a loopback issuer can be plain http: the guard's options refuse all others.
         insecure: issuer.startsWith('http:'),
-        stream: { subjects: 'complex', alg: 'ES256', guard: true, description: 'CAEgis guard' },
+        stream: { subjects: 'complex', alg: 'ES256', guard: true, evaluates, description: 'CAEgis guard' },
         on: {
           snapshot: (cutoffs) => sink.merge(cutoffs),
           event: (set) => apply(set, sink),
+          rules: { since: () => sink.rulesVersion, load: (parts) => sink.rules(parts) },
           synced(head) {
             sink.synced(head)
             if (resynced) sink.keysChanged()

@@ -14,6 +14,7 @@ import { createJwksKeys } from './jwks.ts'
 import type { VerifyKey } from './keys.ts'
 import { createLive } from './live.ts'
 import { type GuardOptions, readOptions } from './options.ts'
+import { createRules } from './rules.ts'
 import type { CountedOutcome, Sink, Source } from './source.ts'
 import { createTally } from './tally.ts'
 import { checkTimes, type ParsedToken, parseToken, type TokenRules } from './token.ts'
@@ -46,7 +47,12 @@ export interface GuardStatus extends Record<CountedOutcome, number> {
   cutoffBytes: number
   tokens: number
   live: number
+  /** The location rules that are in force, by the issuer's own number (0: none), and how many policies and locations they hold. */
+  rules: { version: number; policies: number; locations: number }
 }
+
+/** What a new token can mend. */
+const CHALLENGED: ReadonlySet<VerdictCode> = new Set(['revoked', 'stale', 'token_key', 'location'])
 
 /**
  * A guard for one API: checks tokens of one issuer, follows the issuer's revocations, and answers each request with a verdict.
@@ -62,7 +68,7 @@ export function createGuard(options: GuardOptions): Guard {
     settings.source ??
     createFollowSource({
       ...(settings.credentials as { clientId: string; clientSecret: string }),
-      ...{ issuer, discovery, fetch, now, log, horizon },
+      ...{ issuer, discovery, fetch, now, log, horizon, evaluates: settings.country ? ['ip', 'country'] : ['ip'] },
       // Two answers may be lost before knowledge is called stale.
       waitSeconds: Math.min(10, maxStaleness / 3),
     })
@@ -70,7 +76,12 @@ export function createGuard(options: GuardOptions): Guard {
   const table = createCutoffTable(settings.leeway)
   const cache = createTokenCache(settings.maxTokens)
   const freshness = createFreshness({ now, monotonic })
-  const live = createLive((seen) => judge(seen, isStale()))
+  const places = createRules(settings)
+  const live = createLive({
+    judge: (seen) => judge(seen, isStale()),
+    isOutside: places.isOutside,
+    edition: () => places.edition,
+  })
   const tally = createTally()
   const firsts = createFirstRefusals()
   const deny = createDenials({
@@ -84,6 +95,14 @@ export function createGuard(options: GuardOptions): Guard {
 
   const sink: Sink = {
     merge,
+    rules(parts) {
+      places.load(parts)
+      log.info('location rules loaded', { issuer, ...places.status() })
+      live.sweep()
+    },
+    get rulesVersion() {
+      return places.version
+    },
     synced(head) {
       freshness.synced(head)
       if (!freshness.inSync) {
@@ -140,23 +159,23 @@ export function createGuard(options: GuardOptions): Guard {
     const { token } = credentials
     const digest = digestOf('sha256', token, 'binary')
     const seen = cache.get(digest)
-    if (seen !== undefined && !seen.key.gone) return answer(seen)
-    return firstSight(token, digest)
+    if (seen !== undefined && !seen.key.gone) return answer(seen, request)
+    return firstSight(token, digest, request)
   }
 
-  function firstSight(token: string, digest: string): Verdict | Promise<Verdict> {
+  function firstSight(token: string, digest: string, request: GuardRequest): Verdict | Promise<Verdict> {
     const parsed = parseToken(token, rules)
     if (typeof parsed === 'string') return deny(parsed)
     const untimely = checkTimes(parsed.times, rules, now() / 1000, table.forgotten)
     if (untimely !== undefined) return deny(untimely)
     const candidates = keys.find(issuer, parsed.kid)
-    if (candidates.length > 0) return verify(parsed, candidates, digest)
+    if (candidates.length > 0) return verify(parsed, candidates, digest, request)
     const learning = keys.learn(issuer)
-    if (learning === undefined) return verify(parsed, candidates, digest)
-    return learning.then(() => verify(parsed, keys.find(issuer, parsed.kid), digest))
+    if (learning === undefined) return verify(parsed, candidates, digest, request)
+    return learning.then(() => verify(parsed, keys.find(issuer, parsed.kid), digest, request))
   }
 
-  function verify(parsed: ParsedToken, candidates: readonly VerifyKey[], digest: string): Verdict {
+  function verify(parsed: ParsedToken, candidates: readonly VerifyKey[], digest: string, request: GuardRequest): Verdict {
     // A client that can be challenged must be, or it would serve the token of a removed key from its cache until that expires.
     if (candidates.length === 0) return deny('token_key', isCapable(parsed.claims) ? { nbf: parsed.times.iat + 1 } : {})
     const key = candidates.find(({ algorithms }) => algorithms.includes(parsed.algorithm))
@@ -165,17 +184,23 @@ export function createGuard(options: GuardOptions): Guard {
     const seen = remember(parsed, key, digest, issuer, hash)
     if (seen === undefined) return deny('token_actor')
     cache.set(digest, seen)
-    return answer(seen)
+    return answer(seen, request)
   }
 
-  function answer(seen: SeenToken): Verdict {
+  function answer(seen: SeenToken, request: GuardRequest): Verdict {
     const stale = isStale()
-    const code = judge(seen, stale)
-    if (code === undefined) return live.allow(seen, stale)
+    const place = seen.late === undefined ? undefined : places.placeOf(seen, seen.late, request)
+    const outside = place !== undefined && place.unmet.length > 0
+    const code = judge(seen, stale) ?? (outside ? 'location' : undefined)
+    if (code === undefined) return live.allow(seen, stale, place?.address)
     const { iat } = seen.times
     if (code === 'revoked') for (const seq of firsts.refused(seen.hashes, iat)) source.refused?.(seq, now() / 1000)
-    const challenge = (code === 'revoked' || code === 'stale' || code === 'token_key') && seen.capable
-    return deny(code, challenge ? { nbf: Math.max(seen.cutoff, iat) + 1 } : {})
+    if (!seen.capable || !CHALLENGED.has(code)) return deny(code)
+    const nbf = Math.max(seen.cutoff, iat) + 1
+    // Everything that is wrong at once: the client tries again once only.
+    if (outside && place.address !== '') return deny(code, { nbf, rpAddress: place.address, evidence: places.evidence(seen, place.address) })
+    // Where nobody knows the address, no new token would be good either.
+    return code === 'location' ? deny(code) : deny(code, { nbf })
   }
 
   /** Why a verified token is not good now; asked at every request, and of every live connection. */
@@ -226,6 +251,7 @@ export function createGuard(options: GuardOptions): Guard {
     return {
       ...{ hydrated, inSync, reason, head, age: freshness.age(), stale: isStale() },
       ...tally.read(),
+      rules: places.status(),
       ...{ cutoffs: table.size, cutoffBytes: table.bytes, tokens: cache.size, live: live.size },
     }
   }

@@ -1,5 +1,6 @@
 import { CaegisError } from '@caegis/protocol'
 import { VERDICT_CODES, type VerdictCode } from './errors.ts'
+import type { LateBound } from './rules.ts'
 import type { SeenToken } from './token-cache.ts'
 import type { Allowed } from './verdict.ts'
 
@@ -12,7 +13,8 @@ import type { Allowed } from './verdict.ts'
  */
 export interface Live {
   /** The verdict for one request of this token. */
-  allow(seen: SeenToken, stale: boolean): Allowed
+  /** @param address where it came from, of a token that leaves policies to the guard */
+  allow(seen: SeenToken, stale: boolean, address?: string): Allowed
   /** A cutoff with this hash came in: look at the tokens that it may hit. Call `drain` when all cutoffs of the batch are in the table. */
   touch(h1: number): void
   drain(): void
@@ -26,20 +28,37 @@ export interface Live {
 const SEEN = Symbol('seen token')
 const CONTROLLER = Symbol('abort controller')
 const RELEASED = Symbol('released')
+const ADDRESS = Symbol('address')
 
 interface Internal extends Allowed {
   [SEEN]: SeenToken
   [CONTROLLER]: AbortController | undefined
   [RELEASED]: boolean
+  [ADDRESS]: string | undefined
 }
 
 const BATCH = 256
 const SWEEP_BATCH = 2048
 const SWEEP_EVERY = 1000
 
-/** @param judge why the token is not good any more, or `undefined` while it is */
-export function createLive(judge: (seen: SeenToken) => VerdictCode | undefined): Live {
-  const open = new Map<SeenToken, Set<AbortController>>()
+export interface LiveOptions {
+  /** Why the token is not good any more, or `undefined` while it is. */
+  judge(seen: SeenToken): VerdictCode | undefined
+  /** Whether what the token leaves to the guard is unmet at an address. */
+  isOutside(late: LateBound, address: string): boolean
+  /** Rises when the rules change by which that is judged. */
+  edition(): number
+}
+
+/** The connections of one token, each with its own address. */
+interface Connections {
+  readonly controllers: Map<AbortController, string | undefined>
+  /** Of the rules by which all of them were judged. */
+  edition: number
+}
+
+export function createLive({ judge, isOutside, edition }: LiveOptions): Live {
+  const open = new Map<SeenToken, Connections>()
   const byHash = new Map<number, Set<SeenToken>>()
   const pending = new Set<SeenToken>()
   let size = 0
@@ -58,7 +77,7 @@ export function createLive(judge: (seen: SeenToken) => VerdictCode | undefined):
   }
 
   return {
-    allow(seen, stale) {
+    allow(seen, stale, address) {
       const one = Object.create(verdict) as { -readonly [name in keyof Internal]: Internal[name] }
       one.allowed = true
       one.claims = seen.claims
@@ -67,6 +86,7 @@ export function createLive(judge: (seen: SeenToken) => VerdictCode | undefined):
       one[SEEN] = seen
       one[CONTROLLER] = undefined
       one[RELEASED] = false
+      one[ADDRESS] = address
       return one
     },
     touch(h1) {
@@ -91,17 +111,21 @@ export function createLive(judge: (seen: SeenToken) => VerdictCode | undefined):
     const controller = new AbortController()
     one[CONTROLLER] = controller
     // The verdict may be older than a cutoff by now, or its request over.
-    const code = judge(one[SEEN])
+    const code = judge(one[SEEN]) ?? judgePlace(one[SEEN], one[ADDRESS])
     if (code !== undefined || one[RELEASED]) controller.abort(ended(code))
-    else watch(one[SEEN], controller)
+    else watch(one[SEEN], controller, one[ADDRESS])
     return controller.signal
   }
 
-  function watch(seen: SeenToken, controller: AbortController): void {
-    let controllers = open.get(seen)
-    if (controllers === undefined) {
-      controllers = new Set()
-      open.set(seen, controllers)
+  function judgePlace({ late }: SeenToken, address = ''): VerdictCode | undefined {
+    return late !== undefined && isOutside(late, address) ? 'location' : undefined
+  }
+
+  function watch(seen: SeenToken, controller: AbortController, address: string | undefined): void {
+    let connections = open.get(seen)
+    if (connections === undefined) {
+      connections = { controllers: new Map(), edition: edition() }
+      open.set(seen, connections)
       for (let i = 0; i < seen.hashes.length; i += 2) {
         const h1 = seen.hashes[i] as number
         const bucket = byHash.get(h1)
@@ -109,7 +133,7 @@ export function createLive(judge: (seen: SeenToken) => VerdictCode | undefined):
         else bucket.add(seen)
       }
     }
-    controllers.add(controller)
+    connections.controllers.set(controller, address)
     size++
     if (timer === undefined) {
       timer = setInterval(sweep, SWEEP_EVERY)
@@ -120,7 +144,7 @@ export function createLive(judge: (seen: SeenToken) => VerdictCode | undefined):
   function release(one: { -readonly [name in keyof Internal]: Internal[name] }): void {
     one[RELEASED] = true
     const controller = one[CONTROLLER]
-    const controllers = open.get(one[SEEN])
+    const controllers = open.get(one[SEEN])?.controllers
     if (controller === undefined || controllers?.delete(controller) !== true) return
     size--
     if (controllers.size === 0) forget(one[SEEN])
@@ -147,16 +171,23 @@ export function createLive(judge: (seen: SeenToken) => VerdictCode | undefined):
     for (const seen of pending) {
       if (left-- <= 0) break
       const code = judge(seen)
+      const connections = open.get(seen) as Connections
+      const { controllers } = connections
       if (code === undefined) {
-        pending.delete(seen)
-        continue
+        if (isJudged(seen, connections)) {
+          pending.delete(seen)
+          continue
+        }
+        // All of one token, whatever their number: which of them were judged is not remembered.
+        connections.edition = edition()
       }
-      const controllers = open.get(seen) as Set<AbortController>
-      for (const controller of controllers) {
-        if (left-- <= 0) break
+      for (const [controller, address] of controllers) {
+        if (code !== undefined && left-- <= 0) break
+        const why = code ?? judgePlace(seen, address)
+        if (why === undefined) continue
         controllers.delete(controller)
         size--
-        controller.abort(ended(code))
+        controller.abort(ended(why))
       }
       if (controllers.size === 0) forget(seen)
     }
@@ -164,15 +195,20 @@ export function createLive(judge: (seen: SeenToken) => VerdictCode | undefined):
     if (pending.size > 0) setImmediate(drain)
   }
 
+  function isJudged({ late }: SeenToken, connections: Connections): boolean {
+    return late === undefined || connections.edition === edition()
+  }
+
   function sweep(): void {
     if (sweeping) return
     sweeping = true
-    const all = open.keys()
+    const all = open.entries()
     step()
     function step(): void {
       let left = SWEEP_BATCH
       for (let next = all.next(); !next.done; next = all.next()) {
-        if (judge(next.value) !== undefined) pending.add(next.value)
+        const [seen, connections] = next.value
+        if (judge(seen) !== undefined || !isJudged(seen, connections)) pending.add(seen)
         if (--left === 0) {
           drain()
           setImmediate(step)

@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks'
+import { compileRanges } from '@caegis/policy'
 import { isIdentifier } from '@caegis/protocol'
 import type { KeySource } from './keys.ts'
 import { type Log, silent } from './log.ts'
@@ -34,6 +35,13 @@ export interface GuardOptions {
   maxTokens?: number
   /** Where clients sign in again, default: the issuer's `authorization_endpoint`. */
   authorizationUri?: string
+  /**
+   * Addresses and CIDR ranges of your proxies, default none. Only what they write in `X-Forwarded-For` is believed, read from the right; without them the caller is who
+   * the connection comes from.
+   */
+  trustedProxies?: readonly string[]
+  /** ISO 3166 country of an address, `null` for none, `undefined` where it cannot be told; for policies that name countries. The guard says whether it has this. */
+  country?: (address: string) => string | null | undefined
   /** Where cutoffs come from, default: the issuer's own event stream. */
   source?: Source
   /** Where signing keys come from, default: the issuer's `jwks_uri`. */
@@ -42,7 +50,8 @@ export interface GuardOptions {
 
 /** Frozen at the door, defaults filled in. */
 export type GuardSettings = Readonly<
-  Required<Omit<GuardOptions, 'audience' | 'clientId' | 'clientSecret' | 'authorizationUri' | 'source' | 'keys'>> & {
+  Required<Omit<GuardOptions, 'audience' | 'clientId' | 'clientSecret' | 'authorizationUri' | 'country' | 'source' | 'keys'>> & {
+    country: GuardOptions['country'] | undefined
     audience: ReadonlySet<string>
     clientId: string | undefined
     authorizationUri: string | undefined
@@ -76,6 +85,8 @@ export function readOptions(options: GuardOptions): GuardSettings {
     source,
     keys: options.keys,
     authorizationUri: options.authorizationUri,
+    trustedProxies: rangesOf(options.trustedProxies),
+    country: functionOf(options.country),
     fetch: options.fetch ?? globalThis.fetch,
     now: options.now ?? Date.now,
     monotonic: options.monotonic ?? (() => performance.now()),
@@ -88,6 +99,20 @@ export function readOptions(options: GuardOptions): GuardSettings {
     leeway: seconds('leeway', options.leeway, 30),
     maxTokens: seconds('maxTokens', options.maxTokens, 20_000),
   })
+}
+
+function rangesOf(ranges: readonly string[] = []): readonly string[] {
+  try {
+    compileRanges(ranges)
+  } catch {
+    throw new TypeError('trustedProxies are IP addresses or CIDR ranges')
+  }
+  return Object.freeze([...ranges])
+}
+
+function functionOf(country: GuardOptions['country']): GuardOptions['country'] | undefined {
+  if (country !== undefined && typeof country !== 'function') throw new TypeError('country is a function of an address')
+  return country
 }
 
 function seconds(name: string, value: number | undefined, otherwise: number): number {

@@ -1,4 +1,5 @@
 import type { Cutoff, Head } from '@caegis/protocol'
+import type { RulesPart } from './read-rules.ts'
 
 /** What the guard offers to whatever feeds it. Every method may be called at any time and in any order. */
 export interface Sink {
@@ -9,6 +10,10 @@ export interface Sink {
   merge(cutoffs: Iterable<Cutoff>, seq?: number): void
   /** State is complete up to `head.seq` of `head.epoch`, and the head was received now. */
   synced(head: Head): void
+  /** Location rules: all of them, or what changed since `rulesVersion`. @throws when they cannot be taken in; nothing changes then */
+  rules(parts: readonly RulesPart[]): void
+  /** The version of the rules that are in force; 0 for none. */
+  readonly rulesVersion: number
   /** Paused, disabled, unknown stream, another epoch, a gap, a SET that cannot be verified: stays so until the next `synced`. */
   outOfSync(reason: string): void
   /** The issuer changed its signing keys: refetch, and forget what removed keys vouched for. */

@@ -1,5 +1,6 @@
 import type { JsonObject } from '@caegis/protocol'
 import type { VerifyKey } from './keys.ts'
+import type { LateBound, Place } from './rules.ts'
 import type { TokenTimes } from './token.ts'
 import type { TokenSubject } from './verdict.ts'
 
@@ -17,6 +18,10 @@ export interface SeenToken {
   readonly longLived: boolean
   /** 0..1, the same at every replica: spreads what would else happen to all tokens at once. */
   readonly spread: number
+  /** What it leaves to the guard; most tokens: nothing. */
+  readonly late: LateBound | undefined
+  /** Where it was last shown from. */
+  place: (Place & { edition: number; peer: string | undefined; forwarded: string | undefined }) | undefined
   /** The version of the cutoff table at which `cutoff` was read. */
   version: number
   /** The latest second at which any of its keys was cut off; -1 for none. */

@@ -36,6 +36,7 @@ export const MAX_TOKEN_LENGTH = 16_384
 /** Seconds by which an issuer's clock may be ahead of ours. */
 const AHEAD = 60
 const MAX_AUDIENCES = 32
+const MAX_LATE_BOUND = 256
 /** RFC 9068 section 2.1; Entra writes `JWT`, others nothing. Anything else is some other kind of JWT (an event, a logout token, a DPoP proof). */
 const TYPES = new Set(['at+jwt', 'application/at+jwt', 'jwt'])
 
@@ -69,6 +70,7 @@ function readClaims(claims: JsonObject, rules: TokenRules): TokenTimes | Verdict
   if (claims.iss !== rules.issuer) return 'token_issuer'
   if (!names(claims.aud, rules.audience)) return 'token_audience'
   if (claims.cnf !== undefined) return 'token_bound'
+  if (claims.capolids_latebind !== undefined && !isIdList(claims.capolids_latebind)) return 'token_malformed'
   const { iat, exp, nbf } = claims
   if (!isTime(iat)) return 'token_issued_at'
   if (!isTime(exp)) return 'token_expired'
@@ -91,6 +93,11 @@ export function checkTimes({ iat, exp, nbf }: TokenTimes, rules: TokenRules, sec
 function names(aud: unknown, audience: ReadonlySet<string>): boolean {
   if (typeof aud === 'string') return audience.has(aud)
   return Array.isArray(aud) && aud.length <= MAX_AUDIENCES && aud.some((one) => audience.has(one))
+}
+
+/** What is left to the guard must be readable: a condition that is passed over would be met from anywhere. */
+function isIdList(value: unknown): boolean {
+  return Array.isArray(value) && value.length <= MAX_LATE_BOUND && value.every((one) => isIdentifier(one, 256))
 }
 
 function isTime(value: unknown): value is number {

@@ -44,6 +44,7 @@ function createIssuer(metadata: object = {}) {
     log: silent,
     horizon: 100_000,
     waitSeconds: 10,
+    evaluates: ['ip' as const],
   }
   return { calls, state, clocks, options, token: createClientToken(options) }
 }
@@ -99,6 +100,8 @@ describe('the source over the issuer’s stream', () => {
       outOfSync: (reason) => void log.push(['outOfSync', reason]),
       keysChanged: () => void log.push(['keysChanged']),
       count: (...outcome) => void log.push(['count', ...outcome]),
+      rules: (parts) => void log.push(['rules', ...parts]),
+      rulesVersion: 7,
     }
     const source = createFollowSource(options)
     source.start(sink)
@@ -112,7 +115,12 @@ describe('the source over the issuer’s stream', () => {
 
   it('subscribes as a guard, and hands everything through', async () => {
     const { follow, log, source } = start()
-    expect(follow).toMatchObject({ issuer: ISSUER, waitSeconds: 10, insecure: false, stream: { subjects: 'complex', alg: 'ES256', guard: true } })
+    expect(follow).toMatchObject({
+      issuer: ISSUER,
+      waitSeconds: 10,
+      insecure: false,
+      stream: { subjects: 'complex', alg: 'ES256', guard: true, evaluates: ['ip'] },
+    })
     const cutoffs: Cutoff[] = [cutoff('user', 'bob', START)]
     const one: Head = head(3, START)
     follow.on.snapshot(cutoffs)
@@ -204,7 +212,7 @@ describe('over a real stream', () => {
     const log: string[] = []
     const merged = new Map<string, Cutoff>()
     const source = createFollowSource({
-      ...{ issuer: LOOP_ISSUER, clientId: 'files-api', clientSecret: SECRET, horizon: 100_800, waitSeconds: 0.2 },
+      ...{ issuer: LOOP_ISSUER, clientId: 'files-api', clientSecret: SECRET, horizon: 100_800, waitSeconds: 0.2, evaluates: ['ip'] },
       ...{ fetch, now: Date.now, log: silent },
       discovery: {
         known: undefined,
@@ -224,6 +232,8 @@ describe('over a real stream', () => {
         outOfSync: (reason) => void log.push(reason),
         keysChanged() {},
         count() {},
+        rules() {},
+        rulesVersion: 0,
       })
       await until(() => log.at(-1) === 'synced 0')
       const t = Math.floor(Date.now() / 1000)

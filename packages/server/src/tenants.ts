@@ -97,7 +97,7 @@ export function createTenants({ settings, store, secrets, dialer, countryOf, log
     await store.db.updateTable('tenants').set({ issuer }).where('id', '=', id).execute()
     await ensureAccountPage(store, id, base)
     const deliveries: Deliveries = createDeliveries(store, id, () => streams.allStreams())
-    const streams = createStreamStore(store, secrets, id, issuer, deliveries.record)
+    const streams = createStreamStore(store, secrets, id, issuer, deliveries.record, HORIZON)
     const directory = createDirectory(store, id, issuer, (sids) => void provided.tellClients(sids))
     const tenant: Tenant = {
       ...{ id, name, displayName, issuer, base, keys },
@@ -141,10 +141,10 @@ export function createTenants({ settings, store, secrets, dialer, countryOf, log
       },
       onAhead: createRenewal(store, id, log),
     }
-    const own = shareSource(createOwnSource(store, id, issuer, HORIZON, log))
+    const own = shareSource(createOwnSource({ store, secrets, tenant: id, issuer, api: origin, horizon: HORIZON, log }))
     const guardOf = (audience: string, source: Source) =>
       createGuard({
-        ...{ issuer, now, log, audience, source, horizon: HORIZON, clientId: 'caegis' },
+        ...{ issuer, now, log, audience, source, horizon: HORIZON, clientId: 'caegis', trustedProxies: settings.trustedProxies },
         keys: keySourceOf(issuer, keys),
         authorizationUri: `${base}/oauth2/v2.0/authorize`,
       })

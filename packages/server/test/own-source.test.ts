@@ -1,8 +1,9 @@
-import type { Sink } from '@caegis/guard'
+import type { RulesPart, Sink } from '@caegis/guard'
 import { type Cutoff, cutoffPlace, EVENT, type EventType, event, packCutoffs } from '@caegis/protocol'
 import { describe, expect, it, vi } from 'vitest'
 import { createLog } from '../src/log.ts'
 import { createOwnSource } from '../src/signals/own-source.ts'
+import { createSecrets } from '../src/store/secrets.ts'
 import { createStore } from '../src/store/store.ts'
 
 const TENANT = 't'
@@ -15,6 +16,7 @@ async function setUp() {
   await store.db.insertInto('tenants').values({ id: TENANT, name: 'tenant', display_name: 'T', epoch: 'e', created_at: 0 }).execute()
   const told: string[] = []
   const merged = new Map<string, Cutoff>()
+  const ruled: RulesPart[] = []
   const sink: Sink = {
     merge(cutoffs) {
       for (const one of cutoffs) merged.set(cutoffPlace(one), one)
@@ -22,9 +24,21 @@ async function setUp() {
     synced: ({ seq }) => void (told.at(-1) !== `synced ${seq}` && told.push(`synced ${seq}`)),
     outOfSync: (reason) => void told.push(reason),
     keysChanged() {},
+    rules: (parts) => void ruled.push(...parts),
+    get rulesVersion() {
+      return Number(ruled.findLast((part) => 'version' in part)?.version ?? 0)
+    },
     count: (outcome, detail) => void told.push(detail === undefined ? outcome : `${outcome}: ${detail}`),
   }
-  const source = createOwnSource(store, TENANT, ISSUER, 100_800, log)
+  const source = createOwnSource({
+    store,
+    secrets: createSecrets('x'.repeat(32)),
+    tenant: TENANT,
+    issuer: ISSUER,
+    api: 'https://host.test',
+    horizon: 100_800,
+    log,
+  })
   /** Writes an event as if a change had, whatever it holds. */
   const append = async (type: EventType, payload: object, cutoffs: Cutoff[] = [], skip = 0) => {
     await store.transaction(async (tx) => {
@@ -42,7 +56,7 @@ async function setUp() {
     })
     store.wake(TENANT)
   }
-  return { store, told, merged, sink, source, append }
+  return { store, told, merged, ruled, sink, source, append }
 }
 
 const session = (id: string): Cutoff => ({ issuer: ISSUER, kind: 'session', id, t: SECOND, depth: 'access', until: SECOND + 60 })

@@ -24,7 +24,7 @@ let logged: string[]
 const log = { debug() {}, info() {}, warn() {}, error: (message: string) => void logged.push(message) }
 
 const open = () => createStore({ file: join(data, 'caegis.db'), now: () => now, log })
-const streamsOf = (of: Store) => createStreamStore(of, createSecrets('x'.repeat(32)), TENANT, ISSUER, () => {})
+const streamsOf = (of: Store) => createStreamStore(of, createSecrets('x'.repeat(32)), TENANT, ISSUER, () => {}, 100_800)
 const streamOf = (id: string, more: Partial<StreamRecord> = {}): StreamRecord => ({
   ...{ id, receiver: 'files-api', aud: 'api://files', delivery: { method: POLL }, subjects: 'complex', alg: 'ES256', guard: true },
   ...{ eventsDelivered: [], status: 'enabled', createdAt: 1, start: { epoch: 'e', seq: 0 }, acked: 0, ackedAhead: [] },

@@ -1,7 +1,9 @@
-import type { Sink, Source } from '@caegis/guard'
+import type { RulesPart, Sink, Source } from '@caegis/guard'
 import { cutoffsOf, EVENT, type SecurityEvent, trustOwn } from '@caegis/protocol'
 import type { Log } from '../log.ts'
+import type { Secrets } from '../store/secrets.ts'
 import type { Position, Store } from '../store/store.ts'
+import { ruleParts } from './rules.ts'
 import { liveCutoffs, toEvent } from './stream-store.ts'
 
 type Applied = Omit<Position, 'asOf'>
@@ -10,11 +12,23 @@ type Applied = Omit<Position, 'asOf'>
 const IDLE = 1000
 const BATCH = 500
 
+export interface OwnSourceOptions {
+  store: Store
+  secrets: Secrets
+  tenant: string
+  issuer: string
+  /** The audience that the guard protects. */
+  api: string
+  /** Seconds. */
+  horizon: number
+  log: Log
+}
+
 /**
  * Feeds the server's own guard from the log, in process: no token, no stream and no listener is needed for it, so that nothing that is revoked, stopped or not
  * yet started can keep the server from protecting itself.
  */
-export function createOwnSource(store: Store, tenant: string, issuer: string, horizon: number, log: Log): Source {
+export function createOwnSource({ store, secrets, tenant, issuer, api, horizon, log }: OwnSourceOptions): Source {
   const closed = new AbortController()
   const trust = trustOwn(issuer)
   let running: Promise<void> | undefined
@@ -27,6 +41,7 @@ export function createOwnSource(store: Store, tenant: string, issuer: string, ho
         if (!applied || applied.epoch !== head.epoch || applied.seq > head.seq) {
           // Position before content: what is committed in between is in both.
           for await (const cutoffs of liveCutoffs(store, tenant, issuer)) sink.merge(cutoffs)
+          await bringRules(sink, 0)
           applied = { epoch: head.epoch, seq: head.seq }
           // What was removed from the keys meanwhile stands in rows that are not read any more.
           sink.keysChanged()
@@ -75,7 +90,15 @@ export function createOwnSource(store: Store, tenant: string, issuer: string, ho
       if (meaning.outcome === 'unmappable' && event.type === EVENT.cutoffs) return lost(sink, meaning.reason)
       seq = event.seq
     }
+    if (rows.some(({ type }) => type === EVENT.locationRulesChanged)) await bringRules(sink, sink.rulesVersion)
     return { epoch, seq }
+  }
+
+  /** The location rules as they are now: in force before the position of the event that told of them counts as applied. */
+  async function bringRules(sink: Sink, since: number): Promise<void> {
+    const parts: RulesPart[] = []
+    for await (const part of ruleParts(store, secrets, { tenant, api, since, horizon })) parts.push(part)
+    sink.rules(parts)
   }
 
   function lost(sink: Sink, reason: string): undefined {

@@ -63,7 +63,10 @@ export function registerSignals(app: FastifyInstance, { findTransmitter, admit }
   route('POST', '/poll/:stream', (transmitter, caller, request, gone) =>
     transmitter.poll(caller, (request.params as { stream: string }).stream, request.body, gone),
   )
-  route('GET', '/snapshot', (transmitter, caller, request) => transmitter.snapshot(caller, streamId(request)))
+  route('GET', '/snapshot', (transmitter, caller, request) => {
+    const { only, since } = request.query as Record<string, string | string[] | undefined>
+    return transmitter.snapshot(caller, streamId(request), { only: only?.toString(), since: since?.toString() })
+  })
 
   // SSF 1.0 section 7: the well-known name stands between host and path of the issuer.
   app.get('/.well-known/ssf-configuration/:tenant/v2.0', async (request, reply) => {

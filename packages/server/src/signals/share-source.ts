@@ -3,7 +3,8 @@ import type { Cutoff } from '@caegis/protocol'
 
 /**
  * One source for the server's two guards; it starts when both are there. The guard of the stream endpoints hears of everything but what cuts off a whole tenant:
- * an emergency stop must not end the tokens with which receivers hear of it. What ends one application's tokens ends its stream tokens too.
+ * an emergency stop must not end the tokens with which receivers hear of it. What ends one application's tokens ends its stream tokens too. It is left no location
+ * conditions: stream tokens have none.
  */
 export function shareSource(source: Source): { everything: Source; streams: Source } {
   const sinks: Sink[] = []
@@ -13,7 +14,7 @@ export function shareSource(source: Source): { everything: Source; streams: Sour
   const close = () => source.close()
   return {
     everything: { start: attach, close },
-    streams: { start: (sink) => attach({ ...sink, merge: (cutoffs, seq) => sink.merge(withoutTenants(cutoffs), seq) }), close },
+    streams: { start: (sink) => attach({ ...sink, rules() {}, merge: (cutoffs, seq) => sink.merge(withoutTenants(cutoffs), seq) }), close },
   }
 }
 
@@ -25,6 +26,10 @@ function toAll(sinks: readonly Sink[]): Sink {
     merge(given, seq) {
       const cutoffs = [...given]
       each((sink) => sink.merge(cutoffs, seq))
+    },
+    rules: (parts) => each((sink) => sink.rules(parts)),
+    get rulesVersion() {
+      return Math.max(...sinks.map((sink) => sink.rulesVersion))
     },
     synced: (head) => each((sink) => sink.synced(head)),
     outOfSync: (reason) => each((sink) => sink.outOfSync(reason)),

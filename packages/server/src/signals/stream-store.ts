@@ -15,6 +15,7 @@ import type { EventRecord } from '../store/schema.ts'
 import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
 import { createProgress } from './progress.ts'
+import { ruleParts } from './rules.ts'
 import { snapshotRows } from './snapshot-rows.ts'
 
 const BATCH = 1000
@@ -26,6 +27,7 @@ export function createStreamStore(
   tenant: string,
   issuer: string,
   record: (records: DeliveryRecord[]) => void,
+  horizon: number,
 ): TransmitterStore {
   const { db } = store
   /** What a receiver wants to see in pushes is its secret: it lies sealed, and nobody reads it back. */
@@ -204,6 +206,7 @@ export function createStreamStore(
     recordDeliveries: async (records) => record(records),
     cutoffs: () => liveCutoffs(store, tenant, issuer),
     cutoffRows: () => snapshotRows(store, tenant),
+    rules: (since, api) => ruleParts(store, secrets, { tenant, api, since, horizon }),
   }
 }
 

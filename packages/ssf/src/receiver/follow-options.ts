@@ -1,4 +1,4 @@
-import type { Cutoff, Head, SecurityEvent } from '@caegis/protocol'
+import type { Cutoff, Head, JsonObject, SecurityEvent } from '@caegis/protocol'
 import { type Log, SILENT } from '../log.ts'
 import { metadataUrl } from './discover.ts'
 import type { TokenSource } from './stream-api.ts'
@@ -9,6 +9,11 @@ export interface FollowHandlers {
   snapshot(cutoffs: Cutoff[]): void
   /** A verified event, in log order. Throwing means that it cannot be applied: it stays unacknowledged and the follower resyncs. */
   event(set: SecurityEvent): void
+  /**
+   * The location rules, for who evaluates them: fetched with each snapshot and whenever an event says that they changed; the position of that event counts as applied only
+   * once they were taken in. `since`: the version that is here; `load` throws what it cannot take in.
+   */
+  rules?: { since(): number; load(parts: JsonObject[]): void }
   /** Everything up to `head.seq` has been handed over. Guard streams only. */
   synced(head: Head): void
   /** What is known may lack something, until the next `synced`. */
@@ -41,7 +46,14 @@ export interface FollowOptions {
   /** Milliseconds. */
   now?: () => number
   log?: Log
-  stream: { subjects: 'simple' | 'complex'; alg: 'RS256' | 'ES256'; guard: boolean; events?: string[]; description?: string }
+  stream: {
+    subjects: 'simple' | 'complex'
+    alg: 'RS256' | 'ES256'
+    guard: boolean
+    evaluates?: readonly ('ip' | 'country')[]
+    events?: string[]
+    description?: string
+  }
   /** When given, the stream must be for this audience. */
   audience?: string
   /** Longest hold of a long poll, seconds; default 10. */

@@ -1,4 +1,4 @@
-import { CaegisError, type Head } from '@caegis/protocol'
+import { CaegisError, EVENT, type Head, type SecurityEvent } from '@caegis/protocol'
 import { createBackoff, sleep } from '../wait.ts'
 import type { Position } from '../wire.ts'
 import { arrange, isControl, type PollAnswer, statusChange, verifyAll } from './delivery.ts'
@@ -69,6 +69,8 @@ export function follow(options: FollowOptions): Follower {
   let heardAt: number | undefined
   let error: string | undefined
   let synced = false
+  /** Where the log stood at the latest when the location rules were read. */
+  let rulesAt: Position | undefined
   const counts = { applied: 0, refused: 0, ignored: 0 }
   const seen = new Set<string>()
   const refusals = createRefusals()
@@ -154,7 +156,7 @@ export function follow(options: FollowOptions): Follower {
   }
 
   async function hydrate({ snapshot }: Session): Promise<void> {
-    const { head: at, batches } = await snapshot(notBefore as Position)
+    const { head: at, batches, rules } = await snapshot(notBefore as Position)
     let count = 0
     for (const [i, batch] of batches.entries()) {
       // A large snapshot must not hold up the requests of the API that this runs in.
@@ -163,6 +165,8 @@ export function follow(options: FollowOptions): Follower {
       apply('the snapshot', () => on.snapshot(batch))
       count += batch.length
     }
+    if (rules.length > 0) apply('the location rules', () => on.rules?.load(rules))
+    rulesAt = { epoch: at.epoch, seq: at.seq }
     position = { epoch: at.epoch, seq: at.seq }
     poller?.hurry()
     log.info('snapshot loaded', { cutoffs: count, seq: at.seq })
@@ -216,12 +220,17 @@ export function follow(options: FollowOptions): Follower {
     if (closing.signal.aborted) return 0
     const { due, known, control, problem } = arrange(events, at.seq)
     for (const event of known) acknowledge(event.jti)
+    let late: unknown
     for (const event of due) {
       apply(event.type, () => on.event(event))
+      if (late === undefined) late = await bringRules(own, at, event)
+      // What follows holds from now on, and comes again: a position is reached only when everything up to it is in force.
+      if (late !== undefined) continue
       at.seq = event.seq as number
       acknowledge(event.jti)
       counts.applied++
     }
+    if (late !== undefined) throw late
     counts.ignored += known.length
     counts.refused += refused.length
     // The same event about the stream, over and over, is no news.
@@ -239,6 +248,22 @@ export function follow(options: FollowOptions): Follower {
       notify(() => on.synced(heard))
     }
     return due.length + news
+  }
+
+  /** Fetches the location rules that an event is about, unless those are in force. @returns why they are not */
+  async function bringRules(own: Session, { epoch }: Position, { type, seq }: SecurityEvent): Promise<unknown> {
+    if (type !== EVENT.locationRulesChanged || on.rules === undefined) return undefined
+    const needed = { epoch, seq: seq as number }
+    if (rulesAt?.epoch === epoch && rulesAt.seq >= needed.seq) return undefined
+    try {
+      const { head: at, rules } = await own.rules(needed, on.rules.since())
+      apply('the location rules', () => on.rules?.load(rules))
+      rulesAt = { epoch: at.epoch, seq: at.seq }
+      return undefined
+    } catch (cause) {
+      const tooOld = cause instanceof CaegisError && cause.code === 'snapshot_refused'
+      return tooOld ? failure('out_of_sync', `location rules refused (${String(cause.detail)})`, cause) : cause
+    }
   }
 
   /** A stream of selected events: nothing proves that it is complete, so it is never called synced. Returns how much was new. */

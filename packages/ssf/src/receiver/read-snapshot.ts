@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { CaegisError, type Cutoff, type Head, isNumericDate, isObject, parseCutoffs, parseHead } from '@caegis/protocol'
+import { CaegisError, type Cutoff, type Head, isNumericDate, isObject, type JsonObject, parseCutoffs, parseHead } from '@caegis/protocol'
 import { type Position, SEAL_TYPE } from '../wire.ts'
 import { failure } from './errors.ts'
 import type { JwsVerifier } from './verify-jws.ts'
@@ -13,11 +13,15 @@ export interface SnapshotExpectation {
   notBefore: Position
   /** Milliseconds. */
   now: number
+  /** What was asked for; absent: everything. */
+  only?: 'rules' | undefined
 }
 
 export interface Snapshot {
   head: Head
   batches: Cutoff[][]
+  /** The parts of the location rules, in their order; what they say is their owner's to read. */
+  rules: JsonObject[]
 }
 
 /** The detail of `snapshot_refused` when the snapshot is genuine but too old. */
@@ -43,6 +47,7 @@ export async function readSnapshot(
   const hash = createHash('sha256')
   let head: Head | undefined
   const batches: Cutoff[][] = []
+  const rules: JsonObject[] = []
   let seal: unknown
   for await (const bytes of linesOf(body)) {
     if (seal !== undefined) throw refused('something follows the seal')
@@ -53,13 +58,14 @@ export async function readSnapshot(
     }
     hash.update(bytes)
     if (!head) head = readHead(line.head)
-    else batches.push(readCutoffs(line.cutoffs, expected.issuer))
+    else if ('rules' in line) rules.push(readPart(line.rules))
+    else batches.push(readCutoffs(expected.only === undefined ? line.cutoffs : undefined, expected.issuer))
   }
   if (!head || seal === undefined) throw refused('truncated')
   await checkSeal(seal, head, hash.digest('base64url'), verifier, expected, signal)
   const { epoch, seq } = expected.notBefore
   if (head.epoch !== epoch || head.seq < seq) throw refused(SNAPSHOT_TOO_OLD)
-  return { head, batches }
+  return { head, batches, rules }
 }
 
 async function checkSeal(
@@ -82,6 +88,7 @@ async function checkSeal(
   if (!namesAudience(claims.aud, expected.audience)) throw refused('seal: aud')
   if (claims.stream_id !== expected.streamId) throw refused('seal: stream')
   if (claims.epoch !== head.epoch || claims.seq !== head.seq) throw refused('seal: position')
+  if (claims.only !== expected.only) throw refused('seal: part')
   if (claims.sha256 !== digest) throw refused('seal: digest')
   if (!isNumericDate(claims.iat) || claims.iat > expected.now / 1000 + MAX_AHEAD) throw refused('seal: iat')
 }
@@ -130,6 +137,11 @@ function readHead(value: unknown): Head {
   } catch {
     throw refused('head')
   }
+}
+
+function readPart(value: unknown): JsonObject {
+  if (!isObject(value)) throw refused('rules')
+  return value
 }
 
 function readCutoffs(value: unknown, issuer: string): Cutoff[] {

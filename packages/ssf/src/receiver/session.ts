@@ -19,6 +19,8 @@ export interface Session {
   verify(jwt: string): Promise<SecurityEvent>
   /** Loads and verifies the snapshot; one older than `notBefore` is refused. */
   snapshot(notBefore: Position): Promise<Snapshot>
+  /** The same of the location rules alone, as far as they changed since a version. */
+  rules(notBefore: Position, since: number): Promise<Snapshot>
   remove(timeout: number): Promise<void>
 }
 
@@ -43,23 +45,26 @@ export function createSessions(settings: FollowSettings, signal: AbortSignal): (
       await api.remove(stream.id, REMOVE_WITHIN).catch(() => {})
       throw error
     }
+    const load = (notBefore: Position, part?: { only: 'rules'; since: number }) => {
+      const expected = { issuer, audience: stream.audience, streamId: stream.id, notBefore, only: part?.only }
+      const read = (body: AsyncIterable<Uint8Array>) => readSnapshot(body, jws, { ...expected, now: now() }, signal)
+      return api.snapshot(snapshotEndpoint as string, stream.id, read, part && { only: part.only, since: String(part.since) })
+    }
     return {
       id: stream.id,
       ...(start && { start }),
       extended: snapshotEndpoint !== undefined,
       poll: (body, timeout) => api.poll(pollUrl, body, timeout),
       verify: (jwt) => verifySet(jws, jwt, { issuer, audience: stream.audience, now: now() }, signal),
-      snapshot: (notBefore) =>
-        api.snapshot(snapshotEndpoint as string, stream.id, (body) =>
-          readSnapshot(body, jws, { issuer, audience: stream.audience, streamId: stream.id, notBefore, now: now() }, signal),
-        ),
+      snapshot: (notBefore) => load(notBefore),
+      rules: (notBefore, since) => load(notBefore, { only: 'rules', since }),
       remove: (timeout) => api.remove(stream.id, timeout),
     }
   }
 }
 
 function createBody(
-  { stream: { events, description, subjects, alg, guard } }: FollowSettings,
+  { stream: { events, description, subjects, alg, guard, evaluates } }: FollowSettings,
   metadata: TransmitterMetadata,
 ): Record<string, unknown> {
   return {
@@ -67,7 +72,7 @@ function createBody(
     ...(events === undefined ? {} : { events_requested: events }),
     ...(description === undefined ? {} : { description }),
     // A transmitter that does not know the extension may refuse the member.
-    ...(metadata.snapshotEndpoint === undefined ? {} : { caegis: { subjects, alg, guard } }),
+    ...(metadata.snapshotEndpoint === undefined ? {} : { caegis: { subjects, alg, guard, ...(evaluates && { evaluates }) } }),
   }
 }
 
@@ -86,6 +91,8 @@ function check(made: StreamConfiguration, { issuer, audience, stream }: FollowSe
   if (!isObject(extension) || extension.guard !== true || extension.subjects !== stream.subjects || extension.alg !== stream.alg) {
     throw failure('stream_refused', 'caegis')
   }
+  // Less than what was said would keep from this guard what it could do; more, leave to it what it cannot.
+  if (JSON.stringify(extension.evaluates) !== JSON.stringify(stream.evaluates)) throw failure('stream_refused', 'evaluates')
   const { start } = extension
   if (!isObject(start) || !isIdentifier(start.epoch, 64) || !Number.isSafeInteger(start.seq)) throw failure('stream_refused', 'start')
   return { epoch: start.epoch, seq: start.seq as number }

@@ -28,7 +28,7 @@ export interface StreamApi {
   /** The last one is said while the receiver closes. */
   poll(url: string, body: Record<string, unknown>, timeout: number, last?: boolean): Promise<Record<string, unknown>>
   /** Streams the answer; the timeout is for each pause in it. */
-  snapshot<T>(url: string, streamId: string, read: (body: AsyncIterable<Uint8Array>) => Promise<T>): Promise<T>
+  snapshot<T>(url: string, streamId: string, read: (body: AsyncIterable<Uint8Array>) => Promise<T>, query?: Record<string, string>): Promise<T>
 }
 
 export interface StreamApiOptions {
@@ -162,11 +162,16 @@ export function createStreamApi(metadata: TransmitterMetadata, options: StreamAp
       return answer
     },
 
-    async snapshot(url, streamId, read) {
+    async snapshot(url, streamId, read, query = {}) {
       const deadline = startDeadline(timeout, signal)
       try {
         const response = await authorized(deadline, async (headers) => {
-          const answer = await open(fetch, withStream(url, streamId), { headers: { ...headers, accept: 'application/x-ndjson' } }, deadline.signal)
+          const answer = await open(
+            fetch,
+            withStream(url, streamId, query),
+            { headers: { ...headers, accept: 'application/x-ndjson' } },
+            deadline.signal,
+          )
           if (answer.status !== 200) discard(answer)
           return answer
         })
@@ -187,9 +192,9 @@ async function* extending(chunks: AsyncIterable<Uint8Array>, extend: () => void)
   }
 }
 
-function withStream(endpoint: string, streamId: string): string {
+function withStream(endpoint: string, streamId: string, more: Record<string, string> = {}): string {
   const url = new URL(endpoint)
-  url.searchParams.set('stream_id', streamId)
+  for (const [name, value] of Object.entries({ stream_id: streamId, ...more })) url.searchParams.set(name, value)
   return url.href
 }
 

@@ -22,7 +22,10 @@ export function configuration(settings: Settings, stream: StreamRecord): Record<
     min_verification_interval: Math.ceil(limits.verification),
     ...(timeout === undefined ? {} : { inactivity_timeout: timeout }),
     ...(stream.description === undefined ? {} : { description: stream.description }),
-    caegis: { subjects: stream.subjects, alg: stream.alg, guard: stream.guard, start: stream.start },
+    caegis: {
+      ...{ subjects: stream.subjects, alg: stream.alg, guard: stream.guard, start: stream.start },
+      ...(stream.evaluates === undefined ? {} : { evaluates: stream.evaluates }),
+    },
   }
 }
 

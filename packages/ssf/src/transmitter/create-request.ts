@@ -1,7 +1,7 @@
 import { isObject } from '@caegis/protocol'
 import { POLL_METHOD } from '../wire.ts'
 import { type Answer, refuse } from './answer.ts'
-import type { Delivery, SetAlgorithm, SubjectForm } from './store.ts'
+import type { Delivery, Evaluates, SetAlgorithm, SubjectForm } from './store.ts'
 import { parseSupplied, type Supplied } from './stream-request.ts'
 
 /** What a receiver may choose about its stream (SSF 1.0 section 8.1.1), checked. */
@@ -10,6 +10,7 @@ export interface CreateRequest extends Supplied {
   subjects: SubjectForm
   alg: SetAlgorithm
   guard: boolean
+  evaluates?: Evaluates[]
 }
 
 /**
@@ -36,7 +37,7 @@ export function parseCreateRequest(body: Record<string, unknown>, offered: { pus
 /** @returns what is wrong, if anything is */
 function readExtension(caegis: unknown, request: CreateRequest): string | undefined {
   if (!isObject(caegis)) return 'not an object'
-  const { subjects, alg, guard, ...unknown } = caegis
+  const { subjects, alg, guard, evaluates, ...unknown } = caegis
   if (Object.keys(unknown).length > 0) return 'an unknown member'
   if (subjects !== undefined) {
     if (subjects !== 'simple' && subjects !== 'complex') return 'subjects'
@@ -50,8 +51,16 @@ function readExtension(caegis: unknown, request: CreateRequest): string | undefi
     if (typeof guard !== 'boolean') return 'guard'
     request.guard = guard
   }
+  if (evaluates !== undefined) {
+    if (!request.guard || !Array.isArray(evaluates) || !evaluates.every(isEvaluates)) return 'evaluates'
+    request.evaluates = [...new Set(evaluates)]
+  }
   // A guard gets every row, and a simple subject cannot say most of them.
   if (request.guard && request.subjects === 'simple') return 'a guard needs complex subjects'
   // Only a poll's answer carries the head, which a guard's freshness is measured by.
   return request.guard && request.delivery.method !== POLL_METHOD ? 'a guard polls' : undefined
+}
+
+function isEvaluates(value: unknown): value is Evaluates {
+  return value === 'ip' || value === 'country'
 }

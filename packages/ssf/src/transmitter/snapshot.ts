@@ -10,30 +10,44 @@ const LINE_CUTOFFS = 1000
 /** Characters, of at most three bytes each: a reader may bound its lines at 1 MiB. */
 const LINE_LENGTH = 262_144
 
+/** What of a snapshot is asked for, as it stands in the URL. */
+export interface SnapshotPart {
+  only?: string | undefined
+  since?: string | undefined
+}
+
 /**
  * The snapshot (our extension): what a receiver that starts now must know of what happened before.
  *
  *     {"head": {epoch, seq, asOf, status}}
  *     {"cutoffs": [[kind, id, t, depth, until], ...]}      as often as needed
+ *     {"rules": ...}                                       the location rules, a part each
  *     {"seal": JWS over iss, aud, iat, stream_id, epoch, seq and the SHA-256 of all bytes before this line}
  *
  * The position is read before the content: an event that commits meanwhile is in the content, in what follows the position, or in both, never in neither.
- * Sealed last, so that a copy that was cut short or altered proves nothing.
+ * Sealed last, so that a copy that was cut short or altered proves nothing. `only=rules` leaves out the cutoffs, which its seal says too, and `since` what a guard has of
+ * the rules already.
  */
-export function createSnapshot(settings: Settings): (caller: Caller, streamId: string | undefined) => Promise<Answer> {
-  return async (caller, streamId) => {
+export function createSnapshot(settings: Settings): (caller: Caller, streamId: string | undefined, part?: SnapshotPart) => Promise<Answer> {
+  return async (caller, streamId, { only, since = '0' } = {}) => {
     if (streamId === undefined) return refuse('invalid_request', { detail: 'stream_id' })
+    if (only !== undefined && only !== 'rules') return refuse('invalid_request', { detail: 'only' })
+    if (!/^\d{1,15}$/.test(since)) return refuse('invalid_request', { detail: 'since' })
     const denied = refuseScope(caller, 'ssf.read')
     if (denied) return denied
     const stream = await findOwn(settings.store, caller, streamId)
     if (!stream) return refuse('unknown_stream')
     // It lists everybody who was cut off: a receiver of selected events has no business with it.
     if (!stream.guard) return refuse('not_a_guard_stream')
-    return streamed('application/x-ndjson', lines(settings, stream))
+    return streamed('application/x-ndjson', lines(settings, stream, { only, since: Number(since) }))
   }
 }
 
-async function* lines({ issuer, store, sign, now, log }: Settings, stream: StreamRecord): AsyncGenerator<string, void, undefined> {
+async function* lines(
+  { issuer, store, sign, now, log }: Settings,
+  stream: StreamRecord,
+  { only, since }: { only: 'rules' | undefined; since: number },
+): AsyncGenerator<string, void, undefined> {
   const hash = createHash('sha256')
   const line = (json: string): string => {
     const text = `${json}\n`
@@ -42,7 +56,8 @@ async function* lines({ issuer, store, sign, now, log }: Settings, stream: Strea
   }
   const head = await store.head()
   yield line(JSON.stringify({ head: { epoch: head.epoch, seq: head.seq, asOf: head.asOf, status: stream.status } }))
-  for await (const chunk of store.cutoffRows?.() ?? chunks(store.cutoffs())) yield line(`{"cutoffs":[${chunk}]}`)
+  if (only === undefined) for await (const chunk of store.cutoffRows?.() ?? chunks(store.cutoffs())) yield line(`{"cutoffs":[${chunk}]}`)
+  for await (const part of store.rules?.(since, stream.receiver) ?? []) yield line(JSON.stringify({ rules: part }))
   // A log that was replaced meanwhile leaves content and position without relation: end without a seal.
   if ((await store.head()).epoch !== head.epoch) {
     log.warn('snapshot abandoned: the log has a new epoch', { stream: stream.id })
@@ -57,12 +72,14 @@ async function* lines({ issuer, store, sign, now, log }: Settings, stream: Strea
       epoch: head.epoch,
       seq: head.seq,
       sha256: hash.digest('base64url'),
+      ...(only === undefined ? {} : { only }),
     },
     { typ: SEAL_TYPE, alg: stream.alg },
   )
   yield `${JSON.stringify({ seal })}\n`
   // Only now has the seal been taken from us.
-  await store.saveProgress(stream.id, { hydrated: { epoch: head.epoch, at: now() / 1000 }, seenAt: now() / 1000 })
+  const hydrated = { epoch: head.epoch, at: now() / 1000 }
+  await store.saveProgress(stream.id, { ...(only === undefined ? { hydrated } : {}), seenAt: now() / 1000 })
 }
 
 /** The rows of one line each time. A million of them pass here: each is written as JSON once, and its length is what bounds the line. */

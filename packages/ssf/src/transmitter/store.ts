@@ -1,4 +1,4 @@
-import type { ComplexSubject, Cutoff, EventPayload, Head, SimpleSubject, StreamStatus, Subject } from '@caegis/protocol'
+import type { ComplexSubject, Cutoff, EventPayload, Head, JsonObject, SimpleSubject, StreamStatus, Subject } from '@caegis/protocol'
 import type { Position } from '../wire.ts'
 
 /** One row of a tenant's event log, as the change's own transaction wrote it. */
@@ -82,6 +82,7 @@ export interface DeliveryRecord {
 
 export type SubjectForm = 'simple' | 'complex'
 export type SetAlgorithm = 'RS256' | 'ES256'
+export type Evaluates = 'ip' | 'country'
 
 /** One receiver's subscription: its configuration, and how far it has come. Times are seconds, fractions allowed. */
 export interface StreamRecord {
@@ -94,6 +95,8 @@ export interface StreamRecord {
   alg: SetAlgorithm
   /** A guard: it gets every row, with its position, and may load the snapshot. */
   guard: boolean
+  /** The location conditions that a guard can evaluate at its requests. */
+  evaluates?: Evaluates[]
   eventsRequested?: string[]
   eventsDelivered: string[]
   description?: string
@@ -194,4 +197,10 @@ export interface TransmitterStore {
    * 1000 and 1 MiB at a time.
    */
   cutoffRows?(): AsyncIterable<string>
+  /**
+   * The location rules of an API, in parts that a guard reads one after the other (each at most 1 MiB as JSON), read after the call: those that changed since a version
+   * of them, all for 0. Without it there are none.
+   * @param receiver the API's client id
+   */
+  rules?(since: number, receiver: string): AsyncIterable<JsonObject>
 }

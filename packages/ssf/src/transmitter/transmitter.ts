@@ -6,7 +6,7 @@ import { settle, type TransmitterOptions } from './options.ts'
 import { createPoll } from './poll.ts'
 import { createQueue } from './queue.ts'
 import { createLetters, type Letters } from './redeliver.ts'
-import { createSnapshot } from './snapshot.ts'
+import { createSnapshot, type SnapshotPart } from './snapshot.ts'
 import { createStatus } from './status.ts'
 import type { StreamRecord } from './store.ts'
 import { createStreams } from './streams.ts'
@@ -44,8 +44,8 @@ export interface Transmitter extends Letters, Tidy {
   verify(caller: Caller, body: unknown): Promise<Answer>
   /** `POST {base}/poll/{stream}`; the signal ends the hold of a long poll, when the caller has gone. */
   poll(caller: Caller, streamId: string, body: unknown, signal: AbortSignal): Promise<Answer>
-  /** `GET {base}/snapshot?stream_id=` */
-  snapshot(caller: Caller, streamId: string | undefined): Promise<Answer>
+  /** `GET {base}/snapshot?stream_id=[&only=rules&since=]` */
+  snapshot(caller: Caller, streamId: string | undefined, part?: SnapshotPart): Promise<Answer>
   /** For the host and its administrators, in the transmitter's own name: what they stop, the receiver cannot start. */
   setStatus(streamId: string, status: StreamStatus, reason?: string): Promise<StreamRecord | undefined>
   /** Queues a verification event of the transmitter's own; says why, when it does not. */
