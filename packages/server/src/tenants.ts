@@ -3,6 +3,7 @@ import type { Subject } from '@caegis/protocol'
 import { createPusher, createTransmitter, type Pusher, type Transmitter } from '@caegis/ssf/transmitter'
 import { createBook } from './access/book.ts'
 import { HORIZON } from './access/lifetime.ts'
+import { createWhatIf } from './access/what-if.ts'
 import type { CountryOf } from './countries.ts'
 import { dialFetch } from './dial-fetch.ts'
 import { createDialer, type Dialer } from './dialer.ts'
@@ -99,6 +100,8 @@ export function createTenants({ settings, store, secrets, dialer, countryOf, log
     const deliveries: Deliveries = createDeliveries(store, id, () => streams.allStreams())
     const streams = createStreamStore(store, secrets, id, issuer, deliveries.record, HORIZON)
     const directory = createDirectory(store, id, issuer, (sids) => void provided.tellClients(sids))
+    const book = createBook(store, id)
+    const signIns = createSignIns(store, id)
     const tenant: Tenant = {
       ...{ id, name, displayName, issuer, base, keys },
       artifacts: createArtifacts(id, secrets),
@@ -113,10 +116,11 @@ export function createTenants({ settings, store, secrets, dialer, countryOf, log
       caeSwitch: createCaeSwitch(store, id),
       risk: createRisk(store, id, issuer, directory),
       upstreams: createUpstreamRegistry(store, secrets, id, issuer),
-      signIns: createSignIns(store, id),
+      signIns,
       audits: createAudits(store, id),
       applications: createApplications(store, id, secrets),
-      book: createBook(store, id),
+      book,
+      whatIf: createWhatIf(store, id, book, signIns, countryOf),
       countryOf,
       ownGuard: { live: true, countries: settings.countryDb !== undefined },
       application: (appId) => findApplication(store.db, id, appId),

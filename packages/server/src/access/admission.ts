@@ -7,6 +7,8 @@ export interface Admission {
   decision: Decision
   /** Of the policies. */
   version: number
+  /** Seconds: when it was made. */
+  at: number
   brought: Brought
   /** Absent where no policy was looked at: the emergency account, and the streams that carry revocations. */
   signals?: Signals
@@ -18,7 +20,7 @@ export const OPEN: Decision = { outcome: 'allow', policies: [], blockedBy: [], u
 /** Decides by the policies as they stand. @param now seconds */
 export function admit({ version, set }: Pick<Page, 'version' | 'set'>, brought: Brought, standing: Standing, now: number): Admission {
   const signals = toSignals(brought, standing, now)
-  return { decision: decide(set, brought, signals), version, brought, signals }
+  return { decision: decide(set, brought, signals), version, at: now, brought, signals }
 }
 
 export function decide(set: PolicySet, { seen }: Brought, signals: Signals): Decision {

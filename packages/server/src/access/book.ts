@@ -18,6 +18,8 @@ export interface Page {
   version: number
   policies: readonly Policy[]
   locations: readonly Location[]
+  /** The same, ready for look-ups. */
+  compiled: readonly CompiledLocation[]
   set: PolicySet
 }
 
@@ -49,11 +51,8 @@ export function createBook(store: Store, tenant: string): Book {
     compiled = next
     const policies = rows.map(({ body }) => parsePolicy(JSON.parse(body)))
     const all = [...next.values()]
-    const set = compilePolicies(
-      policies,
-      all.map(({ table }) => table),
-    )
-    return { version, policies, locations: all.map(({ location }) => location), set }
+    const tables = all.map(({ table }) => table)
+    return { version, policies, locations: all.map(({ location }) => location), compiled: tables, set: compilePolicies(policies, tables) }
   }
 
   return {

@@ -1,3 +1,5 @@
+import type { Book } from '../access/book.ts'
+import type { WhatIf } from '../access/what-if.ts'
 import type { Application } from '../directory/application.ts'
 import type { Applications } from '../directory/applications.ts'
 import type { CaeSwitches } from '../directory/cae-switch.ts'
@@ -39,6 +41,8 @@ export interface Admitted {
     caeSwitch: CaeSwitches
     risk: RiskyPrincipals
     upstreams: UpstreamRegistry
+    book: Book
+    whatIf: WhatIf
     signIns: SignIns
     audits: Audits
     readToken(text: string): Promise<RevokedToken | undefined>

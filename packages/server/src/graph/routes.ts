@@ -25,6 +25,7 @@ import { createSse } from './sse.ts'
 import { registerStreams } from './streams.ts'
 import { registerUpstreams } from './upstreams.ts'
 import { registerUsers } from './users.ts'
+import { registerWhatIf } from './what-if.ts'
 
 /** The admin API in Microsoft Graph's shapes. The tenant is the one of the token. @returns its routes, as they declare themselves */
 export function registerGraph(app: FastifyInstance, options: ApiOptions): readonly Declared[] {
@@ -47,6 +48,7 @@ export function registerGraph(app: FastifyInstance, options: ApiOptions): readon
   registerOrganization(api)
   registerKeys(api)
   registerUpstreams(api)
+  registerWhatIf(api)
   registerAuditLogs(api)
   const sse = createSse()
   registerStreams(api)

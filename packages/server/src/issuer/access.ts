@@ -53,7 +53,7 @@ export async function admitSignIn(
   if (contexts.length > 0) attempt.contexts = contexts
   const resource = found === 'several' ? undefined : found
   const admission = await admitBy(store, tenant, { client, resource, user, proof, contexts, flow: device ? 'deviceCodeFlow' : 'none' })
-  attempt.trace.policies = outcomeOf(admission)
+  traceAdmission(admission)
   return admission
 }
 
@@ -150,7 +150,7 @@ async function settle(
   const asked = await ask()
   const admission = asked.decision.outcome === 'allow' && resource ? await addContexts(tenant, asked, resource) : asked
   const { decision } = admission
-  attempt.trace.policies = outcomeOf(admission)
+  traceAdmission(admission)
   if (decision.outcome === 'allow') {
     attempt.admission = admission
     return
@@ -158,6 +158,12 @@ async function settle(
   const enrolled = user === undefined || codeOf(decision, { enrolled: false }) !== 50079 || (await isEnrolled(tenant, user))
   attempt.denial = { reason: 'policy', decision, enrolled, ...(workload ? { workload } : {}) }
   throw new errors.InvalidGrant('a policy stands in the way')
+}
+
+function traceAdmission(admission: Admission): void {
+  const { trace } = currentAttempt()
+  trace.policies = outcomeOf(admission)
+  trace.brought = admission.brought
 }
 
 /** Whether the user could prove a second factor. */

@@ -40,10 +40,11 @@ export async function admitBy(store: Store, tenant: Tenant, ask: Ask): Promise<A
   const page = await once('policies', () => tenant.book.current())
   note(attempt, { table: 'policies', id: tenant.id }, page.version)
   const brought = bring(tenant, ask)
+  const open = { decision: OPEN, version: page.version, at: store.clock(), brought }
   const user = ask.user === undefined ? undefined : await readUser(store, tenant, ask.user)
-  if (user?.breakGlass || ask.resource?.kind === 'signals') return { decision: OPEN, version: page.version, brought }
+  if (user?.breakGlass || ask.resource?.kind === 'signals') return open
   // Without policies there is nothing to look at; what was brought is kept for the first one.
-  if (page.policies.length === 0) return { decision: OPEN, version: page.version, brought }
+  if (page.policies.length === 0) return open
   const standing = await once(`standing of ${ask.user ?? ask.client.appId} on ${attempt.device ?? ''}`, () => readStanding(store, tenant, ask))
   return admit(page, brought, standing, store.clock())
 }
@@ -52,11 +53,11 @@ export async function admitBy(store: Store, tenant: Tenant, ask: Ask): Promise<A
  * Adds the contexts that are met beside those that were asked for: what the grant was begun with, and all of them where the API wants to be told (so that it need
  * not ask). Only what changes nothing else of the decision is added, or a context with a short sign-in frequency would shorten every token.
  */
-export async function addContexts(tenant: Tenant, { decision, version, brought, signals }: Admission, resource: Resource): Promise<Admission> {
+export async function addContexts(tenant: Tenant, { decision, version, at, brought, signals }: Admission, resource: Resource): Promise<Admission> {
   const { contexts: kept = [] } = currentAttempt()
   const wants = resource.optionalClaims?.includes('acrs') === true
-  if (!signals) return { decision, version, brought: { ...brought, contexts: [...new Set([...brought.contexts, ...kept])] } }
-  if (kept.length === 0 && !wants) return { decision, version, brought, signals }
+  if (!signals) return { decision, version, at, brought: { ...brought, contexts: [...new Set([...brought.contexts, ...kept])] } }
+  if (kept.length === 0 && !wants) return { decision, version, at, brought, signals }
   const { set } = await once('policies', () => tenant.book.current())
   const mark = fingerprint(decision)
   const granted = [...brought.contexts]
@@ -67,7 +68,7 @@ export async function addContexts(tenant: Tenant, { decision, version, brought, 
   }
   const all = { ...brought, contexts: granted }
   const final = { ...signals, contexts: granted }
-  return { decision: decide(set, all, final), version, brought: all, signals: final }
+  return { decision: decide(set, all, final), version, at, brought: all, signals: final }
 }
 
 function bring(

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Transaction } from 'kysely'
 import { markOf } from '../access/admission.ts'
+import { writeSignals } from '../access/second-look.ts'
 import type { Schema } from '../store/schema.ts'
 import type { Mint } from './attempt.ts'
 import type { Tenant } from './tenant.ts'
@@ -16,7 +17,7 @@ export async function recordDecision(db: Transaction<Schema>, tenant: Tenant, mi
       version: admission.version,
       outcome: admission.decision.outcome,
       fingerprint: markOf(admission),
-      signals: JSON.stringify(admission.brought),
+      signals: writeSignals(admission.brought, admission.at),
     },
   }
   const id = createHash('sha256')

@@ -1,5 +1,6 @@
 import type { Book } from '../access/book.ts'
 import type { Guards } from '../access/lifetime.ts'
+import type { WhatIf } from '../access/what-if.ts'
 import type { Application } from '../directory/application.ts'
 import type { Applications } from '../directory/applications.ts'
 import type { CaeSwitches } from '../directory/cae-switch.ts'
@@ -46,6 +47,7 @@ export interface Tenant {
   upstreams: UpstreamRegistry
   /** Its Conditional Access policies. */
   book: Book
+  whatIf: WhatIf
   /** Country of an address: ISO code, `null` = of none, `undefined` = nobody can look it up. */
   countryOf(address: string): string | null | undefined
   /** What protects the admin API, in this process. */

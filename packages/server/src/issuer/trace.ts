@@ -1,4 +1,5 @@
 import type { KoaContextWithOIDC } from 'oidc-provider'
+import type { Brought } from '../access/signals.ts'
 import { type PolicyOutcome, type SignIn, signInRecord } from '../logs/sign-in.ts'
 import type { Store } from '../store/store.ts'
 import type { Attempt } from './attempt.ts'
@@ -20,6 +21,8 @@ export interface Trace {
   /** Where the API saw the caller, proved by its guard. */
   rpAddress?: string
   policies?: PolicyOutcome
+  /** What they looked at, besides the directory. */
+  brought?: Brought
 }
 
 const GRANTS: Record<string, string> = {
@@ -53,8 +56,9 @@ export async function traceToken(store: Store, tenant: Tenant, attempt: Attempt,
     return
   }
   // What somebody signed in for on a page is one decision: its record says now what came of it. The address stays that of the person.
-  const { token, resource, session, rpAddress, policies } = record
-  attempt.completes = { id: begun, more: { grant, token, resource, session, rpAddress, policies }, otherwise: record }
+  const { token, resource, session, rpAddress, policies, brought } = record
+  const more = { grant, token, resource, session, rpAddress, policies, ...(brought ? { brought } : {}) }
+  attempt.completes = { id: begun, more, otherwise: record }
 }
 
 /** The same for an application that is told that nobody is signed in for it. */
@@ -110,7 +114,7 @@ async function recordOf(
   { trace, address, device }: Attempt,
   what: Pick<SignIn, 'kind' | 'grant' | 'code'>,
 ): Promise<SignIn> {
-  const { correlation, app = null, session = '', token, policies, rpAddress = '' } = trace
+  const { correlation, app = null, session = '', token, policies, brought, rpAddress = '' } = trace
   return signInRecord(store.clock(), {
     ...what,
     ...{ correlation, address, app, session, rpAddress },
@@ -119,6 +123,7 @@ async function recordOf(
     token: token ? { jti: token.jti, long: token.long } : null,
     device: device === undefined ? null : await deviceOf(store, tenant, device),
     ...(policies ? { policies } : {}),
+    ...(brought ? { brought } : {}),
   })
 }
 

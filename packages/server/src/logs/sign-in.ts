@@ -45,6 +45,8 @@ export interface SignIn {
   code: number
   reason: string
   policies: PolicyOutcome
+  /** What the policies looked at besides the directory, so that they can be asked again; see access/replay.ts. */
+  brought?: object
   /** More than one: so many denials like this one came in the same minute. */
   count: number
 }

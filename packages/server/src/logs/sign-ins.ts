@@ -134,9 +134,11 @@ export function createSignIns(store: Store, tenant: string): SignIns {
 
 /** Of two denials in one record only what is true of both. */
 function merge(kept: SignIn, more: SignIn): SignIn {
+  // Several sign-ins are nothing that policies could be asked about.
+  const { brought: _, ...rest } = kept
   const same = (a: { id: string } | null, b: { id: string } | null) => a?.id === b?.id
   return {
-    ...kept,
+    ...rest,
     user: same(kept.user, more.user) ? kept.user : null,
     app: same(kept.app, more.app) ? kept.app : null,
     device: same(kept.device, more.device) ? kept.device : null,
