@@ -124,7 +124,8 @@ export function createLoop(
     if (rest === 'subjects/remove') return toResponse(await transmitter.removeSubject(caller, body))
     if (rest === 'status') return toResponse(await transmitter.status(caller, id))
     if (rest === 'verify') return toResponse(await transmitter.verify(caller, body))
-    if (rest === 'snapshot') return toResponse(await transmitter.snapshot(caller, id))
+    if (rest === 'snapshot')
+      return toResponse(await transmitter.snapshot(caller, id, { only: query.get('only') ?? undefined, since: query.get('since') ?? undefined }))
     if (rest.startsWith('poll/')) return toResponse(await transmitter.poll(caller, rest.slice(5), body, signal))
     return new Response(null, { status: 404 })
   }
