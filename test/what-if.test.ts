@@ -170,12 +170,12 @@ describe('the impact of a policy', () => {
     expect(drafted).toMatchObject({ blocked: 1, interrupted: 0, allowed: 0, changed: 2 })
 
     const [id] = await setPolicies(loop, [{ ...block, state: 'enabledForReportingButNotEnforced' }], LOCATIONS)
-    const reported = await (await loop.graph('GET', `/identity/conditionalAccess/policies/${id}/impact?last=100`)).json()
+    const reported = await (await loop.graph('GET', `/identity/conditionalAccess/policies/${id}/impact?$top=100`)).json()
     expect(reported).toMatchObject({
       blocked: 1,
       changed: 2,
       examples: expect.arrayContaining([expect.objectContaining({ before: 'allow', after: 'block' })]),
     })
-    expect((await loop.graph('GET', `/identity/conditionalAccess/policies/${id}/impact?last=0`)).status).toBe(400)
+    expect((await loop.graph('GET', `/identity/conditionalAccess/policies/${id}/impact?$top=0`)).status).toBe(400)
   })
 })

@@ -6,6 +6,10 @@ import { type Api, pathOf, searchOf } from './api.ts'
 import type { Caller } from './caller.ts'
 import { badRequest, notFound } from './errors.ts'
 
+/** Sign-ins that are looked at. */
+const LAST = 1000
+const MOST = 20_000
+
 const word = z.string().min(1).max(256)
 const risk = z.enum(['none', 'low', 'medium', 'high', 'hidden'])
 const user = z.strictObject({
@@ -55,13 +59,12 @@ const recorded = z.strictObject({ signInId: word, appliedPoliciesOnly: z.boolean
 const evaluation = z
   .union([supposed, recorded])
   .describe("Graph's what-if; ours: `signInId` replays a sign-in of the log, `draft` adds a policy that is not stored")
-const change = z.strictObject({ policy: z.record(z.string(), z.unknown()), last: z.int().min(1).max(20_000).optional() })
+const change = z.strictObject({ policy: z.record(z.string(), z.unknown()), last: z.int().min(1).max(MOST).optional() })
 
 const ACTIONS: Record<string, string> = {
   registerSecurityInformation: 'urn:user:registersecurityinfo',
   registerOrJoinDevices: 'urn:user:registerdevice',
 }
-const LAST = 1000
 
 /** What policies would say: `identity/conditionalAccess/evaluate`, and what a draft would have meant for real sign-ins. Nothing is changed. */
 export function registerWhatIf(api: Api): void {
@@ -97,7 +100,7 @@ export function registerWhatIf(api: Api): void {
   route(
     'GET',
     `${base}/policies/:id/impact`,
-    { does: 'Says what a policy, if it were enabled, would have meant for the last sign-ins', needs, options: ['last'] },
+    { does: 'Says what a policy, if it were enabled, would have meant for the last sign-ins', needs, options: ['$top'] },
     async ({ tenant }, request) => {
       const policy = (await tenant.book.current()).policies.find(({ id }) => id === pathOf(request))
       if (!policy) throw notFound()
@@ -107,8 +110,8 @@ export function registerWhatIf(api: Api): void {
 }
 
 function lastOf(request: FastifyRequest): number {
-  const last = searchOf(request).get('last') ?? String(LAST)
-  if (!/^\d{1,5}$/.test(last) || Number(last) < 1 || Number(last) > 20_000) throw badRequest('last must be a number from 1 to 20000.')
+  const last = searchOf(request).get('$top') ?? String(LAST)
+  if (!/^\d{1,5}$/.test(last) || Number(last) < 1 || Number(last) > MOST) throw badRequest(`$top must be a number from 1 to ${MOST}.`)
   return Number(last)
 }
 
