@@ -54,6 +54,14 @@ export function startHousekeeping({ store, tenants, log, retention, logRetention
       .deleteFrom('cutoffs')
       .where('until', '<=', now - EXPIRY_LEEWAY)
       .execute()
+    await db
+      .deleteFrom('decisions')
+      .where('tokens_until', '<=', now - EXPIRY_LEEWAY)
+      .execute()
+    await db
+      .deleteFrom('reevaluations')
+      .where('ended_at', '<', now - logRetention)
+      .execute()
     await db.deleteFrom('revoked_tokens').where('until', '<=', now).execute()
     await db
       .deleteFrom('throttles')

@@ -3,6 +3,7 @@ import { CaegisError, type ComplexSubject, EVENT, event, pairId } from '@caegis/
 import { z } from 'zod'
 import { SERVER_ERRORS } from '../errors.ts'
 import type { Actor, ChangeContext, Committed } from '../store/change.ts'
+import { scheduleReevaluation } from '../store/reevaluations.ts'
 import type { DeviceRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import { auditDevice } from './audit-words.ts'
@@ -83,11 +84,11 @@ export function createDevices(store: Store, tenant: string) {
       .execute()
   }
 
-  /** Says what became of a device, and cuts off what was given to it where that is worse than before. */
-  const settle = async (context: ChangeContext, before: DeviceRow, after: Standing, deleted?: 'deleted') => {
+  /** Says what became of a device, and cuts off what was given to it where that is worse than before. @returns whether it did */
+  const settle = async (context: ChangeContext, before: DeviceRow, after: Standing, deleted?: 'deleted'): Promise<boolean> => {
     const [previous, current] = [statusOf(before), statusOf(after)]
     const lost = deleted !== undefined || (before.enabled === 1 && after.enabled === 0)
-    if (!lost && previous === current) return
+    if (!lost && previous === current) return false
     const worse = lost ? `The device was ${deleted ?? 'disabled'}` : 'The device is not compliant'
     context.publish({
       ...event(EVENT.deviceComplianceChange, { previous_status: previous, current_status: current }),
@@ -96,6 +97,7 @@ export function createDevices(store: Store, tenant: string) {
         ? { reason: 'The device is enabled and compliant' }
         : { reason: worse, cut: { kind: 'device', id: before.id, depth: lost ? 'sign-in' : 'access' } as const }),
     })
+    return current !== 'compliant'
   }
 
   const devices = {
@@ -124,7 +126,8 @@ export function createDevices(store: Store, tenant: string) {
         const columns = { ...after, public: key, display_name: given.displayName ?? row.display_name }
         if (Object.entries(columns).every(([name, value]) => row[name as keyof typeof columns] === value)) return
         await set(context, row, columns)
-        await settle(context, row, after)
+        // Where everything of the device is asked for again, there is nobody left to look at.
+        if (!(await settle(context, row, after))) await scheduleReevaluation(context, { reason: 'A device was changed', devices: [id] })
         if (key === row.public) return
         const cut = { kind: 'device', id, depth: 'sign-in' } as const
         context.publish({ ...event(EVENT.sessionRevoked), ...subjectOf(id), reason: 'The device was given another key', cut })

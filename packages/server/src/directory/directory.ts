@@ -1,6 +1,7 @@
 import { CaegisError, EVENT } from '@caegis/protocol'
 import { SERVER_ERRORS } from '../errors.ts'
 import type { Actor, ChangeContext, Committed, Seen } from '../store/change.ts'
+import { scheduleReevaluation } from '../store/reevaluations.ts'
 import type { UserRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import { type Home, publishWithGuests } from './guests.ts'
@@ -157,11 +158,12 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
               reason: 'A member became a guest, or a guest a member',
               cut: { kind: 'user', id: user.id, depth: 'claims' },
             })
+            await scheduleReevaluation(context, { reason: 'A member became a guest, or a guest a member', users: [user.id] })
           }
           const roles = given.roles && JSON.stringify(given.roles)
           if (roles !== undefined && roles !== user.roles) {
             columns.roles = roles
-            publishRoles(context, subject, user.id, given.roles ?? [])
+            await publishRoles(context, subject, user.id, given.roles ?? [])
           }
           if (given.enabled !== undefined) Object.assign(columns, await changeEnabled(context, issuer, user, given.enabled))
           if (Object.keys(columns).length > 0) await setColumns(context, user, columns)

@@ -1,6 +1,7 @@
 import { EVENT } from '@caegis/protocol'
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { ChangeContext } from '../store/change.ts'
+import { scheduleReevaluation } from '../store/reevaluations.ts'
 import type { Schema } from '../store/schema.ts'
 
 type Db = Kysely<Schema> | Transaction<Schema>
@@ -71,31 +72,29 @@ export async function changeRights(context: ChangeContext, principals: readonly 
     .where('optional_claims', 'like', '%"groups"%')
     .limit(1)
     .executeTakeFirst()
+  const moved: string[] = []
   for (const id of users) {
     const [old, fresh] = [before.get(id) as Rights, after.get(id) as Rights]
-    const groups = asks !== undefined && JSON.stringify(old.groups) !== JSON.stringify(fresh.groups)
+    const others = JSON.stringify(old.groups) !== JSON.stringify(fresh.groups)
+    if (others) moved.push(id)
+    const groups = asks !== undefined && others
     const roles = JSON.stringify(old.roles) !== JSON.stringify(fresh.roles)
-    if (!groups && !roles) continue
-    const { last_iat, version } = await db
-      .selectFrom('users')
-      .select(['last_iat', 'version'])
-      .where('tenant', '=', tenant)
-      .where('id', '=', id)
-      .executeTakeFirstOrThrow()
-    // Nobody holds a token of a user who never had one; a decision that is under way must still notice.
-    if (last_iat === 0) {
+    if (!others && !roles) continue
+    const user = db.selectFrom('users').select('last_iat').where('tenant', '=', tenant).where('id', '=', id)
+    // Nobody holds a token of a user who never had one, or that says anything else; a decision that is under way must still notice.
+    if (!(groups || roles) || (await user.executeTakeFirstOrThrow()).last_iat === 0) {
       await db
         .updateTable('users')
-        .set({ version: version + 1 })
+        .set((eb) => ({ version: eb('version', '+', 1) }))
         .where('tenant', '=', tenant)
         .where('id', '=', id)
         .execute()
       continue
     }
-    const user = { format: 'iss_sub', iss: await issuerOf(db, tenant), sub: id } as const
+    const who = { format: 'iss_sub', iss: await issuerOf(db, tenant), sub: id } as const
     publish({
       type: EVENT.tokenClaimsChange,
-      subject: { simple: user, complex: { format: 'complex', user } },
+      subject: { simple: who, complex: { format: 'complex', user: who } },
       payload: {
         claims: { ...(groups ? { groups: fresh.groups } : {}), ...(roles ? { roles: [...new Set(Object.values(fresh.roles).flat())] } : {}) },
       },
@@ -103,6 +102,8 @@ export async function changeRights(context: ChangeContext, principals: readonly 
       cut: { kind: 'user', id, depth: 'claims' },
     })
   }
+  // Policies look at memberships, whether tokens tell of them or not.
+  if (moved.length > 0) await scheduleReevaluation(context, { reason: 'Memberships were changed', users: moved })
 }
 
 /** Kept since the tenant was first opened: without it there is no token to cut off. */

@@ -1,6 +1,7 @@
 import { CaegisError, EVENT, event } from '@caegis/protocol'
 import { SERVER_ERRORS } from '../errors.ts'
 import type { Actor, ChangeContext, Draft } from '../store/change.ts'
+import { scheduleReevaluation } from '../store/reevaluations.ts'
 import type { UserRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import type { User } from './directory.ts'
@@ -13,12 +14,13 @@ export function isDirectoryRole(name: string): name is DirectoryRole {
   return (DIRECTORY_ROLES as readonly string[]).includes(name)
 }
 
-/** Tells who says so that the user's tokens say something else from now on. */
-export function publishRoles(context: ChangeContext, subject: Draft['subject'], id: string, roles: readonly string[]): void {
+/** Tells who says so that the user's tokens say something else from now on; policies look at roles too. */
+export async function publishRoles(context: ChangeContext, subject: Draft['subject'], id: string, roles: readonly string[]): Promise<void> {
   context.publish({
     ...event(EVENT.tokenClaimsChange, { claims: { wids: roles } }),
     ...{ subject, reason: 'Directory roles were changed', cut: { kind: 'user', id, depth: 'claims' } as const },
   })
+  await scheduleReevaluation(context, { reason: 'Directory roles were changed', users: [id] })
 }
 
 /** Without anybody left to undo it, a withdrawal would be for ever; the emergency account is none whom a tenant lives by. */
@@ -54,7 +56,7 @@ export function createRoles(store: Store, tenant: string, edit: Edit, about: (id
         .where('tenant', '=', tenant)
         .where('id', '=', user.id)
         .execute()
-      publishRoles(context, about(user.id), user.id, roles)
+      await publishRoles(context, about(user.id), user.id, roles)
       context.audit({
         ...{ activity: hold ? 'Add member to role' : 'Remove member from role', operation: hold ? 'Assign' : 'Unassign' },
         ...{
