@@ -118,6 +118,11 @@ describe('another tenant', () => {
     await theirs('PATCH', '/identity/conditionalAccess/authenticationContextClassReferences/c1', { displayName: 'fabrikam' })
     await theirs('POST', '/identityProtection/riskyUsers/confirmCompromised', { userIds: [user] })
     await theirs('POST', '/identityProtection/riskyServicePrincipals/confirmCompromised', { servicePrincipalIds: ['fabrikam-api'] })
+    const job = { reason: 'r', t: 1, version: 1, scope: null, state: 'done', created_at: 1, ended_at: 1 } as const
+    await db
+      .insertInto('reevaluations')
+      .values({ tenant: other, id: 'their-edit', ...job })
+      .execute()
     const { id: principal } = await db.selectFrom('applications').select('id').where('app_id', '=', 'fabrikam-api').executeTakeFirstOrThrow()
     const ours = (await db.selectFrom('users').select('id').where('upn', '=', 'alice@contoso.test').executeTakeFirstOrThrow()).id
     const ids: [RegExp, string][] = [
@@ -129,6 +134,7 @@ describe('another tenant', () => {
       [/^\/identity\/conditionalAccess\/policies\//, policy],
       [/^\/identity\/conditionalAccess\/namedLocations\//, location],
       [/^\/identity\/conditionalAccess\/authenticationContextClassReferences\//, 'c1'],
+      [/^\/identity\/conditionalAccess\/reevaluations\//, 'their-edit'],
       [/^\/identityProtection\/riskyUsers\//, user],
       [/^\/identityProtection\/riskyServicePrincipals\//, principal],
       [/^\/oauth2PermissionGrants\//, Buffer.from(`${user}\ntool`).toString('base64url')],

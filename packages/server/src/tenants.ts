@@ -3,6 +3,7 @@ import type { Subject } from '@caegis/protocol'
 import { createPusher, createTransmitter, type Pusher, type Transmitter } from '@caegis/ssf/transmitter'
 import { createBook } from './access/book.ts'
 import { HORIZON } from './access/lifetime.ts'
+import { createReevaluation, type Reevaluation } from './access/reevaluate.ts'
 import { createWhatIf } from './access/what-if.ts'
 import type { CountryOf } from './countries.ts'
 import { dialFetch } from './dial-fetch.ts'
@@ -19,6 +20,7 @@ import { createFactors } from './directory/factors.ts'
 import { createGroups } from './directory/groups.ts'
 import { createLocations } from './directory/locations.ts'
 import { createPolicies } from './directory/policies.ts'
+import { createReevaluations } from './directory/reevaluations.ts'
 import { createRisk } from './directory/risk.ts'
 import { createUpstreamRegistry } from './directory/upstreams.ts'
 import type { Signals } from './graph/signals.ts'
@@ -55,6 +57,8 @@ export interface TenantRooms {
   signals: Signals
   /** The transmitters that this tenant listens to. */
   upstreams: Upstreams
+  /** What edits mean for the living. */
+  reevaluation: Reevaluation
   /** Of the admin API. */
   guard: Guard
   /** Of the stream endpoints: it stands outside what cuts off the whole tenant. */
@@ -121,6 +125,7 @@ export function createTenants({ settings, store, secrets, dialer, countryOf, log
       applications: createApplications(store, id, secrets),
       book,
       whatIf: createWhatIf(store, id, book, signIns, countryOf),
+      reevaluations: createReevaluations(store, id),
       countryOf,
       ownGuard: { live: true, countries: settings.countryDb !== undefined },
       application: (appId) => findApplication(store.db, id, appId),
@@ -180,9 +185,13 @@ export function createTenants({ settings, store, secrets, dialer, countryOf, log
         return { fetch: dialFetch(way, { maxBody: MAX_ANSWER + 1, patience: HELD }), close: way.close }
       },
     })
+    const reevaluation = createReevaluation({ store, tenant: id, book: tenant.book, log })
+    // What an earlier process has left goes on.
+    reevaluation.start()
     return {
       tenant,
       upstreams,
+      reevaluation,
       issuer: provided,
       transmitter,
       pusher,
@@ -224,8 +233,8 @@ export function createTenants({ settings, store, secrets, dialer, countryOf, log
     async close() {
       for (const one of opened.values()) {
         await one
-          .then(async ({ guard, streamGuard, pusher, deliveries, upstreams, tenant }) => {
-            await Promise.all([guard.close(), streamGuard.close(), pusher.close(), upstreams.close()])
+          .then(async ({ guard, streamGuard, pusher, deliveries, upstreams, reevaluation, tenant }) => {
+            await Promise.all([guard.close(), streamGuard.close(), pusher.close(), upstreams.close(), reevaluation.close()])
             await deliveries.close()
             await Promise.all([tenant.signIns.flush(), tenant.audits.flush()])
           })

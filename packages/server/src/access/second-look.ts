@@ -1,7 +1,8 @@
-import { decideAt, fingerprint, type PolicySet } from '@caegis/policy'
+import { fingerprint, type PolicySet } from '@caegis/policy'
 import type { Kysely, Selectable } from 'kysely'
 import type { Log } from '../log.ts'
 import type { DecisionRow, Schema } from '../store/schema.ts'
+import { decide } from './admission.ts'
 import { type Brought, type Standing, toSignals } from './signals.ts'
 import { readDevices, readServicePrincipals, readUsers } from './standing.ts'
 
@@ -45,8 +46,8 @@ function lookAt(kept: Kept, facts: Facts, set: PolicySet, now: number, log: Log)
   try {
     const { at, ...brought } = readSignals(kept.signals)
     // As at the moment of the decision: a sign-in frequency that goes on running changes nothing, a new one does.
-    const then = decideAt(set, toSignals(brought, standing, at), brought.seen)
-    const { outcome, lateBound } = decideAt(set, toSignals(brought, standing, now), brought.seen)
+    const then = decide(set, brought, toSignals(brought, standing, at))
+    const { outcome, lateBound } = decide(set, brought, toSignals(brought, standing, now))
     const mark = fingerprint(then)
     return { kept, outcome, fingerprint: mark, changed: mark !== kept.fingerprint, lateBound: lateBound.map(({ id }) => id) }
   } catch (error) {

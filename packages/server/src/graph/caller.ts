@@ -13,6 +13,7 @@ import type { KeyRegistry } from '../directory/keys.ts'
 import type { Locations } from '../directory/locations.ts'
 import { includesPermission, type Permission } from '../directory/permissions.ts'
 import type { Policies } from '../directory/policies.ts'
+import type { Reevaluations } from '../directory/reevaluations.ts'
 import type { RiskyPrincipals } from '../directory/risk.ts'
 import type { RevokedToken } from '../directory/sessions.ts'
 import type { UpstreamRegistry } from '../directory/upstreams.ts'
@@ -38,6 +39,7 @@ export interface Admitted {
     policies: Policies
     locations: Locations
     contexts: Contexts
+    reevaluations: Reevaluations
     caeSwitch: CaeSwitches
     risk: RiskyPrincipals
     upstreams: UpstreamRegistry

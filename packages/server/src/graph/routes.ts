@@ -17,6 +17,7 @@ import { registerMembers } from './members.ts'
 import { describeApi } from './openapi.ts'
 import { registerOrganization } from './organization.ts'
 import { registerPolicies } from './policies.ts'
+import { registerReevaluations } from './reevaluations.ts'
 import { registerRevocations } from './revocations.ts'
 import { registerRisk } from './risk.ts'
 import { registerRoles } from './roles.ts'
@@ -44,6 +45,7 @@ export function registerGraph(app: FastifyInstance, options: ApiOptions): readon
   registerLocations(api)
   registerContexts(api)
   registerCaeSwitch(api)
+  registerReevaluations(api)
   registerRisk(api)
   registerOrganization(api)
   registerKeys(api)

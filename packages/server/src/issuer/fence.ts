@@ -34,7 +34,8 @@ export async function passFence(store: Store, tenant: Tenant, attempt: Attempt):
       if ((await versionOf(db, tenant, reading, now)) !== version) return { outcome: 'moved' }
     }
     if (await isHeld(db, tenant, attempt.mints)) return { outcome: 'stopped' }
-    let until = 0
+    // What will come of an edit of before stands at its second: this token was decided after it (threat B12).
+    let until = attempt.mints.every(({ stream }) => stream) ? 0 : await lastEdit(db, tenant.id)
     for (const mint of attempt.mints) until = Math.max(until, await lastCutoff(db, tenant, mint))
     for (const mint of attempt.mints) {
       if (mint.iat <= until) return { outcome: 'covered', until }
@@ -56,6 +57,12 @@ export async function passFence(store: Store, tenant: Tenant, attempt: Attempt):
     }
     return { outcome: 'passed', endings, changes }
   })
+}
+
+/** Second of the last edit whose consequences for the whole tenant are not worked out yet. */
+async function lastEdit(db: Transaction<Schema>, tenant: string): Promise<number> {
+  const running = db.selectFrom('reevaluations').where('tenant', '=', tenant).where('state', '=', 'running').where('scope', 'is', null)
+  return (await running.select((eb) => eb.fn.max<number | null>('t').as('t')).executeTakeFirst())?.t ?? 0
 }
 
 /** Whatever way a token came here: out of a stopped tenant leave those of the streams, and those of its emergency account. */

@@ -6,7 +6,10 @@ import type { Schema } from '../store/schema.ts'
 import type { Mint } from './attempt.ts'
 import type { Tenant } from './tenant.ts'
 
-/** What the token was decided by, for the day on which an edit may change it. One row for each session (or daemon), client, API and contexts. */
+/**
+ * What the token was decided by, for the day on which an edit may change it. One row for each session (or daemon), client, API, and what was brought: a token that was
+ * given out at another address lives by another decision.
+ */
 export async function recordDecision(db: Transaction<Schema>, tenant: Tenant, mint: Mint): Promise<void> {
   const { admission: made, appId, user, sid, device, exp } = mint
   if (!made) return
@@ -18,10 +21,12 @@ export async function recordDecision(db: Transaction<Schema>, tenant: Tenant, mi
       outcome: admission.decision.outcome,
       fingerprint: markOf(admission),
       signals: writeSignals(admission.brought, admission.at),
+      // It knows of every edit so far: the fence has seen to that.
+      job: null,
     },
   }
   const id = createHash('sha256')
-    .update([sid ?? '', appId, resource, ...[...admission.brought.contexts].sort()].join('\n'))
+    .update([sid ?? '', appId, resource, device ?? '', JSON.stringify(admission.brought)].join('\n'))
     .digest('base64url')
     .slice(0, 22)
   await db

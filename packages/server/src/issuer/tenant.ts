@@ -12,6 +12,7 @@ import type { Factors } from '../directory/factors.ts'
 import type { Groups } from '../directory/groups.ts'
 import type { Locations } from '../directory/locations.ts'
 import type { Policies } from '../directory/policies.ts'
+import type { Reevaluations } from '../directory/reevaluations.ts'
 import type { RiskyPrincipals } from '../directory/risk.ts'
 import type { RevokedToken } from '../directory/sessions.ts'
 import type { UpstreamRegistry } from '../directory/upstreams.ts'
@@ -48,6 +49,8 @@ export interface Tenant {
   /** Its Conditional Access policies. */
   book: Book
   whatIf: WhatIf
+  /** Edits whose consequences are, or were, worked out. */
+  reevaluations: Reevaluations
   /** Country of an address: ISO code, `null` = of none, `undefined` = nobody can look it up. */
   countryOf(address: string): string | null | undefined
   /** What protects the admin API, in this process. */
