@@ -1,6 +1,7 @@
 import { Client, type GraphError } from '@microsoft/microsoft-graph-client'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Loop, PASSWORD, SECRET, startLoop } from './loop.ts'
+import { killPrograms, runProgram } from './process.ts'
 
 const tenantOf = (name: string) => ({
   tenant: { name },
@@ -222,8 +223,8 @@ describe('policies', () => {
     const conditions = { ...aboutAll, users: { includeUsers: [await idOf('alice@contoso.test')] } }
     const away = { includeLocations: ['All'], excludeLocations: [office] }
     const jobs = async () => (await db().selectFrom('reevaluations').select('id').execute()).length
-    // Somebody lives by a decision, so that edits have something to look at.
-    const decision = { tenant: loop.tenant, id: 'd', user_id: 'u', sid: 's', app_id: 'a', resource: 'r', device_id: null, capable: 1, version: 0 }
+    // Somebody lives by a decision, so that edits have something to look at; it is newer than all of them, so that nothing comes of it.
+    const decision = { tenant: loop.tenant, id: 'd', user_id: 'u', sid: 's', app_id: 'a', resource: 'r', device_id: null, capable: 1, version: 1e9 }
     const until = Math.floor(loop.server.store.clock()) + 3600
     await db()
       .insertInto('decisions')
@@ -273,6 +274,70 @@ describe('policies', () => {
       displayName: 'audited',
       modifiedProperties: [{ displayName: 'state', oldValue: '"disabled"', newValue: '"enabledForReportingButNotEnforced"' }],
     })
+  })
+})
+
+describe('templates', () => {
+  const URL = `${ROOT}/templates`
+
+  it('are listed, and each can be made a policy of as it is', async () => {
+    const { value } = (await client.api(URL).get()) as { value: { id: string; name: string; details: { conditions: object } }[] }
+    expect(value.length).toBeGreaterThan(10)
+    const made: string[] = []
+    for (const { id, name, details } of value) {
+      expect(await client.api(`${URL}/${id}`).get()).toMatchObject({ id, name })
+      const policy = await client.api(POLICIES).post({ templateId: id, state: 'disabled' })
+      expect(policy).toMatchObject({ templateId: id, displayName: name, state: 'disabled' })
+      expect(details.conditions).toMatchObject({ users: expect.anything() })
+      made.push(policy.id)
+    }
+    for (const id of made) await client.api(`${POLICIES}/${id}`).delete()
+    expect(await refusal(client.api(`${URL}/none`).get())).toMatchObject({ status: 404 })
+  })
+
+  it('say only what the policy itself does not say; those of others say nothing', async () => {
+    const alice = await idOf('alice@contoso.test')
+    const own = { displayName: 'MFA for Alice', state: 'disabled', conditions: { users: { includeUsers: [alice] } } }
+    const { id, ...policy } = await client.api(POLICIES).post({ templateId: 'require-mfa-for-all-users', ...own })
+    expect(policy).toMatchObject({
+      ...{ displayName: 'MFA for Alice', grantControls: { builtInControls: ['mfa'] } },
+      conditions: { users: { includeUsers: [alice] }, applications: { includeApplications: ['All'] } },
+    })
+    await client.api(`${POLICIES}/${id}`).delete()
+    const templateId = 'c7503427-338e-4c5e-902d-abe252abfb43'
+    const brought = await client
+      .api(POLICIES)
+      .post({ templateId, displayName: 'brought along', state: 'disabled', conditions: aboutAll, grantControls: MFA })
+    expect(brought).toMatchObject({ templateId })
+    await client.api(`${POLICIES}/${brought.id}`).delete()
+    expect(await refusal(client.api(POLICIES).post({ templateId, displayName: 'empty', state: 'disabled' }))).toMatchObject({ status: 400 })
+  })
+})
+
+describe('caegis policy', () => {
+  const run = (...args: string[]) => {
+    const who = { CAEGIS_ORIGIN: loop.origin, CAEGIS_TENANT: 'contoso', CAEGIS_CLIENT_ID: 'nightly', CAEGIS_CLIENT_SECRET: SECRET }
+    return runProgram(['policy', ...args], { env: { ...who, CAEGIS_DATA: loop.data } })
+  }
+  afterAll(() => killPrograms())
+
+  it('lists policies, and shows one by its name or id', async () => {
+    expect(await run('ls')).toMatchObject({ code: 0, stdout: 'There are no policies: whoever signs in is let in.\n' })
+    const own = { displayName: "Alice's \u001b[31mrule", state: 'enabledForReportingButNotEnforced', description: 'tried first' }
+    const sessionControls = { signInFrequency: { isEnabled: true, frequencyInterval: 'timeBased', type: 'hours', value: 4 } }
+    const body = { ...own, conditions: { ...aboutAll, clientAppTypes: ['browser'] }, grantControls: MFA, sessionControls }
+    const { id } = await client.api(POLICIES).post(body)
+    const [listed, byName, byId, json, nobody] = await Promise.all([
+      ...[run('ls'), run('show', own.displayName), run('show', id), run('list', '--json'), run('show', 'nobody')],
+    ])
+    expect(listed?.stdout).toContain(`Alice's ?[31mrule  report only  mfa, signInFrequency  ${id}`)
+    expect(byName).toMatchObject({ code: 0, stdout: expect.stringMatching(/^state +report only$/m) })
+    expect(byName?.stdout).toMatch(/^applications\.includeApplications +All$/m)
+    expect(byName?.stdout).toMatch(/^signInFrequency\.value +4$/m)
+    expect(byId?.stdout).toBe(byName?.stdout)
+    expect(JSON.parse(json?.stdout ?? '')).toMatchObject({ policies: [{ id, displayName: own.displayName }] })
+    expect(nobody).toMatchObject({ code: 1, stdout: '', stderr: 'There is no policy of that name or id. (unknown_policy)\n' })
+    await client.api(`${POLICIES}/${id}`).delete()
   })
 })
 
@@ -467,6 +532,118 @@ describe('the legacy switch of continuous access evaluation', () => {
     expect(await scope()).toEqual([[['All'], [alice], 'disabled']])
     expect(await refusal(client.api(SWITCH).patch({ isEnabled: false }))).toMatchObject({ status: 400 })
     await client.api(`${POLICIES}/${value[0].id}`).delete()
+  })
+})
+
+describe('the tenant file', () => {
+  const FILE = {
+    ...tenantOf('contoso'),
+    authenticationContexts: [{ id: 'c5', displayName: 'Transfers', isAvailable: true }],
+    namedLocations: [
+      { displayName: 'Head office', isTrusted: true, ipRanges: [{ cidrAddress: '192.0.2.0/24' }, '2001:db8::/48'] },
+      { '@odata.type': '#microsoft.graph.countryNamedLocation', displayName: 'North', countriesAndRegions: ['NO', 'SE'] },
+    ],
+    conditionalAccessPolicies: [
+      {
+        ...{ displayName: 'Named by names', state: 'disabled', grantControls: MFA },
+        conditions: {
+          users: { includeUsers: ['Alice@contoso.test'], includeGroups: ['staff'], excludeRoles: ['admin'] },
+          applications: { includeApplications: ['api://files', 'graph'] },
+          locations: { includeLocations: ['All'], excludeLocations: ['Head office', 'North', 'AllTrusted'] },
+        },
+      },
+      {
+        ...{ displayName: 'Transfers need more', state: 'enabled', grantControls: MFA },
+        conditions: { users: { includeUsers: ['All'] }, applications: { includeAuthenticationContextClassReferences: ['c5'] } },
+      },
+    ],
+  }
+  const yaml = (more: object = {}) => JSON.stringify({ ...FILE, ...more })
+  const mistakes = (text: string) =>
+    loop.server.apply(text).then(
+      () => [],
+      ({ detail }: { detail: string[] }) => detail,
+    )
+
+  it('says locations, contexts and policies by names, and saying it twice changes nothing', async () => {
+    const from = await seq()
+    await loop.server.apply(yaml())
+    const { value: places } = await client.api(LOCATIONS).orderby('displayName').get()
+    expect(places).toMatchObject([
+      { displayName: 'Head office', isTrusted: true },
+      { displayName: 'North', countriesAndRegions: ['NO', 'SE'] },
+    ])
+    const { value } = await client.api(POLICIES).orderby('displayName').get()
+    const group = (await client.api('/groups').filter("displayName eq 'staff'").get()).value[0].id
+    expect(value).toMatchObject([
+      {
+        ...{ displayName: 'Named by names', state: 'disabled' },
+        conditions: {
+          users: { includeUsers: [await idOf('alice@contoso.test')], includeGroups: [group], excludeRoles: ['admin'] },
+          applications: { includeApplications: ['files-api', 'graph'] },
+          locations: { includeLocations: ['All'], excludeLocations: [places[0].id, places[1].id, 'AllTrusted'] },
+        },
+      },
+      { displayName: 'Transfers need more', conditions: { applications: { includeAuthenticationContextClassReferences: ['c5'] } } },
+    ])
+    expect(await client.api(`${CONTEXTS}/c5`).get()).toMatchObject({ displayName: 'Transfers' })
+    expect(await eventsSince(from)).toEqual(['location-rules-changed'])
+
+    const before = [await version(), await seq()]
+    const audits = async () => (await db().selectFrom('audits').select('id').execute()).length
+    const known = await audits()
+    await loop.server.apply(yaml())
+    expect([await version(), await seq(), await audits()]).toEqual([...before, known])
+
+    // What it says otherwise becomes so; what it does not name stays.
+    const [first, ...rest] = FILE.conditionalAccessPolicies
+    await loop.server.apply(yaml({ conditionalAccessPolicies: [{ ...first, state: 'enabledForReportingButNotEnforced' }] }))
+    expect((await client.api(POLICIES).get()).value.map(({ state }: { state: string }) => state).sort()).toEqual([
+      'enabled',
+      'enabledForReportingButNotEnforced',
+    ])
+    expect(await version()).toBe((before[0] as number) + 1)
+    expect(rest).toHaveLength(1)
+  })
+
+  it('is refused as a whole, with the line of each mistake', async () => {
+    const before = [await version(), await seq()]
+    const text = [
+      'tenant: { name: contoso }',
+      'users:',
+      '  - userPrincipalName: late@contoso.test',
+      'namedLocations:',
+      '  - displayName: Bad',
+      '    ipRanges:',
+      '      - 192.0.2.0/24',
+      '      - 192.0.2.0/64',
+      'conditionalAccessPolicies:',
+      '  - displayName: Wrong',
+      '    state: on',
+      '    conditions:',
+      '      users: { includeUsers: [All] }',
+      '      applications:',
+      '        includeApplications: [All]',
+      '        includeEverything: true',
+      '    grantControls: { operator: OR, builtInControls: [mfa] }',
+    ].join('\n')
+    expect(await mistakes(text)).toEqual([
+      expect.stringMatching(/^line 8: namedLocations\.0\.ipRanges\.1: must be/),
+      expect.stringMatching(/^line 16: conditionalAccessPolicies\.0\.conditions\.applications\.includeEverything: /),
+      expect.stringMatching(/^line 11: conditionalAccessPolicies\.0\.state: must be one of/),
+    ])
+    const right = text.replace('/64', '/26').replace('state: on', 'state: disabled').replace('        includeEverything: true\n', '')
+    const nobody = right.replace('[All]', '[All, late@contoso.test, nobody@contoso.test]').replace('[All]\n    grant', '[no-api]\n    grant')
+    expect(await mistakes(nobody)).toEqual([
+      expect.stringMatching(/^line 13: conditionalAccessPolicies\.0\.conditions\.users\.includeUsers\.2: there is no such user/),
+      expect.stringMatching(/^line 15: conditionalAccessPolicies\.0\.conditions\.applications\.includeApplications\.0: there is no such application/),
+    ])
+    expect(await mistakes(yaml({ namedLocations: [FILE.namedLocations[0], FILE.namedLocations[0]] }))).toEqual([expect.stringContaining('twice')])
+    expect([await version(), await seq()]).toEqual(before)
+    expect(await refusal(client.api('/users/late@contoso.test').get())).toMatchObject({ status: 404 })
+    // Nor is a tenant made by it.
+    expect(await mistakes(nobody.replace('name: contoso', 'name: newcomer'))).toHaveLength(2)
+    expect(await db().selectFrom('tenants').select('id').where('name', '=', 'newcomer').execute()).toEqual([])
   })
 })
 

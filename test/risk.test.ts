@@ -94,12 +94,6 @@ describe('a user who', () => {
     const flow = createFlow(loop, { username: 'carol@contoso.test' })
     const { accessToken, refreshToken } = await flow.tokens()
     const { id } = await rowOf('carol')
-    const decision = { tenant: loop.tenant, id: 'd', user_id: id, sid: 's', app_id: 'a', resource: 'r', device_id: null, capable: 1, version: 0 }
-    const until = Math.floor(loop.server.store.clock()) + 3600
-    await db()
-      .insertInto('decisions')
-      .values({ ...decision, tokens_until: until, outcome: 'allow', fingerprint: '', signals: '{}' })
-      .execute()
     const jobs = async () =>
       (await db().selectFrom('reevaluations').select(['reason', 'scope']).execute()).filter(({ scope }) => String(scope).includes(id)).length
     await risk().set(detection, id, atRisk('medium'))
@@ -126,7 +120,6 @@ describe('a user who', () => {
     expect((await events()).at(-1)).toMatchObject(['risk-level-change', { current_level: 'LOW', previous_level: 'HIGH', initiating_entity: 'user' }])
     expect((await verdictOf(guard, next)).allowed).toBe(true)
     expect(await jobs()).toBe(2)
-    await db().deleteFrom('decisions').where('id', '=', 'd').execute()
   })
 })
 

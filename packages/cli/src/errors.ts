@@ -7,5 +7,6 @@ export const CLI_ERRORS = {
   other_tenant: 'You are signed in to another tenant.',
   not_confirmed: 'Nothing was done.',
   token_in_sight: 'A token does not belong into a command line, which others can see: give it on standard input, or only its id (jti).',
+  unknown_policy: 'There is no policy of that name or id.',
   no_token: 'There is no token on standard input.',
 } as const

@@ -6,6 +6,7 @@ import { addKeys } from './commands/keys.ts'
 import { addLogin } from './commands/login.ts'
 import { addLogs } from './commands/logs.ts'
 import { addOrganization } from './commands/organization.ts'
+import { addPolicy } from './commands/policy.ts'
 import { addRecover } from './commands/recover.ts'
 import { addServe } from './commands/serve.ts'
 import { addSession } from './commands/session.ts'
@@ -28,6 +29,7 @@ addUser(program)
 addSession(program)
 addToken(program)
 addDevice(program)
+addPolicy(program)
 addStream(program)
 addEvents(program)
 addUpstream(program)

@@ -5,6 +5,9 @@ import { credentialsOf } from './credentials.ts'
 /** The public client of the `caegis` command, in every tenant: device code, or a code on a loopback address. */
 export const CLI_APP_ID = 'caegis-cli'
 
+/** What policies know the admin API by, which is no application of the directory. */
+export const ADMIN_API = 'graph'
+
 /** A client, an API, or both. */
 export interface Application {
   /** Object id. */

@@ -7,6 +7,8 @@ import { saveApplication } from './applications.ts'
 import { createDevices } from './devices.ts'
 import { createDirectory } from './directory.ts'
 import { saveRights } from './groups.ts'
+import { withEdits } from './policy-edits.ts'
+import { checkNames, savePolicies } from './policy-file.ts'
 import type { TenantFile } from './tenant-file.ts'
 import { createUpstreamRegistry } from './upstreams.ts'
 
@@ -19,6 +21,9 @@ const IMPORT: Actor = { kind: 'system', reason: 'tenant file' }
  * @returns the tenant's id
  */
 export async function applyTenantFile(store: Store, secrets: Secrets, given: TenantFile, issuerOf: (name: string) => string): Promise<string> {
+  const known = await store.db.selectFrom('tenants').select('id').where('name', '=', given.tenant.name).executeTakeFirst()
+  // Before anything is written; a tenant that is new has nothing else that could be named.
+  await checkNames(store.db, known?.id ?? '', given)
   const tenant = await ensureTenant(store, given)
   const file = await withoutDeleted(store, tenant, given)
   await store.commit({
@@ -66,6 +71,7 @@ export async function applyTenantFile(store: Store, secrets: Secrets, given: Ten
     }
   }
   await store.commit({ tenant, actor: IMPORT, edit: (context) => saveRights(context, file) })
+  await store.commit({ tenant, actor: IMPORT, edit: (context) => withEdits(context, (policies) => savePolicies(policies, file)) })
   const upstreams = createUpstreamRegistry(store, secrets, tenant, issuerOf(file.tenant.name))
   for (const entry of file.upstreams ?? []) {
     const known = await upstreams.findByIssuer(entry.issuer)

@@ -17,7 +17,8 @@ export interface AuthenticationContext {
   isAvailable: boolean
 }
 
-export type ContextUpdate = Partial<Omit<AuthenticationContext, 'id'>>
+/** What is absent stays. */
+export type ContextUpdate = { [Name in keyof Omit<AuthenticationContext, 'id'>]?: AuthenticationContext[Name] | undefined }
 
 export const CONTEXT_ID = /^c[1-9]\d?$/
 
@@ -57,7 +58,13 @@ export async function saveContext(context: PolicyContext, id: string, given: Con
   const { db, tenant, edits } = context
   const row = await db.selectFrom('contexts').selectAll().where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst()
   const before = row && toContext(row)
-  const after = { ...(before ?? { id, displayName: id, description: null, isAvailable: false }), ...given }
+  const base = before ?? { id, displayName: id, description: null, isAvailable: false }
+  const after = {
+    id,
+    displayName: given.displayName ?? base.displayName,
+    description: given.description === undefined ? base.description : given.description,
+    isAvailable: given.isAvailable ?? base.isAvailable,
+  }
   if (JSON.stringify(before) === JSON.stringify(after)) return 'same'
   const columns = { display_name: after.displayName, description: after.description, available: after.isAvailable ? 1 : 0 }
   if (before) await db.updateTable('contexts').set(columns).where('tenant', '=', tenant).where('id', '=', id).execute()

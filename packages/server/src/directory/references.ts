@@ -1,6 +1,7 @@
 import type { Policy } from '@caegis/policy'
 import type { Kysely, Transaction } from 'kysely'
 import type { Schema } from '../store/schema.ts'
+import { ADMIN_API } from './application.ts'
 import { isDirectoryRole } from './roles.ts'
 
 export type ReferenceKind = 'user' | 'group' | 'role' | 'application' | 'servicePrincipal' | 'location' | 'context'
@@ -14,13 +15,13 @@ export interface Reference {
   name: string
 }
 
-/** Names that mean more than one. */
+/** Names that are no names of objects. */
 const WORDS: Record<ReferenceKind, readonly string[]> = {
   user: ['All', 'None', 'GuestsOrExternalUsers'],
   group: [],
   role: [],
-  application: ['All', 'None', 'Office365', 'MicrosoftAdminPortals'],
-  servicePrincipal: ['ServicePrincipalsInMyTenant'],
+  application: ['All', 'None', ADMIN_API],
+  servicePrincipal: ['ServicePrincipalsInMyTenant', 'None'],
   location: ['All', 'AllTrusted'],
   context: [],
 }

@@ -1,9 +1,11 @@
+import { parseLocation, parsePolicy } from '@caegis/policy'
 import { CaegisError } from '@caegis/protocol'
 import { LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { SERVER_ERRORS } from '../errors.ts'
 import { ACCOUNT_APP_ID } from './account-page.ts'
 import { CLI_APP_ID } from './application.ts'
+import { CONTEXT_ID } from './contexts.ts'
 import { deviceKey, TRUST_TYPES } from './devices.ts'
 import { DIRECTORY_ROLES } from './roles.ts'
 import { upstreamEntry } from './upstream.ts'
@@ -139,6 +141,16 @@ const application = z
     path: ['clientSecret'],
   })
 
+const authenticationContext = z.strictObject({
+  id: z.string().regex(CONTEXT_ID, 'must be one of c1 to c99'),
+  displayName: name.optional(),
+  description: z.string().max(4096).optional(),
+  isAvailable: z.boolean().optional(),
+})
+
+/** Graph's JSON, which is read by its own rules. */
+const graphJson = z.record(z.string(), z.unknown())
+
 const file = z.strictObject({
   tenant,
   groups: z.array(group).max(100_000).optional(),
@@ -147,6 +159,10 @@ const file = z.strictObject({
   devices: z.array(device).max(100_000).optional(),
   /** Known by `issuer`. */
   upstreams: z.array(upstreamEntry).max(32).optional(),
+  authenticationContexts: z.array(authenticationContext).max(99).optional(),
+  /** Known by `displayName`, both. Policies may name everything else by its name. */
+  namedLocations: z.array(graphJson).max(1000).optional(),
+  conditionalAccessPolicies: z.array(graphJson).max(1000).optional(),
 })
 
 export type TenantFile = z.infer<typeof file>
@@ -168,13 +184,23 @@ export function parseTenantFile(text: string): TenantFile {
   }
   // An alias that refers to aliases can grow without bound; the reader has its own limit and throws.
   const parsed = file.safeParse(document.toJS({ maxAliasCount: 100 }))
-  if (parsed.success) return checkReferences(parsed.data)
+  const tell = ({ path, message }: Mistake) => `line ${lineOf(path)}: ${path.join('.') || 'file'}: ${message}`
+  if (parsed.success) {
+    places.set(parsed.data, tell)
+    mistakesIn(parsed.data, [
+      ...mistakesOf('namedLocations', parsed.data.namedLocations, parseLocation),
+      ...mistakesOf('conditionalAccessPolicies', parsed.data.conditionalAccessPolicies, parsePolicy),
+    ])
+    return checkReferences(parsed.data)
+  }
   throw invalid(
-    parsed.error.issues.map((issue) => {
-      const path = issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0] as string] : issue.path
-      const what = issue.code === 'unrecognized_keys' ? 'unknown key' : issue.message
-      return `line ${lineOf(path)}: ${path.join('.') || 'file'}: ${what}`
-    }),
+    parsed.error.issues.map((issue) =>
+      tell(
+        issue.code === 'unrecognized_keys'
+          ? { path: [...issue.path, issue.keys[0] as string], message: 'unknown key' }
+          : { path: issue.path, message: issue.message },
+      ),
+    ),
   )
 
   function lineOf(path: readonly PropertyKey[]): number {
@@ -184,6 +210,40 @@ export function parseTenantFile(text: string): TenantFile {
     }
     return 1
   }
+}
+
+interface Mistake {
+  path: readonly PropertyKey[]
+  message: string
+}
+
+/** Says a mistake with its line, in a file that was read. */
+const places = new WeakMap<TenantFile, (mistake: Mistake) => string>()
+
+/** @throws CaegisError `invalid_tenant_file` when there are any, each named with its line */
+export function mistakesIn(file: TenantFile, mistakes: readonly Mistake[]): void {
+  const tell = places.get(file) ?? (({ path, message }: Mistake) => `${path.join('.')}: ${message}`)
+  if (mistakes.length > 0) throw invalid(mistakes.map(tell))
+}
+
+/** What is wrong with Graph's JSON in a list of the file. */
+function mistakesOf(list: string, entries: readonly object[] | undefined, parse: (value: object) => unknown): Mistake[] {
+  return (entries ?? []).flatMap((entry, index): Mistake[] => {
+    try {
+      // The server gives the id.
+      parse({ ...entry, id: 'file' })
+      return []
+    } catch (error) {
+      if (!(error instanceof CaegisError)) throw error
+      const found = error.detail as { path: string; message: string }[]
+      const segments = (pointer: string) =>
+        pointer
+          .split('/')
+          .slice(1)
+          .map((one) => one.replaceAll('~1', '/').replaceAll('~0', '~'))
+      return found.map(({ path, message }) => ({ path: [list, index, ...segments(path)], message }))
+    }
+  })
 }
 
 function checkReferences(data: TenantFile): TenantFile {
@@ -218,6 +278,18 @@ function checkReferences(data: TenantFile): TenantFile {
   twice(
     data.upstreams?.map((one) => one.issuer),
     'upstreams: the same issuer twice',
+  )
+  twice(
+    data.namedLocations?.map((one) => String(one.displayName)),
+    'namedLocations: the same displayName twice',
+  )
+  twice(
+    data.conditionalAccessPolicies?.map((one) => String(one.displayName)),
+    'conditionalAccessPolicies: the same displayName twice',
+  )
+  twice(
+    data.authenticationContexts?.map((one) => one.id),
+    'authenticationContexts: the same id twice',
   )
   if (wrong.length > 0) throw invalid(wrong)
   return data

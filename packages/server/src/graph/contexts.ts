@@ -45,15 +45,11 @@ export function registerContexts({ origin, route }: Api): void {
     'PATCH',
     `${url}/:id`,
     { does: 'Makes or changes an authentication context', body: context, ...writes },
-    async ({ tenant, actor }, request, reply, { id: named, displayName, description, isAvailable }) => {
+    async ({ tenant, actor }, request, reply, { id: named, ...given }) => {
       const id = pathOf(request)
       if (!CONTEXT_ID.test(id)) throw notFound()
       if (named !== undefined && named !== id) throw badRequest('id: must be the one of the path')
-      const done = await tenant.contexts.save(actor, id, {
-        ...(displayName === undefined ? {} : { displayName }),
-        ...(description === undefined ? {} : { description }),
-        ...(isAvailable === undefined ? {} : { isAvailable }),
-      })
+      const done = await tenant.contexts.save(actor, id, given)
       if (done.result !== 'added') return written(reply, done).code(204).send()
       return written(reply, done)
         .code(201)

@@ -7,6 +7,7 @@ import { notFound } from './errors.ts'
 import { answerList } from './lists.ts'
 import { LIST_OPTIONS } from './query.ts'
 import { parseSelect, type Resource, shape, toTime } from './resource.ts'
+import { withTemplate } from './templates.ts'
 
 /** What is in it is read as a whole, by the rules of policies: each mistake is named by its path. */
 const policy = z
@@ -76,7 +77,7 @@ export function registerPolicies(api: Api): void {
     { does: 'Makes a Conditional Access policy', body: policy, gives: POLICIES, ...writes },
     async (caller, _request, reply, body) => {
       const { policies } = caller.tenant
-      const done = await policies.create(caller.actor, withoutId(body))
+      const done = await policies.create(caller.actor, withTemplate(withoutId(body)))
       return written(reply, done)
         .code(201)
         .send(entity((await policies.find(done.result)) as StoredPolicy))

@@ -24,6 +24,7 @@ import { registerRoles } from './roles.ts'
 import { registerSessions } from './sessions.ts'
 import { createSse } from './sse.ts'
 import { registerStreams } from './streams.ts'
+import { registerTemplates } from './templates.ts'
 import { registerUpstreams } from './upstreams.ts'
 import { registerUsers } from './users.ts'
 import { registerWhatIf } from './what-if.ts'
@@ -42,6 +43,7 @@ export function registerGraph(app: FastifyInstance, options: ApiOptions): readon
   registerDevices(api)
   registerRoles(api)
   registerPolicies(api)
+  registerTemplates(api)
   registerLocations(api)
   registerContexts(api)
   registerCaeSwitch(api)

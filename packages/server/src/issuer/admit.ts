@@ -2,7 +2,7 @@ import { contextsMet, fingerprint, type Signals } from '@caegis/policy'
 import { type Admission, admit, decide, OPEN } from '../access/admission.ts'
 import { type Brought, proofOf, type Standing } from '../access/signals.ts'
 import { readDevices, readServicePrincipals, readUsers } from '../access/standing.ts'
-import type { Application } from '../directory/application.ts'
+import { ADMIN_API, type Application } from '../directory/application.ts'
 import type { Store } from '../store/store.ts'
 import { currentAttempt, note, once } from './attempt.ts'
 import { readUser } from './facts.ts'
@@ -27,9 +27,6 @@ export interface Ask {
   /** What the API saw, proved by its evidence. */
   seen?: Brought['seen']
 }
-
-/** What the policies know the admin API by. */
-export const ADMIN_API = 'graph'
 
 /**
  * Asks the policies as they stand. What they look at is noted: an edit of a policy, of a location or of who asks, that comes meanwhile, makes the fence decide again

@@ -1,0 +1,94 @@
+import { parsePolicy, policyToGraph } from '@caegis/policy'
+import type { Kysely, Transaction } from 'kysely'
+import type { Schema } from '../store/schema.ts'
+import { saveContext } from './contexts.ts'
+import { changeLocation, insertLocation, rowsOf } from './locations.ts'
+import { changePolicy, insertPolicy, type PolicyJson } from './policies.ts'
+import type { PolicyContext } from './policy-edits.ts'
+import { type Reference, type ReferenceKind, referencesOf, renamed } from './references.ts'
+import { isDirectoryRole } from './roles.ts'
+import { mistakesIn, type TenantFile } from './tenant-file.ts'
+
+type Db = Kysely<Schema> | Transaction<Schema>
+type Ids = Record<ReferenceKind, Map<string, string>>
+
+/**
+ * Looks at all names in the policies of a file before anything of it is applied: each must be in the file, or in the directory already.
+ * @throws CaegisError `invalid_tenant_file`
+ */
+export async function checkNames(db: Db, tenant: string, file: TenantFile): Promise<void> {
+  if (!file.conditionalAccessPolicies?.length) return
+  const ids = await idsOf(db, tenant)
+  for (const { userPrincipalName } of file.users ?? []) ids.user.set(userPrincipalName.toLowerCase(), '')
+  for (const { displayName } of file.groups ?? []) ids.group.set(displayName, '')
+  for (const { appId, displayName, identifierUris = [] } of file.applications ?? [])
+    for (const name of [appId, ...(displayName === undefined ? [] : [displayName]), ...identifierUris])
+      for (const kind of ['application', 'servicePrincipal'] as const) ids[kind].set(name, '')
+  for (const { displayName } of file.namedLocations ?? []) ids.location.set(String(displayName), '')
+  for (const { id } of file.authenticationContexts ?? []) ids.context.set(id, '')
+  const wrong = file.conditionalAccessPolicies.flatMap((entry, index) =>
+    referencesOf(parsePolicy({ ...entry, id: 'file' }))
+      .filter((reference) => idOf(ids, reference) === undefined)
+      .map((reference) => ({
+        path: ['conditionalAccessPolicies', index, ...reference.list.slice(1).split('/'), reference.at],
+        message: `there is no such ${reference.kind}, neither in the file nor in the directory`,
+      })),
+  )
+  mistakesIn(file, wrong)
+}
+
+/** Makes contexts, locations and policies what a file says, each by its name; what it does not name stays. What is so already is no edit. */
+export async function savePolicies(context: PolicyContext, file: TenantFile): Promise<void> {
+  const { db, tenant } = context
+  for (const { id, ...given } of file.authenticationContexts ?? []) await saveContext(context, id, given)
+  for (const entry of file.namedLocations ?? []) {
+    const row = await rowsOf(db, tenant).where('name', '=', String(entry.displayName)).executeTakeFirst()
+    if (row) await changeLocation(context, row, entry)
+    else await insertLocation(context, entry)
+  }
+  if (!file.conditionalAccessPolicies?.length) return
+  const ids = await idsOf(db, tenant)
+  for (const entry of file.conditionalAccessPolicies) {
+    const policy = renamed(parsePolicy({ ...entry, id: 'file' }), (reference) => idOf(ids, reference) ?? reference.name)
+    const json: PolicyJson = policyToGraph(policy)
+    const row = await db
+      .selectFrom('policies')
+      .selectAll()
+      .where('tenant', '=', tenant)
+      .where('name', '=', policy.displayName)
+      .where('deleted_at', 'is', null)
+      .executeTakeFirst()
+    if (row) await changePolicy(context, row, json)
+    else await insertPolicy(context, json)
+  }
+}
+
+function idOf(ids: Ids, { kind, name }: Reference): string | undefined {
+  if (kind === 'role') return isDirectoryRole(name) ? name : undefined
+  return ids[kind].get(name) ?? (kind === 'user' ? ids.user.get(name.toLowerCase()) : undefined)
+}
+
+/** What policies may name, by every name that it has. An id is nobody else's name. */
+async function idsOf(db: Db, tenant: string): Promise<Ids> {
+  const users = await db.selectFrom('users').select(['id', 'upn_key']).where('tenant', '=', tenant).where('deleted_at', 'is', null).execute()
+  const groups = await db.selectFrom('groups').select(['id', 'display_name']).where('tenant', '=', tenant).execute()
+  const locations = await db.selectFrom('locations').select(['id', 'name']).where('tenant', '=', tenant).where('deleted_at', 'is', null).execute()
+  const contexts = await db.selectFrom('contexts').select('id').where('tenant', '=', tenant).execute()
+  const apps = await db
+    .selectFrom('applications')
+    .select(['id', 'app_id', 'display_name', 'identifier_uris'])
+    .where('tenant', '=', tenant)
+    .where('deleted_at', 'is', null)
+    .execute()
+  const namesOf = (app: (typeof apps)[number]) => [app.display_name, ...(JSON.parse(app.identifier_uris) as string[])]
+  const byName = apps.flatMap((app) => namesOf(app).map((name) => [name, app.app_id] as const))
+  return {
+    user: new Map([...users.map((one) => [one.upn_key, one.id] as const), ...users.map((one) => [one.id, one.id] as const)]),
+    group: new Map([...groups.map((one) => [one.display_name, one.id] as const), ...groups.map((one) => [one.id, one.id] as const)]),
+    role: new Map(),
+    application: new Map([...byName, ...apps.map((one) => [one.app_id, one.app_id] as const)]),
+    servicePrincipal: new Map([...byName, ...apps.flatMap((one) => [[one.id, one.id] as const, [one.app_id, one.app_id] as const])]),
+    location: new Map([...locations.map((one) => [one.name, one.id] as const), ...locations.map((one) => [one.id, one.id] as const)]),
+    context: new Map(contexts.map((one) => [one.id, one.id] as const)),
+  }
+}
