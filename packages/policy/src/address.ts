@@ -1,61 +1,128 @@
 /** An IP address as numbers: one unsigned 32-bit word for IPv4, four for IPv6, most significant first. */
 export type Address = { family: 4; words: readonly [number] } | { family: 6; words: readonly [number, number, number, number] }
 
+/** No spelling of an address is longer. */
+const LONGEST = 45
+/** Written and read within one call. */
+const WORDS = new Uint32Array(4)
+const GROUPS = new Uint16Array(8)
+
 /**
  * Reads an address. An IPv4 address inside IPv6 (`::ffff:192.0.2.1`) is unwrapped, so that one caller has one address whatever socket it came by. Zone ids,
  * leading zeroes and other spellings that two parsers could read differently are not addresses.
  * @returns `undefined` for anything else: unknown, which every rule takes for "outside"
  */
 export function parseAddress(text: string): Address | undefined {
-  if (text.length > 45) return undefined
-  if (!text.includes(':')) {
-    const word = parseV4(text)
-    return word === undefined ? undefined : { family: 4, words: [word] }
-  }
-  const words = parseV6(text)
-  if (!words) return undefined
-  if (words[0] === 0 && words[1] === 0 && words[2] === 0xffff) return { family: 4, words: [words[3]] }
-  return { family: 6, words }
+  const family = readAddress(text, text.length, WORDS)
+  if (family === 0) return undefined
+  const [a, b, c, d] = WORDS as unknown as readonly [number, number, number, number]
+  return family === 4 ? { family, words: [a] } : { family, words: [a, b, c, d] }
 }
 
-function parseV4(text: string): number | undefined {
-  const parts = text.split('.')
-  if (parts.length !== 4) return undefined
+/**
+ * As `parseAddress`, without an object for each: reads the text up to `end` into `words`.
+ * @returns the family, or 0
+ */
+export function readAddress(text: string, end: number, words: Uint32Array): 0 | 4 | 6 {
+  if (end > LONGEST) return 0
+  if (!hasColon(text, end)) {
+    const word = readV4(text, 0, end)
+    if (word < 0) return 0
+    words[0] = word
+    return 4
+  }
+  if (!readV6(text, end, words)) return 0
+  if (words[0] !== 0 || words[1] !== 0 || words[2] !== 0xffff) return 6
+  words[0] = words[3] as number
+  return 4
+}
+
+const COLON = 0x3a
+const DOT = 0x2e
+
+/** The first group of IPv6 has at most four digits. */
+function hasColon(text: string, end: number): boolean {
+  for (let at = 0; at < end && at < 5; at++) if (text.charCodeAt(at) === COLON) return true
+  return false
+}
+
+/** @returns the word, or -1 */
+function readV4(text: string, from: number, end: number): number {
   let word = 0
-  for (const part of parts) {
-    if (!/^(0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255) return undefined
-    word = word * 256 + Number(part)
+  let value = 0
+  let digits = 0
+  let parts = 0
+  for (let at = from; at < end; at++) {
+    const unit = text.charCodeAt(at)
+    if (unit === DOT) {
+      if (digits === 0 || parts === 3) return -1
+      word = word * 256 + value
+      value = 0
+      digits = 0
+      parts++
+    } else {
+      const digit = unit - 0x30
+      if (digit < 0 || digit > 9 || (digits > 0 && value === 0)) return -1
+      value = value * 10 + digit
+      digits++
+      if (value > 255) return -1
+    }
   }
-  return word
+  return digits === 0 || parts !== 3 ? -1 : word * 256 + value
 }
 
-function parseV6(text: string): [number, number, number, number] | undefined {
-  const halves = text.split('::')
-  if (halves.length > 2) return undefined
-  const left = groups(halves[0] as string)
-  const right = halves.length === 2 ? groups(halves[1] as string) : []
-  if (!left || !right) return undefined
-  const missing = 8 - left.length - right.length
-  if (halves.length === 2 ? missing < 1 : missing !== 0) return undefined
-  const all = [...left, ...new Array<number>(missing).fill(0), ...right]
-  const word = (at: number) => (all[at] as number) * 65_536 + (all[at + 1] as number)
-  return [word(0), word(2), word(4), word(6)]
+/** Groups of 16 bits, of which `::` stands for one or more that are zero; the last two may be a dotted IPv4 address. */
+function readV6(text: string, end: number, words: Uint32Array): boolean {
+  let count = 0
+  let gap = -1
+  let value = 0
+  let digits = 0
+  let start = 0
+  for (let at = 0; at < end; at++) {
+    const unit = text.charCodeAt(at)
+    if (unit === COLON) {
+      if (digits > 0) {
+        if (count === 8) return false
+        GROUPS[count++] = value
+        value = 0
+        digits = 0
+      } else {
+        if (gap >= 0) return false
+        gap = count
+        // At the beginning there is no group whose colon was read before.
+        if (at === 0 && text.charCodeAt(++at) !== COLON) return false
+      }
+      start = at + 1
+    } else if (unit === DOT) {
+      const word = readV4(text, start, end)
+      if (word < 0 || count > 6) return false
+      GROUPS[count++] = word >>> 16
+      value = word & 0xffff
+      digits = 1
+      break
+    } else {
+      const digit = hexDigit(unit)
+      if (digit < 0 || ++digits > 4) return false
+      value = value * 16 + digit
+    }
+  }
+  if (digits > 0) {
+    if (count === 8) return false
+    GROUPS[count++] = value
+  } else if (gap !== count) return false
+  if (gap < 0 ? count !== 8 : count > 7) return false
+  if (gap >= 0) {
+    // What stands behind the gap moves to the end.
+    for (let at = 7, from = count - 1; at >= gap; at--, from--) GROUPS[at] = from >= gap ? (GROUPS[from] as number) : 0
+  }
+  for (let at = 0; at < 4; at++) words[at] = (GROUPS[2 * at] as number) * 65_536 + (GROUPS[2 * at + 1] as number)
+  return true
 }
 
-/** Groups of 16 bits; the last may be a dotted IPv4 address and counts for two. */
-function groups(text: string): number[] | undefined {
-  if (text === '') return []
-  const out: number[] = []
-  const parts = text.split(':')
-  for (const [at, part] of parts.entries()) {
-    if (part.includes('.') && at === parts.length - 1) {
-      const word = parseV4(part)
-      if (word === undefined) return undefined
-      out.push(Math.floor(word / 65_536), word % 65_536)
-    } else if (/^[0-9a-fA-F]{1,4}$/.test(part)) out.push(Number.parseInt(part, 16))
-    else return undefined
-  }
-  return out
+function hexDigit(unit: number): number {
+  if (unit >= 0x30 && unit <= 0x39) return unit - 0x30
+  const letter = unit | 0x20
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1
 }
 
 /** One spelling of an address: a mapped one becomes IPv4, IPv6 is compressed (RFC 5952). */

@@ -1,14 +1,17 @@
 import { type CompiledConditions, compileConditions } from './conditions.ts'
 import { type CompiledGrant, compileFrequency, compileGrant, type Frequency, sessionControlNames } from './controls.ts'
 import type { SessionDecision } from './decision.ts'
+import type { Judgement } from './judgement.ts'
 import { type CompiledLocation, compileLocation, type Location } from './location.ts'
 import { type Places, placesOf } from './location-condition.ts'
+import { type Mentions, mentionsOf } from './mentions.ts'
 import type { Policy } from './policy.ts'
 
 /** Policies that are enabled or report-only, made ready for any number of decisions. */
 export interface PolicySet {
   readonly policies: readonly CompiledPolicy[]
   readonly places: Places
+  readonly mentions: Mentions
   /** Ids of authentication contexts that policies name. */
   readonly contexts: readonly string[]
 }
@@ -22,6 +25,8 @@ export interface CompiledPolicy extends CompiledConditions {
   readonly persistentBrowser: SessionDecision['persistentBrowser']
   readonly cae: SessionDecision['cae']
   readonly sessionControls: readonly string[]
+  /** What it said last where it did not apply: most policies say the same again and again. */
+  readonly idle: { key: number; judgement: Judgement | undefined }
 }
 
 /**
@@ -32,20 +37,21 @@ export function compilePolicies(policies: readonly Policy[], locations: readonly
   requireUnique(policies, 'policies')
   requireUnique(locations, 'locations')
   const places = placesOf(locations.map((one) => ('holds' in one ? one : compileLocation(one))))
-  const compiled = policies.filter(({ state }) => state !== 'disabled').map((policy) => compilePolicy(policy, places))
+  const active = policies.filter(({ state }) => state !== 'disabled')
+  const compiled = active.map((policy, number) => compilePolicy(policy, number, places))
   const contexts = new Set(
     compiled
       .filter(({ reportOnly }) => !reportOnly)
       .flatMap(({ policy }) => policy.conditions.applications.includeAuthenticationContextClassReferences),
   )
-  return { policies: compiled, places, contexts: [...contexts] }
+  return { policies: compiled, places, mentions: mentionsOf(active), contexts: [...contexts] }
 }
 
-function compilePolicy(policy: Policy, places: Places): CompiledPolicy {
+function compilePolicy(policy: Policy, number: number, places: Places): CompiledPolicy {
   const { sessionControls } = policy
   const mode = sessionControls?.continuousAccessEvaluation?.mode
   return {
-    ...compileConditions(policy, places),
+    ...compileConditions(policy, number, places),
     id: policy.id,
     policy,
     reportOnly: policy.state === 'enabledForReportingButNotEnforced',
@@ -55,6 +61,7 @@ function compilePolicy(policy: Policy, places: Places): CompiledPolicy {
     // An older word for the same.
     cae: mode === 'strictEnforcement' ? 'strictLocation' : mode,
     sessionControls: sessionControlNames(policy),
+    idle: { key: -1, judgement: undefined },
   }
 }
 

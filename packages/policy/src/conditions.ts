@@ -1,6 +1,7 @@
 import { CONDITIONS, type Condition } from './decision.ts'
 import { parseDeviceRule } from './device-rule.ts'
 import { compileLocationCondition, type LocationCondition, type Places } from './location-condition.ts'
+import { APPLICATION_EXCLUDED, APPLICATION_INCLUDED, USER_EXCLUDED, USER_INCLUDED } from './mentions.ts'
 import type { GuestSelection, Policy, UserSelection } from './policy.ts'
 import type { UserSignal } from './signals.ts'
 import { butNot, NO, not, type Truth, truth, UNKNOWN, YES } from './truth.ts'
@@ -31,13 +32,13 @@ export interface CompiledConditions {
   readonly location: LocationCondition | undefined
 }
 
-export function compileConditions({ conditions }: Policy, places: Places): CompiledConditions {
+export function compileConditions({ conditions }: Policy, number: number, places: Places): CompiledConditions {
   const tests: ConditionTest[] = []
   const add = (condition: Condition, test: ConditionTest['test']) => tests.push({ bit: conditionBit(condition), test })
   const { clientApplications, clientAppTypes, platforms, devices, locations, authenticationFlows } = conditions
   if (clientApplications) add('servicePrincipals', servicePrincipals(clientApplications))
-  else add('users', users(conditions.users))
-  add('application', target(conditions.applications))
+  else add('users', users(conditions.users, number))
+  add('application', target(conditions.applications, number))
   if (!clientAppTypes.includes('all'))
     add(
       'clientType',
@@ -82,7 +83,7 @@ function oneOf(words: readonly string[], word: (view: View) => string | undefine
 }
 
 /** Applications, user actions or authentication contexts: whichever the policy is about. What is asked for is of one kind or of two (an application with contexts). */
-function target(selection: Policy['conditions']['applications']): (view: View) => Truth {
+function target(selection: Policy['conditions']['applications'], number: number): (view: View) => Truth {
   const { includeApplications, excludeApplications, includeUserActions, includeAuthenticationContextClassReferences } = selection
   if (includeUserActions.length > 0) {
     const actions = new Set<string>(includeUserActions)
@@ -93,13 +94,13 @@ function target(selection: Policy['conditions']['applications']): (view: View) =
     return ({ signals: { contexts }, targeted }) => (targeted ? truth(contexts?.some((id) => ids.has(id)) === true) : UNKNOWN)
   }
   const all = includeApplications.includes('All')
-  const included = new Set(includeApplications)
-  const excluded = new Set(excludeApplications)
-  included.delete('None')
-  return ({ signals: { application }, targeted }) => {
-    if (application !== undefined) return truth((all || included.has(application)) && !excluded.has(application))
-    if (targeted) return NO
-    return all ? (excluded.size > 0 ? UNKNOWN : YES) : included.size > 0 ? UNKNOWN : NO
+  const some = includeApplications.some((id) => id !== 'None')
+  const wanted = all ? 0 : APPLICATION_INCLUDED
+  return ({ signals: { application }, targeted, marks }) => {
+    // Included, as far as it must be, and not excluded: nothing else is marked.
+    if (application !== undefined) return truth(((marks[number] as number) & (wanted | APPLICATION_EXCLUDED)) === wanted)
+    if (targeted || !some) return NO
+    return all && excludeApplications.length === 0 ? YES : UNKNOWN
   }
 }
 
@@ -117,33 +118,24 @@ function servicePrincipals({
   }
 }
 
-function users(selection: UserSelection): (view: View) => Truth {
-  const included = people(selection.includeUsers, selection.includeGroups, selection.includeRoles, selection.includeGuestsOrExternalUsers)
-  const excluded = people(selection.excludeUsers, selection.excludeGroups, selection.excludeRoles, selection.excludeGuestsOrExternalUsers)
-  return (view) => {
-    const { user, servicePrincipal } = view.signals
+function users(selection: UserSelection, number: number): (view: View) => Truth {
+  const { includeUsers, excludeUsers, includeGuestsOrExternalUsers, excludeGuestsOrExternalUsers } = selection
+  const all = includeUsers.includes('All')
+  const included = guests(includeUsers, includeGuestsOrExternalUsers)
+  const excluded = guests(excludeUsers, excludeGuestsOrExternalUsers)
+  return ({ signals: { user, servicePrincipal }, marks }) => {
     if (!user) return servicePrincipal ? NO : UNKNOWN
-    const truthOfInclude = included(user, view)
-    return truthOfInclude === NO || !excluded ? truthOfInclude : butNot(truthOfInclude, excluded(user, view))
+    const mark = marks[number] as number
+    if ((mark & USER_EXCLUDED) !== 0) return NO
+    const inside = all || (mark & USER_INCLUDED) !== 0 ? YES : included(user)
+    return inside === NO ? NO : butNot(inside, excluded(user))
   }
 }
 
-type Selects = (user: UserSignal, view: View) => Truth
-
-function people(userIds: readonly string[], groups: readonly string[], roles: readonly string[], guests: GuestSelection | null): Selects {
-  if (userIds.includes('All')) return () => YES
-  const ids = new Set(userIds)
-  const legacyGuests = ids.delete('GuestsOrExternalUsers')
-  ids.delete('None')
-  return (user, view) => {
-    if (ids.has(user.id) || meets(groups, view.groups) || meets(roles, view.roles) || (legacyGuests && user.guest)) return YES
-    return guests ? guestIn(guests, user) : NO
-  }
-}
-
-function meets(wanted: readonly string[], has: ReadonlySet<string>): boolean {
-  for (let at = 0; at < wanted.length; at++) if (has.has(wanted[at] as string)) return true
-  return false
+/** Those guests whom one side selects, by the older word or by type and tenant. */
+function guests(userIds: readonly string[], selection: GuestSelection | null): (user: UserSignal) => Truth {
+  if (userIds.includes('GuestsOrExternalUsers')) return ({ guest }) => truth(guest !== undefined)
+  return selection ? (user) => guestIn(selection, user) : () => NO
 }
 
 function guestIn({ guestOrExternalUserTypes, externalTenants }: GuestSelection, { guest }: UserSignal): Truth {

@@ -14,7 +14,7 @@ import { viewOf } from './view.ts'
  */
 export function contextsMet(set: PolicySet, signals: Signals, until?: number): string[] {
   const asked = new Set(signals.contexts)
-  const base = viewOf(set.places, signals)
+  const base = viewOf(set, signals)
   return [...new Set([...set.contexts, ...asked])].filter((id) => {
     const view = { ...base, targeted: true, signals: { ...signals, contexts: [id] } }
     return set.policies.every((policy) => {

@@ -22,10 +22,10 @@ export interface Seen {
  * judged, so that a guard with other rules, or another country table, cannot ask for ever.
  */
 export function decideAt(set: PolicySet, signals: Signals, seen?: Seen): Decision {
-  const here = decideView(set, viewOf(set.places, signals))
+  const here = decideView(set, viewOf(set, signals))
   if (!seen || here.outcome !== 'allow') return here
   const { country: _, ...rest } = signals
-  const view = viewOf(set.places, { ...rest, address: seen.address, ...(seen.country === undefined ? {} : { country: seen.country }) })
+  const view = viewOf(set, { ...rest, address: seen.address, ...(seen.country === undefined ? {} : { country: seen.country }) })
   const there = decideView(set, view)
   const session = stricter(here.session, there.session)
   if (there.outcome === 'block') {

@@ -1,6 +1,7 @@
 import type { CompiledPolicy, PolicySet } from './compile.ts'
 import { CONTROLS, type Control, type Decision, type LateBound, type PolicyResult, type Requirement } from './decision.ts'
-import { type Judgement, judge } from './judge.ts'
+import { judge } from './judge.ts'
+import type { Judgement } from './judgement.ts'
 import { sessionOf, shortens, stricter } from './session.ts'
 import type { Signals } from './signals.ts'
 import { controlBit, controlsOf, type View, viewOf } from './view.ts'
@@ -10,7 +11,7 @@ import { controlBit, controlsOf, type View, viewOf } from './view.ts'
  * The order of the policies does not matter.
  */
 export function decide(set: PolicySet, signals: Signals): Decision {
-  return decideView(set, viewOf(set.places, signals))
+  return decideView(set, viewOf(set, signals))
 }
 
 const SIGN_IN = controlBit('signIn')
@@ -23,7 +24,8 @@ export function decideView(set: PolicySet, view: View): Decision {
   const lateBound: LateBound[] = []
   const shortening: CompiledPolicy[] = []
   let session: Decision['session'] = {}
-  for (const policy of set.policies) {
+  for (let at = 0; at < set.policies.length; at++) {
+    const policy = set.policies[at] as CompiledPolicy
     const judged = judge(policy, view)
     policies.push(judged.result)
     if (policy.reportOnly) continue

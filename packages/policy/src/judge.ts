@@ -1,7 +1,8 @@
 import type { CompiledPolicy } from './compile.ts'
-import { conditionBit, conditionsOf } from './conditions.ts'
+import { type ConditionTest, conditionBit, conditionsOf } from './conditions.ts'
 import { isFresh, unmetGrant } from './controls.ts'
-import type { PolicyOutcome, PolicyResult } from './decision.ts'
+import { CONDITIONS, type PolicyOutcome, type PolicyResult } from './decision.ts'
+import type { Judgement } from './judgement.ts'
 import { NO, UNKNOWN } from './truth.ts'
 import { controlBit, controlsOf, type View } from './view.ts'
 
@@ -10,49 +11,61 @@ const SIGN_IN = controlBit('signIn')
 /** What somebody at a screen can do something about. */
 const INTERACTIVE = controlBit('mfa') | controlBit('authenticationStrength') | controlBit('passwordChange')
 
-/** What one policy says, and what it would say at another address. */
-export interface Judgement {
-  readonly result: PolicyResult
-  /** What is missing of the grant controls, where the policy applies or would at another address. */
-  readonly grant: number
-  /** Whether its sign-in frequency has passed, likewise. */
-  readonly stale: boolean
-  /** Whether another address could make the policy apply, or not apply. */
-  readonly movable: boolean
-}
-
 export function judge(policy: CompiledPolicy, view: View): Judgement {
+  const { tests } = policy
   let satisfied = 0
   let unknown = 0
   let failed = 0
-  for (const { bit, test } of policy.tests) {
+  for (let at = 0; at < tests.length; at++) {
+    const { bit, test } = tests[at] as ConditionTest
     const value = test(view)
     if (value === NO) failed |= bit
     else if (value === UNKNOWN) unknown |= bit
     else satisfied |= bit
   }
-  const applies = failed !== 0 ? false : unknown !== 0 ? 'unknown' : true
   const movable = policy.location !== undefined && !policy.location.everywhere && (failed & ~LOCATION) === 0
-  const asked = applies !== false || movable
-  const grant = asked ? unmetGrant(policy.grant, view) : 0
-  const stale = asked && policy.frequency !== undefined && !isFresh(policy.frequency, view.signals)
-  const unmet = applies === false ? 0 : grant | (stale ? SIGN_IN : 0)
+  if (failed !== 0 && !movable) return idle(policy, satisfied, failed, unknown)
+  const grant = unmetGrant(policy.grant, view)
+  const stale = policy.frequency !== undefined && !isFresh(policy.frequency, view.signals)
+  if (failed !== 0) return { result: idle(policy, satisfied, failed, unknown).result, grant, stale, movable }
   const result: PolicyResult = {
     id: policy.id,
     displayName: policy.policy.displayName,
-    result: outcomeOf(policy, applies !== false, grant, stale),
-    applies,
+    result: outcomeOf(policy, grant, stale),
+    applies: unknown === 0 || 'unknown',
     satisfied: conditionsOf(satisfied),
-    notSatisfied: conditionsOf(failed),
+    notSatisfied: NOTHING,
     unknown: conditionsOf(unknown),
-    unmet: controlsOf(unmet),
+    unmet: controlsOf(grant | (stale ? SIGN_IN : 0)),
     sessionControls: policy.sessionControls,
   }
   return { result, grant, stale, movable }
 }
 
-function outcomeOf({ grant: { block, operator }, reportOnly }: CompiledPolicy, applies: boolean, grant: number, stale: boolean): PolicyOutcome {
-  if (!applies) return reportOnly ? 'reportOnlyNotApplied' : 'notApplied'
+const NOTHING: readonly never[] = Object.freeze([])
+
+/** A policy that does not apply says the same as long as the same conditions fail. */
+function idle(policy: CompiledPolicy, satisfied: number, failed: number, unknown: number): Judgement {
+  const last = policy.idle
+  const key = failed | (unknown << CONDITIONS.length)
+  if (last.judgement && last.key === key) return last.judgement
+  const result: PolicyResult = Object.freeze({
+    id: policy.id,
+    displayName: policy.policy.displayName,
+    result: policy.reportOnly ? 'reportOnlyNotApplied' : 'notApplied',
+    applies: false,
+    satisfied: conditionsOf(satisfied),
+    notSatisfied: conditionsOf(failed),
+    unknown: conditionsOf(unknown),
+    unmet: NOTHING,
+    sessionControls: policy.sessionControls,
+  })
+  last.key = key
+  last.judgement = { result, grant: 0, stale: false, movable: false }
+  return last.judgement
+}
+
+function outcomeOf({ grant: { block, operator }, reportOnly }: CompiledPolicy, grant: number, stale: boolean): PolicyOutcome {
   const done = !block && grant === 0 && !stale
   if (!reportOnly) return done ? 'success' : 'failure'
   if (done) return 'reportOnlySuccess'

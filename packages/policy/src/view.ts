@@ -1,12 +1,13 @@
 import { CONTROLS, type Control } from './decision.ts'
 import { type Places, type Whereabouts, whereaboutsOf } from './location-condition.ts'
+import { type Mentions, marksOf } from './mentions.ts'
 import type { Signals } from './signals.ts'
 
 /** One question to all policies: the signals, and what is made of them once. */
 export interface View {
   readonly signals: Signals
-  readonly groups: ReadonlySet<string>
-  readonly roles: ReadonlySet<string>
+  /** By number of a policy: see `Mentions`. */
+  readonly marks: Uint8Array
   readonly where: Whereabouts
   /** Controls that are satisfied whatever a policy demands of them: bits of `controlBit`. */
   readonly satisfied: number
@@ -28,12 +29,11 @@ export function controlsOf(bits: number): readonly Control[] {
   return NAMES[bits]
 }
 
-export function viewOf(places: Places, signals: Signals): View {
-  const { user, application, action, contexts } = signals
+export function viewOf({ places, mentions }: { places: Places; mentions: Mentions }, signals: Signals): View {
+  const { application, action, contexts } = signals
   return {
     signals,
-    groups: new Set(user?.groups),
-    roles: new Set(user?.roles),
+    marks: marksOf(mentions, signals),
     where: whereaboutsOf(places, signals.address, signals.country),
     satisfied: satisfiedControls(signals),
     targeted: application !== undefined || action !== undefined || contexts !== undefined,
