@@ -22,7 +22,7 @@ export function readProved(
   const { rpAddress: address, evidence } = claims
   if (address === undefined || !evidence || !isFreshEvidence(evidence, store.clock())) return undefined
   const { second, jti, mac } = evidence
-  const right = createHmac('sha256', evidenceKey(secrets, tenant.id, resource.appId ?? ADMIN_API))
+  const right = createHmac('sha256', evidenceKey(secrets, tenant.id, resource.appId ?? resource.audience))
     .update(evidenceText({ sid, azp, jti, address, second }))
     .digest()
   const given = Buffer.from(mac, 'base64url')

@@ -1,7 +1,7 @@
 import { compilePolicies, locationRules, parsePolicy } from '@caegis/policy'
 import type { JsonObject } from '@caegis/protocol'
 import { EXPIRY_LEEWAY } from '../store/change.ts'
-import type { Secrets } from '../store/secrets.ts'
+import { evidenceKey, type Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
 
 export interface RulesAsked {
@@ -54,11 +54,6 @@ export async function* ruleParts({ db, clock }: Store, secrets: Secrets, { tenan
     const { ranges } = await db.selectFrom('locations').select('ranges').where('tenant', '=', tenant).where('id', '=', id).executeTakeFirstOrThrow()
     if (ranges !== '') for (const some of portions(ranges.split('\n'))) yield { ranges: some }
   }
-}
-
-/** With what an API proves to the issuer where it saw a caller: its own, so that no API can speak for another. */
-export function evidenceKey(secrets: Secrets, tenant: string, api: string): Buffer {
-  return secrets.derive(`evidence:${tenant}:${api}`)
 }
 
 /** Lists that are short enough for one line each. */

@@ -49,7 +49,10 @@ export function createSecrets(master: string | Uint8Array): Secrets {
   }
 }
 
-/** What the guards of an API and this server sign addresses by: see the evidence in @caegis/protocol. @param appId client id of the API */
-export function evidenceKey(secrets: Secrets, tenant: string, appId: string): Buffer {
-  return secrets.derive(`evidence:${tenant}:${appId}`)
+/**
+ * With what an API proves to the issuer where it saw a caller (see the evidence in @caegis/protocol): its own, so that no API can speak for another.
+ * @param api client id of the API; of the admin API, its audience
+ */
+export function evidenceKey(secrets: Secrets, tenant: string, api: string): Buffer {
+  return secrets.derive(`evidence:${tenant}:${api}`)
 }
