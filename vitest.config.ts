@@ -8,7 +8,7 @@ const ssr = { resolve: { conditions: ['caegis-source', 'module', 'node', 'develo
 process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL('node_modules/.cache/caegis', import.meta.url))
 
 /** Holds a guard to its staleness bound while servers are killed: a busy neighbour would look like a server that is late. */
-const ALONE = ['test/kill.test.ts']
+const ALONE = ['test/kill.test.ts', 'test/reevaluation-kill.test.ts']
 const WAIT = { testTimeout: 60_000, hookTimeout: 60_000 }
 
 export default defineConfig({
