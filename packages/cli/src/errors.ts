@@ -8,5 +8,6 @@ export const CLI_ERRORS = {
   not_confirmed: 'Nothing was done.',
   token_in_sight: 'A token does not belong into a command line, which others can see: give it on standard input, or only its id (jti).',
   unknown_policy: 'There is no policy of that name or id.',
+  invalid_cases: 'These cases cannot be run:',
   no_token: 'There is no token on standard input.',
 } as const

@@ -3,6 +3,8 @@ import type { Command } from 'commander'
 import { type AdminCall, createAdminCall, listAll } from '../admin-call.ts'
 import { columns } from '../columns.ts'
 import { CLI_ERRORS } from '../errors.ts'
+import { addPolicyTest } from './policy-test.ts'
+import { addPolicyWhatIf } from './policy-what-if.ts'
 
 interface Policy {
   id: string
@@ -21,7 +23,7 @@ const STATES: Record<string, string> = { enabled: 'on', disabled: 'off', enabled
 
 /** `policy`: by which rules people are let in. */
 export function addPolicy(program: Command): void {
-  const policy = program.command('policy').description('Look at the Conditional Access policies.')
+  const policy = program.command('policy').description('Look at the Conditional Access policies, and try them.')
 
   policy
     .command('list')
@@ -56,6 +58,9 @@ export function addPolicy(program: Command): void {
       ]
       for (const row of columns(facts)) write(row)
     })
+
+  addPolicyTest(policy)
+  addPolicyWhatIf(policy)
 }
 
 async function find(call: AdminCall, name: string): Promise<Policy> {
