@@ -166,12 +166,12 @@ export function passwordPage(tenant: Tenant, { username, csrf, asksOld, reason, 
 
 export function setupPage(
   tenant: Tenant,
-  { csrf, setup, svg, secret, wrong }: { csrf: string; setup: string; svg: string; secret: string; wrong?: string },
+  { csrf, setup, svg, secret, why, wrong }: { csrf: string; setup: string; svg: string; secret: string; why?: string; wrong?: string },
 ): string {
   return page(
     'Set up an authenticator app',
     tenant,
-    `<h1>Set up an authenticator app</h1><p>Scan this with the app, or type the key into it.</p><div role="img" aria-label="QR code">${svg}</div><p class="key">${escapeHtml(secret.match(/.{1,4}/g)?.join(' ') ?? '')}</p>${alert(wrong)}<form method="post">${hidden(csrf)}<input type="hidden" name="setup" value="${escapeHtml(setup)}"><input type="hidden" name="action" value="confirm">${codeField()}<button>Confirm</button></form><form method="post">${hidden(csrf)}<button class="quiet" name="action" value="show">Cancel</button></form>`,
+    `<h1>Set up an authenticator app</h1>${why ? `<p>${escapeHtml(why)}</p>` : ''}<p>Scan this with the app, or type the key into it.</p><div role="img" aria-label="QR code">${svg}</div><p class="key">${escapeHtml(secret.match(/.{1,4}/g)?.join(' ') ?? '')}</p>${alert(wrong)}<form method="post">${hidden(csrf)}<input type="hidden" name="setup" value="${escapeHtml(setup)}"><input type="hidden" name="action" value="confirm">${codeField()}<button>Confirm</button></form><form method="post">${hidden(csrf)}<button class="quiet" name="action" value="show">Cancel</button></form>`,
   )
 }
 

@@ -171,7 +171,7 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
   }
 
   const whoRegisters = async (visit: Visit, { accountId, username }: Half) => ({
-    ...{ user: accountId, username },
+    ...{ user: accountId, username, why: 'Your organization asks for a second factor, and you have none yet.' },
     csrf: (await visits.about(visit))?.content.csrf ?? '',
   })
 
