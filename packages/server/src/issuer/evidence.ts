@@ -1,7 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { evidenceText, isFreshEvidence } from '@caegis/protocol'
 import type { Brought } from '../access/signals.ts'
-import { ADMIN_API } from '../directory/application.ts'
 import { evidenceKey, type Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
 import { currentAttempt } from './attempt.ts'
