@@ -138,6 +138,11 @@ describe('location conditions that are left to the guard', () => {
     sink.rules([first(3), { policies: [OFFICE_ONLY] }, { location: { id: 'office', kind: 'ip', trusted: true } }, { ranges: ['192.0.2.1'] }])
     expect(inside?.aborted).toBe(true)
     expect(guard.status().live).toBe(1)
+    // From where the last request came too.
+    expect([at(token, '192.0.2.1'), at(token, '192.0.2.1')]).toEqual(['allowed', 'allowed'])
+    sink.rules([first(3), { policies: [OFFICE_ONLY] }, ...OFFICE])
+    expect(at(token, '192.0.2.1')).toBe('location')
+    sink.rules([first(3), { policies: [OFFICE_ONLY] }, { location: { id: 'office', kind: 'ip', trusted: true } }, { ranges: ['192.0.2.1'] }])
     // A verdict of before the change, whose signal is first read now.
     const kept = from(mint({ jti: 'k', capolids_latebind: ['office-only'] }), '192.0.2.1') as Allowed
     sink.rules([first(4), { policies: [OFFICE_ONLY] }, ...OFFICE])
@@ -194,6 +199,7 @@ describe('location conditions that are left to the guard', () => {
     expect([IN, OUT, '192.0.2.1', '192.0.2.2', '192.0.2.3', ''].map((one) => at(bound(), one))).toEqual(['allowed', ...Array(5).fill('location')])
     expect(start({}, rules).at(bound(), IN)).toBe('location')
     // It may know better the next time.
+    expect(at(bound(), OUT)).toBe('location')
     countries[OUT] = 'DE'
     expect(at(bound(), OUT)).toBe('allowed')
   })

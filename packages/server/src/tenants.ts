@@ -127,7 +127,7 @@ export function createTenants({ settings, store, secrets, dialer, countryOf, log
       whatIf: createWhatIf(store, id, book, signIns, countryOf),
       reevaluations: createReevaluations(store, id),
       countryOf,
-      ownGuard: { live: true, countries: settings.countryDb !== undefined },
+      ownGuard: { live: true, addresses: true, countries: settings.countryDb !== undefined },
       application: (appId) => findApplication(store.db, id, appId),
       async readToken(text) {
         const claims = await verifyAccessToken(store, tenant, text)
@@ -154,6 +154,7 @@ export function createTenants({ settings, store, secrets, dialer, countryOf, log
     const guardOf = (audience: string, source: Source) =>
       createGuard({
         ...{ issuer, now, log, audience, source, horizon: HORIZON, clientId: 'caegis', trustedProxies: settings.trustedProxies },
+        country: tenant.countryOf,
         keys: keySourceOf(issuer, keys),
         authorizationUri: `${base}/oauth2/v2.0/authorize`,
       })
@@ -174,7 +175,11 @@ export function createTenants({ settings, store, secrets, dialer, countryOf, log
       async guardsOf(appId) {
         const { epoch, asOf } = await store.position(id)
         const found = await streams.listStreams(appId)
-        return { live: allLive(found, asOf, settings.maxStaleness, epoch), countries: allEvaluate(found, 'country') }
+        return {
+          live: allLive(found, asOf, settings.maxStaleness, epoch),
+          addresses: allEvaluate(found, 'ip'),
+          countries: allEvaluate(found, 'country'),
+        }
       },
     })
     const upstreams = createUpstreams({

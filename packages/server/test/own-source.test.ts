@@ -74,6 +74,27 @@ describe('the server’s own log', () => {
     await store.close()
   })
 
+  it('D5: location rules are in force before the position of the event that told of them is applied', async () => {
+    const { store, told, ruled, sink, source, append } = await setUp()
+    const load = sink.rules
+    source.start(sink)
+    await vi.waitFor(() => expect(told).toEqual(['synced 0']))
+    expect(ruled).toMatchObject([{ version: 0, since: 0 }])
+    let tries = 0
+    sink.rules = (parts) => {
+      if (++tries < 3) throw new Error('cannot be read')
+      told.push('rules')
+      load(parts)
+    }
+    await store.db.updateTable('tenants').set({ policies_version: 4 }).where('id', '=', TENANT).execute()
+    await append(EVENT.locationRulesChanged, {})
+    await vi.waitFor(() => expect(told).toContain('synced 1'), { timeout: 5000 })
+    expect(told).toEqual(['synced 0', 'none', 'none', 'none', 'rules', 'synced 1'])
+    expect(ruled).toMatchObject([{ version: 0 }, { version: 4 }])
+    await source.close()
+    await store.close()
+  })
+
   it('a log that ends before its head: out of sync, until the live cutoffs are read', async () => {
     const { store, told, sink, source } = await setUp()
     source.start(sink)

@@ -16,11 +16,13 @@ export const LIFETIMES: Lifetimes = { ordinary: [60 * 60, 90 * 60], long: [20 * 
 /** The guards of an API. */
 export interface Guards {
   live: boolean
+  /** All of them can look at the address of a request. */
+  addresses: boolean
   /** All of them can tell the country of an address. */
   countries: boolean
 }
 
-export const NO_GUARDS: Guards = { live: false, countries: false }
+export const NO_GUARDS: Guards = { live: false, addresses: false, countries: false }
 
 /** Seconds that a token lives which names the address that its API saw. */
 const EXCEPTION = 3600
@@ -52,7 +54,7 @@ export interface Lifetime {
  */
 export function chooseLifetime({ capable, cae, guards, decision, now }: LifetimeFacts, lifetimes: Lifetimes): Lifetime {
   const { session, lateBound, exception } = decision
-  const bound = cae && guards.live ? lateBound.filter(({ needs }) => needs === 'ip' || guards.countries) : []
+  const bound = cae && guards.live ? lateBound.filter(({ needs }) => (needs === 'ip' ? guards.addresses : guards.countries)) : []
   const long = capable && cae && guards.live && session.cae !== 'disabled' && bound.length === lateBound.length && !exception
   const [least, most] = long ? lifetimes.long : lifetimes.ordinary
   const bounds = [randomInt(least, most + 1)]

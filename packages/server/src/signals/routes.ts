@@ -91,7 +91,5 @@ export function allLive(streams: readonly StreamRecord[], now: number, maxStalen
 
 /** What every guard of an API can tell of an address: a condition that one of them cannot look at is nobody's to look at. */
 export function allEvaluate(streams: readonly StreamRecord[], what: 'ip' | 'country'): boolean {
-  return streams
-    .filter((stream) => stream.guard)
-    .every((stream) => ((stream as { evaluates?: readonly string[] }).evaluates ?? ['ip']).includes(what))
+  return streams.every(({ guard, evaluates }) => !guard || evaluates?.includes(what))
 }
