@@ -1,6 +1,7 @@
 import { Client, type GraphError } from '@microsoft/microsoft-graph-client'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Loop, PASSWORD, SECRET, startLoop } from './loop.ts'
+import { administrator, asPerson, emergency } from './emergency.ts'
+import { eventually, type Loop, PASSWORD, SECRET, startLoop } from './loop.ts'
 import { killPrograms, runProgram } from './process.ts'
 
 const tenantOf = (name: string) => ({
@@ -639,6 +640,83 @@ describe('the tenant file', () => {
     // Nor is a tenant made by it.
     expect(await mistakes(nobody.replace('name: contoso', 'name: newcomer'))).toHaveLength(2)
     expect(await db().selectFrom('tenants').select('id').where('name', '=', 'newcomer').execute()).toEqual([])
+  })
+})
+
+describe('C3: a policy that would keep its author out', () => {
+  const body = (name: string, conditions: object, builtInControls: string[], operator = 'AND') => ({
+    ...{ displayName: name, state: 'enabled', conditions: { ...aboutAll, ...conditions } },
+    grantControls: { operator, builtInControls },
+  })
+  const ofAdmins = { users: { includeRoles: ['admin'] } }
+  const ofApi = { applications: { includeApplications: ['graph'] } }
+  const REFUSED = { status: 409, body: { error: { code: 'wouldBlockAuthor', message: expect.stringContaining('?confirm=true') } } }
+  /** What became of it; whatever was saved is gone again at once. */
+  const tried = async (policy: object, admin: Awaited<ReturnType<typeof administrator>>) => {
+    const answer = await admin.call('POST', POLICIES, { ...policy, displayName: crypto.randomUUID() })
+    if (answer.status === 201) await client.api(`${POLICIES}/${answer.body.id}`).delete()
+    return answer
+  }
+
+  it('is saved at the second word only', async () => {
+    const admin = await administrator(loop)
+    for (const policy of [
+      body('block all', {}, ['block']),
+      body('block administrators', ofAdmins, ['block']),
+      body('block the admin API', ofApi, ['block']),
+      body('block this place', { locations: { includeLocations: ['All'] } }, ['block']),
+      body('block these clients', { clientAppTypes: ['mobileAppsAndDesktopClients'] }, ['block']),
+      // Nobody knows what the command runs on.
+      body('block Linux', { platforms: { includePlatforms: ['linux'] } }, ['block']),
+      body('a device that is not there', ofAdmins, ['mfa', 'compliantDevice']),
+      body('one of two that are not there', ofAdmins, ['compliantDevice', 'domainJoinedDevice'], 'OR'),
+    ])
+      expect({ policy, ...(await tried(policy, admin)) }).toMatchObject(REFUSED)
+  })
+
+  it('is not, where a sign-in is enough, or where it is about others', async () => {
+    const place = await client.api(LOCATIONS).post({ displayName: 'This machine', ipRanges: ['127.0.0.0/8', '::1'] })
+    const id = await idOf('admin@contoso.test')
+    // Each by a new sign-in: what is saved may ask for one.
+    for (const policy of [
+      body('a second factor', {}, ['mfa']),
+      body('one of two', {}, ['mfa', 'compliantDevice'], 'OR'),
+      body('others', { users: { includeUsers: ['All'], excludeUsers: [id] } }, ['block']),
+      body('another API', { applications: { includeApplications: ['files-api'] } }, ['block']),
+      body('elsewhere', { locations: { includeLocations: ['All'], excludeLocations: [place.id] } }, ['block']),
+      body('browsers', { clientAppTypes: ['browser'] }, ['block']),
+      { ...body('a draft', {}, ['block']), state: 'disabled' },
+      { ...body('for the report', {}, ['block']), state: 'enabledForReportingButNotEnforced' },
+    ])
+      expect({ policy, ...(await tried(policy, await administrator(loop))) }).toMatchObject({ status: 201 })
+    await client.api(`${LOCATIONS}/${place.id}`).delete()
+  })
+
+  it('is asked about when an edit makes it so, not of daemons, and not of the emergency account', async () => {
+    const admin = await administrator(loop)
+    const draft = { ...body('a draft', ofApi, ['block']), state: 'disabled' }
+    const { id } = (await admin.call('POST', POLICIES, draft)).body
+    const url = `${POLICIES}/${id}`
+    expect(await admin.call('PATCH', url, { state: 'enabled' })).toMatchObject(REFUSED)
+    expect(await admin.call('PATCH', `${url}?confirm=false`, { state: 'enabled' })).toMatchObject(REFUSED)
+    expect(await admin.call('PATCH', `${url}?confirm=yes`, { state: 'enabled' })).toMatchObject({ status: 400 })
+    expect((await client.api(url).get()).state).toBe('disabled')
+    await client.api(url).patch({ state: 'enabled' })
+    await client.api(url).patch({ state: 'disabled' })
+    const rescue = await asPerson(loop, await emergency(loop))
+    expect(await rescue.call('PATCH', url, { state: 'enabled' })).toMatchObject({ status: 204 })
+    await client.api(url).patch({ state: 'disabled' })
+
+    // Said twice, it is done: who did it is out, and the emergency account takes it back.
+    const again = await administrator(loop)
+    expect(await again.call('PATCH', `${url}?confirm=true`, { state: 'enabled' })).toMatchObject({ status: 204 })
+    await eventually(
+      async () => (await again.call('GET', url)).status,
+      (status) => status === 401,
+    )
+    await expect(administrator(loop)).rejects.toThrow()
+    expect(await rescue.call('DELETE', url)).toMatchObject({ status: 204 })
+    expect(await (await administrator(loop)).call('GET', POLICIES)).toMatchObject({ status: 200 })
   })
 })
 

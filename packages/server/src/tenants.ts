@@ -1,6 +1,7 @@
 import { createGuard, type Guard, type Source } from '@caegis/guard'
 import type { Subject } from '@caegis/protocol'
 import { createPusher, createTransmitter, type Pusher, type Transmitter } from '@caegis/ssf/transmitter'
+import { createAuthorCheck } from './access/author.ts'
 import { createBook } from './access/book.ts'
 import { HORIZON } from './access/lifetime.ts'
 import { createReevaluation, type Reevaluation } from './access/reevaluate.ts'
@@ -124,6 +125,7 @@ export function createTenants({ settings, store, secrets, dialer, countryOf, log
       audits: createAudits(store, id),
       applications: createApplications(store, id, secrets),
       book,
+      wouldBlock: createAuthorCheck(store, id, book, countryOf),
       whatIf: createWhatIf(store, id, book, signIns, countryOf),
       reevaluations: createReevaluations(store, id),
       countryOf,

@@ -1,3 +1,4 @@
+import type { AuthorCheck } from '../access/author.ts'
 import type { Book } from '../access/book.ts'
 import type { WhatIf } from '../access/what-if.ts'
 import type { Application } from '../directory/application.ts'
@@ -44,6 +45,7 @@ export interface Admitted {
     risk: RiskyPrincipals
     upstreams: UpstreamRegistry
     book: Book
+    wouldBlock: AuthorCheck
     whatIf: WhatIf
     signIns: SignIns
     audits: Audits

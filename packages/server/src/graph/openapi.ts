@@ -11,6 +11,7 @@ const OPTIONS: Record<string, { description: string; schema: object }> = {
   $skiptoken: { description: 'As @odata.nextLink says', schema: { type: 'string' } },
   $deltatoken: { description: 'As @odata.deltaLink says, or latest', schema: { type: 'string' } },
   $count: { description: 'Whether to say how many there are; with ConsistencyLevel: eventual', schema: { type: 'boolean' } },
+  confirm: { description: 'Whether a policy is saved that would keep its author out', schema: { type: 'boolean' } },
   $search: { description: '"property:text"; with ConsistencyLevel: eventual', schema: { type: 'string', maxLength: 1024 } },
 }
 

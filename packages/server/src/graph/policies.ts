@@ -1,9 +1,10 @@
+import type { Policy } from '@caegis/policy'
 import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { PolicyJson, StoredPolicy } from '../directory/policies.ts'
 import { type Api, pathOf, searchOf, written } from './api.ts'
-import type { Admitted } from './caller.ts'
-import { notFound } from './errors.ts'
+import type { Admitted, Caller } from './caller.ts'
+import { badRequest, GraphError, notFound } from './errors.ts'
 import { answerList } from './lists.ts'
 import { LIST_OPTIONS } from './query.ts'
 import { parseSelect, type Resource, shape, toTime } from './resource.ts'
@@ -74,10 +75,12 @@ export function registerPolicies(api: Api): void {
   route(
     'POST',
     url,
-    { does: 'Makes a Conditional Access policy', body: policy, gives: POLICIES, ...writes },
-    async (caller, _request, reply, body) => {
+    { does: 'Makes a Conditional Access policy', body: policy, options: ['confirm'], gives: POLICIES, ...writes },
+    async (caller, request, reply, body) => {
       const { policies } = caller.tenant
-      const done = await policies.create(caller.actor, withTemplate(withoutId(body)))
+      const given = withTemplate(withoutId(body))
+      await refuseOwnBlock(caller, request, () => policies.draft(given))
+      const done = await policies.create(caller.actor, given)
       return written(reply, done)
         .code(201)
         .send(entity((await policies.find(done.result)) as StoredPolicy))
@@ -87,11 +90,15 @@ export function registerPolicies(api: Api): void {
   route(
     'PATCH',
     `${url}/:id`,
-    { does: 'Changes a Conditional Access policy', body: policy, edits, ...writes },
-    async ({ tenant, actor }, request, reply, body) =>
-      written(reply, await tenant.policies.update(actor, pathOf(request), withoutId(body)))
+    { does: 'Changes a Conditional Access policy', body: policy, edits, options: ['confirm'], ...writes },
+    async (caller, request, reply, body) => {
+      const { policies } = caller.tenant
+      const [id, given] = [pathOf(request), withoutId(body)]
+      await refuseOwnBlock(caller, request, () => policies.draft(given, id))
+      return written(reply, await policies.update(caller.actor, id, given))
         .code(204)
-        .send(),
+        .send()
+    },
   )
 
   route('DELETE', `${url}/:id`, { does: 'Deletes a Conditional Access policy', edits, ...writes }, async ({ tenant, actor }, request, reply) =>
@@ -99,6 +106,22 @@ export function registerPolicies(api: Api): void {
       .code(204)
       .send(),
   )
+}
+
+/** Whoever would keep themselves out of the admin API says so twice (threat C3). @throws GraphError 409 `wouldBlockAuthor` */
+async function refuseOwnBlock({ tenant, actor, claims }: Caller, request: FastifyRequest, draft: () => Promise<Policy>): Promise<void> {
+  const confirm = searchOf(request).get('confirm') ?? 'false'
+  if (confirm !== 'true' && confirm !== 'false') throw badRequest('confirm is true or false.')
+  if (confirm === 'true' || actor.kind !== 'user') return
+  const { id: user, appId, sid, address = '' } = actor
+  const device = typeof claims.deviceid === 'string' ? { device: claims.deviceid } : {}
+  const author = { user, appId, address, ...device, ...(sid === undefined ? {} : { sid }) }
+  if (await tenant.wouldBlock(author, await draft()))
+    throw new GraphError(
+      409,
+      'wouldBlockAuthor',
+      'This policy would keep you out of the admin API. To save it all the same, repeat this with ?confirm=true.',
+    )
 }
 
 /** What people have read elsewhere, and send back: the id is the server's, and so are the instants. */

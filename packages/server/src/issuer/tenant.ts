@@ -1,3 +1,4 @@
+import type { AuthorCheck } from '../access/author.ts'
 import type { Book } from '../access/book.ts'
 import type { Guards } from '../access/lifetime.ts'
 import type { WhatIf } from '../access/what-if.ts'
@@ -48,6 +49,7 @@ export interface Tenant {
   upstreams: UpstreamRegistry
   /** Its Conditional Access policies. */
   book: Book
+  wouldBlock: AuthorCheck
   whatIf: WhatIf
   /** Edits whose consequences are, or were, worked out. */
   reevaluations: Reevaluations
