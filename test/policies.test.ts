@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { Client, type GraphError } from '@microsoft/microsoft-graph-client'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { administrator, asPerson, emergency } from './emergency.ts'
@@ -600,6 +601,14 @@ describe('the tenant file', () => {
     ])
     expect(await version()).toBe((before[0] as number) + 1)
     expect(rest).toHaveLength(1)
+  })
+
+  it('may say what the README says', async () => {
+    const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+    const [example = ''] = readme.match(/^ {4}namedLocations:\n(?: {4}.*\n)+/m) ?? []
+    await loop.server.apply(`tenant: { name: contoso }\n${example.replace('state: enabled', 'state: disabled').replaceAll(/^ {4}/gm, '')}`)
+    const { value } = await client.api(POLICIES).filter("displayName eq 'A second factor outside the office'").get()
+    expect(value).toMatchObject([{ grantControls: MFA, conditions: { applications: { includeApplications: ['files-api'] } } }])
   })
 
   it('is refused as a whole, with the line of each mistake', async () => {
