@@ -1,9 +1,9 @@
-import { type CompiledConditions, compileConditions } from './conditions.ts'
+import { type Conditions, compileConditions } from './conditions.ts'
 import { type CompiledGrant, compileFrequency, compileGrant, type Frequency, sessionControlNames } from './controls.ts'
 import type { SessionDecision } from './decision.ts'
 import type { Judgement } from './judgement.ts'
 import { type CompiledLocation, compileLocation, type Location } from './location.ts'
-import { type Places, placesOf } from './location-condition.ts'
+import { type LocationCondition, type Places, placesOf } from './location-condition.ts'
 import { type Mentions, mentionsOf } from './mentions.ts'
 import type { Policy } from './policy.ts'
 
@@ -12,21 +12,23 @@ export interface PolicySet {
   readonly policies: readonly CompiledPolicy[]
   readonly places: Places
   readonly mentions: Mentions
+  readonly conditions: Conditions
   /** Ids of authentication contexts that policies name. */
   readonly contexts: readonly string[]
+  /** What policies said last where they did not apply: most say the same again and again. By number; the key is made of conditions. */
+  readonly idle: { readonly keys: Int32Array; readonly judgements: Judgement[] }
 }
 
-export interface CompiledPolicy extends CompiledConditions {
+export interface CompiledPolicy {
   readonly id: string
   readonly policy: Policy
   readonly reportOnly: boolean
+  readonly location: LocationCondition | undefined
   readonly grant: CompiledGrant
   readonly frequency: Frequency | undefined
   readonly persistentBrowser: SessionDecision['persistentBrowser']
   readonly cae: SessionDecision['cae']
   readonly sessionControls: readonly string[]
-  /** What it said last where it did not apply: most policies say the same again and again. */
-  readonly idle: { key: number; judgement: Judgement | undefined }
 }
 
 /**
@@ -38,30 +40,32 @@ export function compilePolicies(policies: readonly Policy[], locations: readonly
   requireUnique(locations, 'locations')
   const places = placesOf(locations.map((one) => ('holds' in one ? one : compileLocation(one))))
   const active = policies.filter(({ state }) => state !== 'disabled')
-  const compiled = active.map((policy, number) => compilePolicy(policy, number, places))
-  const contexts = new Set(
-    compiled
-      .filter(({ reportOnly }) => !reportOnly)
-      .flatMap(({ policy }) => policy.conditions.applications.includeAuthenticationContextClassReferences),
-  )
-  return { policies: compiled, places, mentions: mentionsOf(active), contexts: [...contexts] }
+  const conditions = compileConditions(active, places)
+  const enforced = active.filter(({ state }) => state === 'enabled')
+  return {
+    policies: active.map((policy, number) => compilePolicy(policy, conditions.locations[number])),
+    places,
+    mentions: mentionsOf(active),
+    conditions,
+    contexts: [...new Set(enforced.flatMap((policy) => policy.conditions.applications.includeAuthenticationContextClassReferences))],
+    idle: { keys: new Int32Array(active.length).fill(-1), judgements: [] },
+  }
 }
 
-function compilePolicy(policy: Policy, number: number, places: Places): CompiledPolicy {
+function compilePolicy(policy: Policy, location: LocationCondition | undefined): CompiledPolicy {
   const { sessionControls } = policy
   const mode = sessionControls?.continuousAccessEvaluation?.mode
   return {
-    ...compileConditions(policy, number, places),
     id: policy.id,
     policy,
     reportOnly: policy.state === 'enabledForReportingButNotEnforced',
+    location,
     grant: compileGrant(policy.grantControls),
     frequency: compileFrequency(sessionControls),
     persistentBrowser: sessionControls?.persistentBrowser?.mode,
     // An older word for the same.
     cae: mode === 'strictEnforcement' ? 'strictLocation' : mode,
     sessionControls: sessionControlNames(policy),
-    idle: { key: -1, judgement: undefined },
   }
 }
 

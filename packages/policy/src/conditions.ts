@@ -1,17 +1,9 @@
 import { CONDITIONS, type Condition } from './decision.ts'
 import { parseDeviceRule } from './device-rule.ts'
-import { compileLocationCondition, type LocationCondition, type Places } from './location-condition.ts'
-import { APPLICATION_EXCLUDED, APPLICATION_INCLUDED, USER_EXCLUDED, USER_INCLUDED } from './mentions.ts'
-import type { GuestSelection, Policy, UserSelection } from './policy.ts'
-import type { UserSignal } from './signals.ts'
+import { compileLocationCondition, type LocationCondition, type Places, type Whereabouts } from './location-condition.ts'
+import type { Policy } from './policy.ts'
+import type { Signals } from './signals.ts'
 import { butNot, NO, not, type Truth, truth, UNKNOWN, YES } from './truth.ts'
-import type { View } from './view.ts'
-
-/** One condition of a policy. Those that a policy does not name hold for everybody, and have none. */
-export interface ConditionTest {
-  readonly bit: number
-  test(view: View): Truth
-}
 
 const BITS = new Map(CONDITIONS.map((condition, at) => [condition, 1 << at]))
 
@@ -27,119 +19,114 @@ export function conditionsOf(bits: number): readonly Condition[] {
   return NAMES[bits]
 }
 
-export interface CompiledConditions {
-  readonly tests: readonly ConditionTest[]
-  readonly location: LocationCondition | undefined
+/** Conditions of policies beside who asks and what for, which `Mentions` answers. What several policies say alike is one test, and is tried once a decision. */
+export interface Conditions {
+  readonly tests: readonly Test[]
+  /** The bit of each test's condition. */
+  readonly bits: Uint16Array
+  /** The tests of policy n: `uses[starts[n]]` to `uses[starts[n + 1]]`, without the latter. */
+  readonly uses: Uint32Array
+  readonly starts: Uint32Array
+  /** All conditions of each policy, as bits. */
+  readonly named: Uint16Array
+  /** By number of the policy. */
+  readonly locations: readonly (LocationCondition | undefined)[]
 }
 
-export function compileConditions({ conditions }: Policy, number: number, places: Places): CompiledConditions {
-  const tests: ConditionTest[] = []
-  const add = (condition: Condition, test: ConditionTest['test']) => tests.push({ bit: conditionBit(condition), test })
-  const { clientApplications, clientAppTypes, platforms, devices, locations, authenticationFlows } = conditions
-  if (clientApplications) add('servicePrincipals', servicePrincipals(clientApplications))
-  else add('users', users(conditions.users, number))
-  add('application', target(conditions.applications, number))
-  if (!clientAppTypes.includes('all'))
-    add(
-      'clientType',
-      oneOf(clientAppTypes, (view) => view.signals.clientAppType),
-    )
-  if (platforms) {
-    const included: ConditionTest['test'] = platforms.includePlatforms.includes('all')
-      ? () => YES
-      : oneOf(platforms.includePlatforms, (view) => view.signals.platform)
-    const excluded = oneOf(platforms.excludePlatforms, (view) => view.signals.platform)
-    add('devicePlatform', (view) => butNot(included(view), excluded(view)))
-  }
-  const location = locations ? compileLocationCondition(locations.includeLocations, locations.excludeLocations, places) : undefined
-  if (location) add('location', (view) => location.holds(view.where))
-  if (devices) {
-    const rule = parseDeviceRule(devices.deviceFilter.rule)
-    const wanted = devices.deviceFilter.mode === 'include'
-    add('deviceState', (view) => (wanted ? rule(view.signals.device) : not(rule(view.signals.device))))
-  }
-  const risk = (condition: Condition, levels: readonly string[], level: (view: View) => string | undefined) => {
-    if (levels.length > 0) add(condition, oneOf(levels, level))
-  }
-  risk('signInRisk', conditions.signInRiskLevels, (view) => view.signals.signInRisk)
-  risk('userRisk', conditions.userRiskLevels, (view) => view.signals.userRisk)
-  risk('servicePrincipalRisk', conditions.servicePrincipalRiskLevels, (view) => view.signals.servicePrincipal?.risk)
-  risk('insiderRisk', conditions.insiderRiskLevels, (view) => view.signals.insiderRisk)
-  if (authenticationFlows)
-    add(
-      'authenticationFlows',
-      oneOf(authenticationFlows.transferMethods, (view) => view.signals.flow),
-    )
-  return { tests, location }
+export type Test = (signals: Signals, where: Whereabouts) => Truth
+
+export function compileConditions(policies: readonly Policy[], places: Places): Conditions {
+  const tests: Test[] = []
+  const bits: number[] = []
+  const uses: number[] = []
+  const starts = [0]
+  const numbers = new Map<string, number>()
+  const named = new Uint16Array(policies.length)
+  const locations: (LocationCondition | undefined)[] = []
+  policies.forEach(({ conditions }, number) => {
+    const subject = conditions.clientApplications ? 'servicePrincipals' : 'users'
+    let all = conditionBit(subject) | conditionBit('application')
+    for (const [condition, spec] of specs(conditions)) {
+      const key = JSON.stringify([condition, spec])
+      let test = numbers.get(key)
+      if (test === undefined) {
+        test = tests.push(compileTest(condition, conditions, places)) - 1
+        bits.push(conditionBit(condition))
+        numbers.set(key, test)
+      }
+      uses.push(test)
+      all |= conditionBit(condition)
+    }
+    starts.push(uses.length)
+    named[number] = all
+    const { locations: selection } = conditions
+    locations.push(selection ? compileLocationCondition(selection.includeLocations, selection.excludeLocations, places) : undefined)
+  })
+  return { tests, bits: Uint16Array.from(bits), uses: Uint32Array.from(uses), starts: Uint32Array.from(starts), named, locations }
 }
 
-function oneOf(words: readonly string[], word: (view: View) => string | undefined): (view: View) => Truth {
+type Named = Exclude<Condition, 'users' | 'servicePrincipals' | 'application'>
+
+/** Where each condition stands in a policy. */
+const MEMBERS: Record<Named, keyof Policy['conditions']> = {
+  clientType: 'clientAppTypes',
+  devicePlatform: 'platforms',
+  location: 'locations',
+  deviceState: 'devices',
+  signInRisk: 'signInRiskLevels',
+  userRisk: 'userRiskLevels',
+  servicePrincipalRisk: 'servicePrincipalRiskLevels',
+  insiderRisk: 'insiderRiskLevels',
+  authenticationFlows: 'authenticationFlows',
+}
+
+/** The conditions that a policy names, each with what it says of it. */
+function specs(conditions: Policy['conditions']): [Named, unknown][] {
+  return Object.entries(MEMBERS).flatMap(([condition, member]): [Named, unknown][] => {
+    const spec = conditions[member]
+    const empty = spec === null || (Array.isArray(spec) && (spec.length === 0 || spec.includes('all')))
+    return empty ? [] : [[condition as Named, spec]]
+  })
+}
+
+function compileTest(condition: Named, conditions: Policy['conditions'], places: Places): Test {
+  const { platforms, devices, locations, authenticationFlows } = conditions
+  switch (condition) {
+    case 'clientType':
+      return oneOf(conditions.clientAppTypes, ({ clientAppType }) => clientAppType)
+    case 'devicePlatform': {
+      const { includePlatforms = [], excludePlatforms = [] } = platforms ?? {}
+      const included: (signals: Signals) => Truth = includePlatforms.includes('all') ? () => YES : oneOf(includePlatforms, ({ platform }) => platform)
+      const excluded = oneOf(excludePlatforms, ({ platform }) => platform)
+      return (signals) => butNot(included(signals), excluded(signals))
+    }
+    case 'location': {
+      const { holds } = compileLocationCondition(locations?.includeLocations ?? [], locations?.excludeLocations ?? [], places)
+      return (_, where) => holds(where)
+    }
+    case 'deviceState': {
+      const { mode, rule } = (devices as NonNullable<typeof devices>).deviceFilter
+      const test = parseDeviceRule(rule)
+      return mode === 'include' ? ({ device }) => test(device) : ({ device }) => not(test(device))
+    }
+    case 'signInRisk':
+      return oneOf(conditions.signInRiskLevels, ({ signInRisk }) => signInRisk)
+    case 'userRisk':
+      return oneOf(conditions.userRiskLevels, ({ userRisk }) => userRisk)
+    case 'servicePrincipalRisk':
+      return oneOf(conditions.servicePrincipalRiskLevels, ({ servicePrincipal }) => servicePrincipal?.risk)
+    case 'insiderRisk':
+      return oneOf(conditions.insiderRiskLevels, ({ insiderRisk }) => insiderRisk)
+    case 'authenticationFlows':
+      return oneOf(authenticationFlows?.transferMethods ?? [], ({ flow }) => flow)
+  }
+}
+
+function oneOf(words: readonly string[], word: (signals: Signals) => string | undefined): (signals: Signals) => Truth {
   const set = new Set(words)
   if (set.size === 0) return () => NO
-  return (view) => {
-    const one = word(view)
+  return (signals) => {
+    const one = word(signals)
     return one === undefined ? UNKNOWN : truth(set.has(one))
   }
-}
-
-/** Applications, user actions or authentication contexts: whichever the policy is about. What is asked for is of one kind or of two (an application with contexts). */
-function target(selection: Policy['conditions']['applications'], number: number): (view: View) => Truth {
-  const { includeApplications, excludeApplications, includeUserActions, includeAuthenticationContextClassReferences } = selection
-  if (includeUserActions.length > 0) {
-    const actions = new Set<string>(includeUserActions)
-    return ({ signals: { action }, targeted }) => (targeted ? truth(action !== undefined && actions.has(action)) : UNKNOWN)
-  }
-  if (includeAuthenticationContextClassReferences.length > 0) {
-    const ids = new Set(includeAuthenticationContextClassReferences)
-    return ({ signals: { contexts }, targeted }) => (targeted ? truth(contexts?.some((id) => ids.has(id)) === true) : UNKNOWN)
-  }
-  const all = includeApplications.includes('All')
-  const some = includeApplications.some((id) => id !== 'None')
-  const wanted = all ? 0 : APPLICATION_INCLUDED
-  return ({ signals: { application }, targeted, marks }) => {
-    // Included, as far as it must be, and not excluded: nothing else is marked.
-    if (application !== undefined) return truth(((marks[number] as number) & (wanted | APPLICATION_EXCLUDED)) === wanted)
-    if (targeted || !some) return NO
-    return all && excludeApplications.length === 0 ? YES : UNKNOWN
-  }
-}
-
-function servicePrincipals({
-  includeServicePrincipals,
-  excludeServicePrincipals,
-}: NonNullable<Policy['conditions']['clientApplications']>): (view: View) => Truth {
-  const ours = includeServicePrincipals.includes('ServicePrincipalsInMyTenant')
-  const included = new Set(includeServicePrincipals)
-  const excluded = new Set(excludeServicePrincipals)
-  return ({ signals: { user, servicePrincipal } }) => {
-    if (!servicePrincipal) return user ? NO : UNKNOWN
-    const { id } = servicePrincipal
-    return truth(((ours && servicePrincipal.ours) || included.has(id)) && !excluded.has(id))
-  }
-}
-
-function users(selection: UserSelection, number: number): (view: View) => Truth {
-  const { includeUsers, excludeUsers, includeGuestsOrExternalUsers, excludeGuestsOrExternalUsers } = selection
-  const all = includeUsers.includes('All')
-  const included = guests(includeUsers, includeGuestsOrExternalUsers)
-  const excluded = guests(excludeUsers, excludeGuestsOrExternalUsers)
-  return ({ signals: { user, servicePrincipal }, marks }) => {
-    if (!user) return servicePrincipal ? NO : UNKNOWN
-    const mark = marks[number] as number
-    if ((mark & USER_EXCLUDED) !== 0) return NO
-    const inside = all || (mark & USER_INCLUDED) !== 0 ? YES : included(user)
-    return inside === NO ? NO : butNot(inside, excluded(user))
-  }
-}
-
-/** Those guests whom one side selects, by the older word or by type and tenant. */
-function guests(userIds: readonly string[], selection: GuestSelection | null): (user: UserSignal) => Truth {
-  if (userIds.includes('GuestsOrExternalUsers')) return ({ guest }) => truth(guest !== undefined)
-  return selection ? (user) => guestIn(selection, user) : () => NO
-}
-
-function guestIn({ guestOrExternalUserTypes, externalTenants }: GuestSelection, { guest }: UserSignal): Truth {
-  if (!guest || !(guestOrExternalUserTypes as readonly string[]).includes(guest.type)) return NO
-  if (!externalTenants || externalTenants.membershipKind === 'all') return YES
-  return guest.tenant === undefined ? UNKNOWN : truth(externalTenants.members.includes(guest.tenant))
 }

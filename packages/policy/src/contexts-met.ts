@@ -14,12 +14,11 @@ import { viewOf } from './view.ts'
  */
 export function contextsMet(set: PolicySet, signals: Signals, until?: number): string[] {
   const asked = new Set(signals.contexts)
-  const base = viewOf(set, signals)
   return [...new Set([...set.contexts, ...asked])].filter((id) => {
-    const view = { ...base, targeted: true, signals: { ...signals, contexts: [id] } }
-    return set.policies.every((policy) => {
+    const view = viewOf(set, { ...signals, contexts: [id] })
+    return set.policies.every((policy, number) => {
       if (policy.reportOnly || !policy.policy.conditions.applications.includeAuthenticationContextClassReferences.includes(id)) return true
-      const { result, grant, stale, movable } = judge(policy, view)
+      const { result, grant, stale, movable } = judge(set, number, view)
       const missing = policy.grant.block || grant !== 0 || stale
       const { frequency } = policy
       if (asked.has(id)) return result.applies === false || !missing

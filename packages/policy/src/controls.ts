@@ -1,7 +1,7 @@
 import type { Requirement } from './decision.ts'
 import type { GrantControls, Policy, SessionControls } from './policy.ts'
 import type { Signals } from './signals.ts'
-import { controlBit, type View } from './view.ts'
+import { controlBit } from './view.ts'
 
 /** The grant controls of a policy, compiled. */
 export interface CompiledGrant {
@@ -34,9 +34,12 @@ export function compileGrant(grant: GrantControls | null): CompiledGrant {
   return { block, operator: grant.operator, bits: bits | STRENGTH, strength: { told: { id, allowedCombinations }, combinations } }
 }
 
-/** What is missing of the grant controls; with OR, one that is there is enough. */
-export function unmetGrant({ operator, bits, strength }: CompiledGrant, view: View): number {
-  const satisfied = strength && isStrong(strength, view.signals) ? view.satisfied | STRENGTH : view.satisfied
+/**
+ * What is missing of the grant controls; with OR, one that is there is enough.
+ * @param done bits of the controls that are satisfied whatever a policy demands of them
+ */
+export function unmetGrant({ operator, bits, strength }: CompiledGrant, done: number, signals: Signals): number {
+  const satisfied = strength && isStrong(strength, signals) ? done | STRENGTH : done
   if (operator === 'OR' && (bits & satisfied) !== 0) return 0
   return bits & ~satisfied
 }

@@ -26,7 +26,7 @@ export function decideView(set: PolicySet, view: View): Decision {
   let session: Decision['session'] = {}
   for (let at = 0; at < set.policies.length; at++) {
     const policy = set.policies[at] as CompiledPolicy
-    const judged = judge(policy, view)
+    const judged = judge(set, at, view)
     policies.push(judged.result)
     if (policy.reportOnly) continue
     const { block } = policy.grant

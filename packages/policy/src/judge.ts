@@ -1,71 +1,71 @@
-import type { CompiledPolicy } from './compile.ts'
-import { type ConditionTest, conditionBit, conditionsOf } from './conditions.ts'
+import type { CompiledPolicy, PolicySet } from './compile.ts'
+import { conditionBit, conditionsOf } from './conditions.ts'
 import { isFresh, unmetGrant } from './controls.ts'
 import { CONDITIONS, type PolicyOutcome, type PolicyResult } from './decision.ts'
 import type { Judgement } from './judgement.ts'
+import { subjectTruth, targetTruth } from './mentions.ts'
 import { NO, UNKNOWN } from './truth.ts'
 import { controlBit, controlsOf, type View } from './view.ts'
 
+const SUBJECT = conditionBit('users') | conditionBit('servicePrincipals')
+const APPLICATION = conditionBit('application')
 const LOCATION = conditionBit('location')
 const SIGN_IN = controlBit('signIn')
 /** What somebody at a screen can do something about. */
 const INTERACTIVE = controlBit('mfa') | controlBit('authenticationStrength') | controlBit('passwordChange')
+const NOTHING: readonly never[] = Object.freeze([])
 
-export function judge(policy: CompiledPolicy, view: View): Judgement {
-  const { tests } = policy
-  let satisfied = 0
-  let unknown = 0
+/** What the policy of this number says. Most of a decision is this, for policies that do not apply: numbers side by side, and no look at the policy itself. */
+export function judge(set: PolicySet, number: number, { marks, truths, signals, satisfied: done }: View): Judgement {
+  const { conditions, idle } = set
+  const { bits, uses, starts } = conditions
+  const named = conditions.named[number] as number
+  const mark = marks[number] as number
   let failed = 0
-  for (let at = 0; at < tests.length; at++) {
-    const { bit, test } = tests[at] as ConditionTest
-    const value = test(view)
-    if (value === NO) failed |= bit
-    else if (value === UNKNOWN) unknown |= bit
-    else satisfied |= bit
+  let unknown = 0
+  const subject = subjectTruth(mark)
+  if (subject === NO) failed |= named & SUBJECT
+  else if (subject === UNKNOWN) unknown |= named & SUBJECT
+  const target = targetTruth(mark)
+  if (target === NO) failed |= APPLICATION
+  else if (target === UNKNOWN) unknown |= APPLICATION
+  const end = starts[number + 1] as number
+  for (let at = starts[number] as number; at < end; at++) {
+    const test = uses[at] as number
+    const value = truths[test] as number
+    if (value === NO) failed |= bits[test] as number
+    else if (value === UNKNOWN) unknown |= bits[test] as number
   }
+  const key = failed | (unknown << CONDITIONS.length)
+  if (failed !== 0 && idle.keys[number] === key) return idle.judgements[number] as Judgement
+  const policy = set.policies[number] as CompiledPolicy
   const movable = policy.location !== undefined && !policy.location.everywhere && (failed & ~LOCATION) === 0
-  if (failed !== 0 && !movable) return idle(policy, satisfied, failed, unknown)
-  const grant = unmetGrant(policy.grant, view)
-  const stale = policy.frequency !== undefined && !isFresh(policy.frequency, view.signals)
-  if (failed !== 0) return { result: idle(policy, satisfied, failed, unknown).result, grant, stale, movable }
+  const asked = failed === 0 || movable
+  const grant = asked ? unmetGrant(policy.grant, done, signals) : 0
+  const stale = asked && policy.frequency !== undefined && !isFresh(policy.frequency, signals)
   const result: PolicyResult = {
     id: policy.id,
     displayName: policy.policy.displayName,
-    result: outcomeOf(policy, grant, stale),
-    applies: unknown === 0 || 'unknown',
-    satisfied: conditionsOf(satisfied),
-    notSatisfied: NOTHING,
-    unknown: conditionsOf(unknown),
-    unmet: controlsOf(grant | (stale ? SIGN_IN : 0)),
-    sessionControls: policy.sessionControls,
-  }
-  return { result, grant, stale, movable }
-}
-
-const NOTHING: readonly never[] = Object.freeze([])
-
-/** A policy that does not apply says the same as long as the same conditions fail. */
-function idle(policy: CompiledPolicy, satisfied: number, failed: number, unknown: number): Judgement {
-  const last = policy.idle
-  const key = failed | (unknown << CONDITIONS.length)
-  if (last.judgement && last.key === key) return last.judgement
-  const result: PolicyResult = Object.freeze({
-    id: policy.id,
-    displayName: policy.policy.displayName,
-    result: policy.reportOnly ? 'reportOnlyNotApplied' : 'notApplied',
-    applies: false,
-    satisfied: conditionsOf(satisfied),
+    result: outcomeOf(policy, failed === 0, grant, stale),
+    applies: failed !== 0 ? false : unknown === 0 || 'unknown',
+    satisfied: conditionsOf(named & ~failed & ~unknown),
     notSatisfied: conditionsOf(failed),
     unknown: conditionsOf(unknown),
-    unmet: NOTHING,
+    unmet: failed === 0 ? controlsOf(grant | (stale ? SIGN_IN : 0)) : NOTHING,
     sessionControls: policy.sessionControls,
-  })
-  last.key = key
-  last.judgement = { result, grant: 0, stale: false, movable: false }
-  return last.judgement
+  }
+  const judgement = { result, grant, stale, movable }
+  if (!asked) {
+    // Nothing but the conditions had a say in this.
+    idle.keys[number] = key
+    idle.judgements[number] = judgement
+    Object.freeze(result)
+  }
+  return judgement
 }
 
-function outcomeOf({ grant: { block, operator }, reportOnly }: CompiledPolicy, grant: number, stale: boolean): PolicyOutcome {
+function outcomeOf({ grant: { block, operator }, reportOnly }: CompiledPolicy, applies: boolean, grant: number, stale: boolean): PolicyOutcome {
+  if (!applies) return reportOnly ? 'reportOnlyNotApplied' : 'notApplied'
   const done = !block && grant === 0 && !stale
   if (!reportOnly) return done ? 'success' : 'failure'
   if (done) return 'reportOnlySuccess'

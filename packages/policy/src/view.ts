@@ -1,18 +1,19 @@
+import type { PolicySet } from './compile.ts'
 import { CONTROLS, type Control } from './decision.ts'
-import { type Places, type Whereabouts, whereaboutsOf } from './location-condition.ts'
-import { type Mentions, marksOf } from './mentions.ts'
+import { type Whereabouts, whereaboutsOf } from './location-condition.ts'
+import { marksOf } from './mentions.ts'
 import type { Signals } from './signals.ts'
 
 /** One question to all policies: the signals, and what is made of them once. */
 export interface View {
   readonly signals: Signals
+  readonly where: Whereabouts
   /** By number of a policy: see `Mentions`. */
   readonly marks: Uint8Array
-  readonly where: Whereabouts
+  /** By number of a test: see `Conditions`. */
+  readonly truths: Uint8Array
   /** Controls that are satisfied whatever a policy demands of them: bits of `controlBit`. */
   readonly satisfied: number
-  /** Whether it is known what is asked for: an application, an action or contexts. */
-  readonly targeted: boolean
 }
 
 const BITS = new Map(CONTROLS.map((control, at) => [control, 1 << at]))
@@ -29,15 +30,13 @@ export function controlsOf(bits: number): readonly Control[] {
   return NAMES[bits]
 }
 
-export function viewOf({ places, mentions }: { places: Places; mentions: Mentions }, signals: Signals): View {
-  const { application, action, contexts } = signals
-  return {
-    signals,
-    marks: marksOf(mentions, signals),
-    where: whereaboutsOf(places, signals.address, signals.country),
-    satisfied: satisfiedControls(signals),
-    targeted: application !== undefined || action !== undefined || contexts !== undefined,
-  }
+export function viewOf({ places, mentions, conditions }: PolicySet, signals: Signals): View {
+  const where = whereaboutsOf(places, signals.address, signals.country)
+  const truths = new Uint8Array(conditions.tests.length)
+  conditions.tests.forEach((test, at) => {
+    truths[at] = test(signals, where)
+  })
+  return { signals, where, marks: marksOf(mentions, signals), truths, satisfied: satisfiedControls(signals) }
 }
 
 /** What is not known to be satisfied is not. */

@@ -51,8 +51,8 @@ const REASONS: Record<Condition, AnalysisReason> = {
 /** What each policy that is enabled or report-only would say to a sign-in of which some things are known: all reasons, where one unmet condition would have been enough. */
 export function whatIf(set: PolicySet, signals: Signals): PolicyAnalysis[] {
   const view = viewOf(set, signals)
-  return set.policies.map((policy) => {
-    const { result } = judge(policy, view)
+  return set.policies.map((policy, number) => {
+    const { result } = judge(set, number, view)
     const { id, displayName, applies, notSatisfied, unknown } = result
     const reasons = notSatisfied.map((condition) => reasonOf(condition, policy))
     if (unknown.length > 0) reasons.push('notEnoughInformation')
