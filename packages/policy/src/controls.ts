@@ -1,7 +1,7 @@
+import { controlBit } from './control-bits.ts'
 import type { Requirement } from './decision.ts'
 import type { GrantControls, Policy, SessionControls } from './policy.ts'
 import type { Signals } from './signals.ts'
-import { controlBit } from './view.ts'
 
 /** The grant controls of a policy, compiled. */
 export interface CompiledGrant {

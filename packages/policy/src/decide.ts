@@ -1,10 +1,11 @@
 import type { CompiledPolicy, PolicySet } from './compile.ts'
+import { controlBit, controlsOf } from './control-bits.ts'
 import { CONTROLS, type Control, type Decision, type LateBound, type PolicyResult, type Requirement } from './decision.ts'
 import { judge } from './judge.ts'
 import type { Judgement } from './judgement.ts'
 import { sessionOf, shortens, stricter } from './session.ts'
 import type { Signals } from './signals.ts'
-import { controlBit, controlsOf, type View, viewOf } from './view.ts'
+import { type View, viewOf } from './view.ts'
 
 /**
  * What all policies together say about one sign-in from one address. Every policy that applies, or of which it cannot be told, must be satisfied; one that blocks decides.

@@ -1,11 +1,12 @@
 import type { CompiledPolicy, PolicySet } from './compile.ts'
 import { conditionBit, conditionsOf } from './conditions.ts'
+import { controlBit, controlsOf } from './control-bits.ts'
 import { isFresh, unmetGrant } from './controls.ts'
 import { CONDITIONS, type PolicyOutcome, type PolicyResult } from './decision.ts'
 import type { Judgement } from './judgement.ts'
 import { subjectTruth, targetTruth } from './mentions.ts'
 import { NO, UNKNOWN } from './truth.ts'
-import { controlBit, controlsOf, type View } from './view.ts'
+import type { View } from './view.ts'
 
 const SUBJECT = conditionBit('users') | conditionBit('servicePrincipals')
 const APPLICATION = conditionBit('application')

@@ -1,5 +1,5 @@
 import type { PolicySet } from './compile.ts'
-import { CONTROLS, type Control } from './decision.ts'
+import { controlBit } from './control-bits.ts'
 import { type Whereabouts, whereaboutsOf } from './location-condition.ts'
 import { marksOf } from './mentions.ts'
 import type { Signals } from './signals.ts'
@@ -14,20 +14,6 @@ export interface View {
   readonly truths: Uint8Array
   /** Controls that are satisfied whatever a policy demands of them: bits of `controlBit`. */
   readonly satisfied: number
-}
-
-const BITS = new Map(CONTROLS.map((control, at) => [control, 1 << at]))
-
-export function controlBit(control: Control): number {
-  return BITS.get(control) as number
-}
-
-const NAMES: (readonly Control[])[] = []
-
-/** The controls of a set of bits, in the order in which they are asked for. */
-export function controlsOf(bits: number): readonly Control[] {
-  NAMES[bits] ??= Object.freeze(CONTROLS.filter((_, at) => bits & (1 << at)))
-  return NAMES[bits]
 }
 
 export function viewOf({ places, mentions, conditions }: PolicySet, signals: Signals): View {
