@@ -57,6 +57,22 @@ describe.each(Object.entries(adapters))('adapter: %s', (_, adapt) => {
     expect(response.headers.get('access-control-expose-headers')).toBeNull()
   })
 
+  it('D6: hands on who the connection comes from, and believes no header of it', async () => {
+    const rules = (range: string) => [
+      { version: 1, since: 0 },
+      { policies: [{ id: 'office-only', include: 'All', exclude: ['office'] }] },
+      { location: { id: 'office', kind: 'ip', trusted: true } },
+      { ranges: [range] },
+    ]
+    const bound = mint({ capolids_latebind: ['office-only'] })
+    const from = (forwarded: string) => fetch(`${origin}/files/1`, { headers: { authorization: `Bearer ${bound}`, 'x-forwarded-for': forwarded } })
+    started.sink.rules(rules('127.0.0.1'))
+    expect((await from('203.0.113.9')).status).toBe(200)
+    started.sink.rules(rules('203.0.113.9'))
+    const denied = await from('203.0.113.9')
+    expect([denied.status, ((await denied.json()) as { code: string }).code]).toEqual([401, 'location'])
+  })
+
   it('answers a revoked one with a challenge that a page of another origin can read', async () => {
     started.sink.merge([cutoff('user', 'alice', START)])
     const response = await call(mint({ xms_cc: ['cp1'] }))
