@@ -216,24 +216,31 @@ async function jobsOf(db: Db, tenant: string): Promise<{ everybody: Job[]; some:
   }
 }
 
-/** Decisions that somebody lives by and that a job has not looked at. */
-function pending(db: Db, job: Job, now: number) {
-  return db
+/** Decisions that somebody lives by. */
+const alive = (db: Db, tenant: string, now: number) =>
+  db
     .selectFrom('decisions')
-    .where('tenant', '=', job.tenant)
+    .where('tenant', '=', tenant)
     .where('tokens_until', '>', now - EXPIRY_LEEWAY)
-    .where((eb) => (job.scope === null ? eb.or([eb('version', '<', job.version), eb('job', '=', job.id)]) : eb('job', '=', job.id)))
+
+/** Those that a job has not looked at. Marked and old ones are asked for apart: for both at once, SQLite looks at everybody. */
+async function take(db: Db, { tenant, id, scope, version }: Job, now: number, most: number): Promise<Kept[]> {
+  const marked = await alive(db, tenant, now).selectAll().where('job', '=', id).limit(most).execute()
+  if (marked.length > 0 || scope !== null) return marked
+  return alive(db, tenant, now).selectAll().where('version', '<', version).limit(most).execute()
 }
 
-const take = (db: Db, job: Job, now: number, most: number): Promise<Kept[]> => pending(db, job, now).selectAll().limit(most).execute()
-
-async function count(db: Db, job: Job, now: number): Promise<number> {
-  return (await pending(db, job, now).select(sql<number>`count(*)`.as('n')).executeTakeFirstOrThrow()).n
+async function count(db: Db, { tenant, id, version }: Job, now: number): Promise<number> {
+  const old = alive(db, tenant, now)
+    .where('version', '<', version)
+    .where((eb) => eb.or([eb('job', 'is', null), eb('job', '!=', id)]))
+  const marked = alive(db, tenant, now).where('job', '=', id)
+  const counts = [old, marked].map((one) => one.select(sql<number>`count(*)`.as('n')).executeTakeFirstOrThrow())
+  return (await Promise.all(counts)).reduce((sum, { n }) => sum + n, 0)
 }
 
 async function countLiving(db: Db, tenant: string, now: number): Promise<number> {
-  const all = db.selectFrom('decisions').select(sql<number>`count(*)`.as('n')).where('tenant', '=', tenant)
-  return (await all.where('tokens_until', '>', now - EXPIRY_LEEWAY).executeTakeFirstOrThrow()).n
+  return (await alive(db, tenant, now).select(sql<number>`count(*)`.as('n')).executeTakeFirstOrThrow()).n
 }
 
 /**

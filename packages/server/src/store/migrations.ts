@@ -358,6 +358,21 @@ MIGRATIONS['0042-marks'] = {
   },
 }
 
+MIGRATIONS['0043-decision-indexes'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    for (const statement of [
+      // With the tenant in front, SQLite takes the primary key instead, and looks at everything of the tenant.
+      ...['user', 'job', 'device', 'app'].map((one) => `drop index decisions_${one}`),
+      'create index decisions_user on decisions (user_id) where user_id is not null',
+      'create index decisions_job on decisions (job) where job is not null',
+      'create index decisions_device on decisions (device_id) where device_id is not null',
+      'create index decisions_app on decisions (app_id) where user_id is null',
+    ]) {
+      await sql.raw(statement).execute(db)
+    }
+  },
+}
+
 const provider: MigrationProvider = { getMigrations: async () => MIGRATIONS }
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {
