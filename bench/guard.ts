@@ -1,5 +1,5 @@
 import { createPrivateKey, generateKeyPairSync, hash, type KeyObject, randomBytes, sign, verify } from 'node:crypto'
-import { createCutoffTable, createGuard, createStaticKeys, type Source, type Verdict } from '@caegis/guard'
+import { createCutoffTable, createGuard, createStaticKeys, type Sink, type Source, type Verdict } from '@caegis/guard'
 import { createVerifier } from 'fast-jwt'
 import { jwtVerify } from 'jose'
 import type { Figure } from './figure.ts'
@@ -10,6 +10,7 @@ const TOKENS = 512
 const ROUNDS = 11
 const SEEN_CALLS = 5000
 const CUTOFFS = 100_000
+const POLICY = '4f0c2a7e-2f55-4a43-9d3b-0b6f1a2c7d11'
 
 /** The guard's figures and its peers', measured in turn in the same process: medians of interleaved rounds. */
 export async function run(emit: (figure: Figure) => void): Promise<void> {
@@ -17,6 +18,7 @@ export async function run(emit: (figure: Figure) => void): Promise<void> {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const tokens = Array.from({ length: TOKENS }, () => mint(privateKey))
   await seen(emit, tokens, publicKey)
+  await placed(emit, privateKey, publicKey)
   await firstSight(emit, tokens, publicKey)
   await memory(emit)
 }
@@ -59,6 +61,30 @@ async function seen(emit: (figure: Figure) => void, tokens: string[], publicKey:
   emit(figure('sha256 of the token alone', times.sha256 as number, 'us'))
   await guard.close()
   await changing.close()
+}
+
+/** A token that leaves a location condition to the guard, beside one that does not: from where it was last shown, and from another place each time. */
+async function placed(emit: (figure: Figure) => void, privateKey: KeyObject, publicKey: KeyObject): Promise<void> {
+  const guard = await startGuard(publicKey)
+  const ranges = Array.from({ length: 10_000 }, (_, i) => `198.${i >> 8}.${i & 255}.0/24`)
+  guard.rules([
+    { version: 1, since: 0 },
+    { policies: [{ id: POLICY, include: 'All', exclude: ['offices'] }] },
+    { location: { id: 'offices', kind: 'ip', trusted: true } },
+    { ranges },
+  ])
+  const tokens = Array.from({ length: TOKENS }, () => mint(privateKey, { capolids_latebind: [POLICY] }))
+  for (const token of tokens) expectAllowed(guard.check(asRequest(token)))
+  const times = rounds(tokens, {
+    same: (request) => guard.check(request),
+    other: (request, i) => {
+      if ((i / TOKENS) & 1) request.socket.remoteAddress = '198.7.3.9'
+      return guard.check(request)
+    },
+  })
+  emit(figure('check, token seen before, with a location', times.same as number, 'us'))
+  emit(figure('check, token seen before, another place each time', times.other as number, 'us'))
+  await guard.close()
 }
 
 /** A token that was never seen: what no cache helps with. */
@@ -199,10 +225,12 @@ function medians(results: Map<string, number[]>): Record<string, number> {
 
 /** A hydrated guard over 100,000 cutoffs of other people. */
 async function startGuard(publicKey: KeyObject, maxTokens = TOKENS * 4) {
-  let merge: Parameters<Source['start']>[0]['merge'] = () => {}
+  let merge: Sink['merge'] = () => {}
+  let rules: Sink['rules'] = () => {}
   const source: Source = {
     start(sink) {
       merge = sink.merge
+      rules = sink.rules
       sink.merge(Array.from({ length: CUTOFFS }, (_, i) => cutoff(`other-${i}`)))
       sink.synced({ epoch: 'e', seq: CUTOFFS, asOf: Date.now() / 1000, status: 'enabled' })
     },
@@ -212,7 +240,7 @@ async function startGuard(publicKey: KeyObject, maxTokens = TOKENS * 4) {
   const keys = createStaticKeys({ [ISSUER]: { keys: [jwk] } })
   const guard = createGuard({ issuer: ISSUER, audience: AUDIENCE, source, keys, maxTokens, maxStaleness: 3600 })
   await guard.ready()
-  return { ...guard, merge }
+  return { ...guard, merge, rules }
 }
 
 function cutoff(id: string) {
@@ -226,7 +254,8 @@ type BenchRequest = ReturnType<typeof asRequest>
 function asRequest(token: string) {
   const authorization = Buffer.from(`Bearer ${token}`, 'latin1').toString('latin1')
   const rawHeaders = ['Host', 'api.example', 'Accept', '*/*', 'Authorization', authorization]
-  return { url: '/files/42', headers: { host: 'api.example', accept: '*/*', authorization }, rawHeaders }
+  const socket = { remoteAddress: '198.7.3.8' }
+  return { url: '/files/42', headers: { host: 'api.example', accept: '*/*', authorization }, rawHeaders, socket }
 }
 
 function expectAllowed(verdict: Verdict | Promise<Verdict>): void {
@@ -234,7 +263,7 @@ function expectAllowed(verdict: Verdict | Promise<Verdict>): void {
 }
 
 /** About 1 KB, with the claims of a user's access token. */
-function mint(privateKey: KeyObject): string {
+function mint(privateKey: KeyObject, more: object = {}): string {
   const iat = Math.floor(Date.now() / 1000)
   const id = () => randomBytes(16).toString('hex')
   const user = id()
@@ -242,6 +271,7 @@ function mint(privateKey: KeyObject): string {
     ...{ iss: ISSUER, aud: AUDIENCE, iat, nbf: iat, exp: iat + 86_400, jti: id(), sub: user, oid: user, tid: id(), sid: id() },
     ...{ client_id: id(), azp: id(), scp: 'Files.Read Files.Write', scope: 'api://files/Files.Read api://files/Files.Write', auth_time: iat - 60 },
     ...{ amr: ['pwd', 'mfa'], acr: '1', ipaddr: '203.0.113.7', deviceid: id(), xms_cc: ['cp1'], xms_ssm: '1' },
+    ...more,
   }
   const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url')
   const input = `${encode({ alg: 'ES256', typ: 'at+jwt', kid: 'k1' })}.${encode(claims)}`
