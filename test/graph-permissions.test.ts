@@ -67,7 +67,8 @@ describe('each route', () => {
         if (status === 403) expect(JSON.parse(text)).toEqual(DENIED)
       }
     }
-  })
+    // Some thousands of requests.
+  }, 180_000)
 
   it('asks people for the role beside the permission, and for the permission beside the role', async () => {
     const tokenOf = async (name: string, scope: string) =>
