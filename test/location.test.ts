@@ -10,9 +10,13 @@ const ROOT = '/identity/conditionalAccess'
 let loop: Loop
 beforeAll(async () => {
   loop = await startLoop({
+    environment: { CAEGIS_TRUSTED_PROXIES: '127.0.0.1,::1' },
     tenant: JSON.stringify({
       tenant: { name: 'contoso' },
-      users: [{ userPrincipalName: 'alice@contoso.test', displayName: 'Alice', password: PASSWORD }],
+      users: [
+        { userPrincipalName: 'alice@contoso.test', displayName: 'Alice', password: PASSWORD },
+        { userPrincipalName: 'admin@contoso.test', displayName: 'Admin', password: PASSWORD, roles: ['admin'] },
+      ],
       applications: [
         { appId: 'files-api', identifierUris: ['api://files'], scopes: ['Files.Read'], cae: true, clientSecret: SECRET },
         { appId: 'files-native', type: 'native', redirectUris: ['http://localhost'], permissions: [SCOPE] },
@@ -104,5 +108,39 @@ describe('location conditions at an API', () => {
     )
     const last = await loop.guard()
     for (const one of [guard, last]) expect(await outcome(one, excused, '203.0.113.10')).not.toBe('location')
+  })
+
+  it('D3, D6: the server`s own guard judges callers of the admin API alike, by what its proxies say', async () => {
+    const location = await graph('POST', '/namedLocations', { ...office('127.0.0.0/8', '::1/128'), displayName: 'Head office' })
+    const policy = await graph('POST', '/policies', {
+      ...{ displayName: 'Administration from the office', state: 'enabled', grantControls: { operator: 'OR', builtInControls: ['block'] } },
+      conditions: {
+        ...{ users: { includeUsers: ['All'] }, applications: { includeApplications: ['graph'] }, clientAppTypes: ['all'] },
+        locations: { includeLocations: ['All'], excludeLocations: [location.id] },
+      },
+    })
+    const scope = `${loop.origin}/User.Read.All openid offline_access`
+    const flow = createFlow(loop, { clientId: 'caegis-cli', scope, username: 'admin@contoso.test', capable: true })
+    const { accessToken, refreshToken } = await flow.tokens()
+    expect(claimsOf(accessToken)).toMatchObject({ capolids_latebind: [policy.id] })
+    const list = (token: string, forwarded?: string) =>
+      fetch(`${loop.origin}/v1.0/users`, {
+        headers: { authorization: `Bearer ${token}`, ...(forwarded === undefined ? {} : { 'x-forwarded-for': forwarded }) },
+      })
+    await eventually(
+      async () => (await list(accessToken)).status,
+      (status) => status === 200,
+    )
+    const denied = await list(accessToken, CAFE)
+    expect(denied.status).toBe(401)
+    const { access_token: asked } = JSON.parse(readClaimsChallenge(denied.headers.get('www-authenticate'))?.claims ?? '{}')
+    expect(asked.xms_rp_ipaddr).toEqual({ value: CAFE })
+    const answer = await flow.refresh(refreshToken, { claims: JSON.stringify({ access_token: { ...asked, xms_cc: { values: ['cp1'] } } }) })
+    const excused = String(answer.body.access_token)
+    expect(claimsOf(excused).caegis_ip).toEqual({ address: CAFE, policies: [policy.id] })
+    expect([(await list(excused, CAFE)).status, (await list(excused, '203.0.113.10')).status, (await list(excused, 'nonsense')).status]).toEqual([
+      200, 401, 401,
+    ])
+    await graph('DELETE', `/policies/${policy.id}`)
   })
 })

@@ -74,7 +74,7 @@ describe('location conditions that are left to the guard', () => {
     expect(asked(from(bound(), IN)).access_token).toEqual({ nbf: { essential: true, value: String(START - 9) } })
   })
 
-  it('D4: the issuer`s verdict is taken for exactly the judged address and policies', () => {
+  it('D3, D4: the issuer`s verdict is taken for exactly the judged address and policies', () => {
     const { at } = start()
     const judged = (address: string, policies = ['office-only']) => bound({ jti: `j-${address}-${policies}`, caegis_ip: { address, policies } })
     const cases: [token: string, from: string, want: string][] = [
