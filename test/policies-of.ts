@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Loop } from './loop.ts'
 
-/** Makes these the tenant's policies and locations, whatever there was, at once. Ids are made up where none are given. */
+/** Makes these the tenant's policies and locations, whatever there was, at once. Ids are made up where none are given; a location of countries is as Graph writes it. */
 export async function setPolicies(loop: Loop, policies: Record<string, unknown>[], locations: Record<string, unknown>[] = []): Promise<string[]> {
   const ids = policies.map((one) => String(one.id ?? randomUUID()))
   await loop.server.store.transaction(async (tx) => {
@@ -28,14 +28,15 @@ export async function setPolicies(loop: Loop, policies: Record<string, unknown>[
       await tx.insertInto('policies').values(row).execute()
     }
     for (const one of locations) {
-      const ranges = (one.ranges as string[]).join('\n')
+      const isCountry = one.countriesAndRegions !== undefined
+      const ranges = isCountry ? '' : (one.ranges as string[]).join('\n')
       const row = {
         tenant: loop.tenant,
         id: String(one.id),
         name: String(one.id),
-        kind: 'ip' as const,
+        kind: isCountry ? ('country' as const) : ('ip' as const),
         trusted: one.trusted ? 1 : 0,
-        body: '{}',
+        body: isCountry ? JSON.stringify(one) : '{}',
         ranges,
       }
       await tx

@@ -5,12 +5,13 @@ import type { Admission } from './admission.ts'
 /** What the policies said, as the sign-in log tells it in Graph's words. */
 export function outcomeOf({ decision, brought }: Admission): PolicyOutcome {
   const applied = decision.policies.map((one): AppliedPolicy => {
-    const requirement = decision.unmet.find(({ policy }) => policy === one.id)
+    // A sign-in that is too old is asked for beside what else a policy asks for.
+    const missing = decision.unmet.filter(({ policy }) => policy === one.id).flatMap(({ controls }) => controls)
     return {
       id: one.id,
       displayName: one.displayName,
       result: one.result,
-      enforcedGrantControls: decision.blockedBy.includes(one.id) ? ['Block'] : (requirement?.controls ?? []).map(capital),
+      enforcedGrantControls: decision.blockedBy.includes(one.id) ? ['Block'] : missing.map(capital),
       enforcedSessionControls: one.sessionControls.map(capital),
       conditionsSatisfied: [...one.satisfied, ...addressesOf(one.satisfied, brought)].join(','),
       conditionsNotSatisfied: [...one.notSatisfied, ...one.unknown].join(','),

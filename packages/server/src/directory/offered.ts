@@ -95,7 +95,8 @@ async function saying(
 }
 
 function claimOf(name: string, row: { upn: string; mail: string | null; type: string } | undefined): string | number | null {
-  if (!row) return null
+  // Contexts are each session's own: nobody can say here which they would be.
+  if (!row || name === 'acrs') return null
   if (name === 'acct') return row.type === 'guest' ? 1 : 0
   return name === 'email' ? (row.mail ?? row.upn) : row.upn
 }

@@ -102,7 +102,7 @@ const application = z
     consent: z.literal('required').optional(),
     /** What its tokens hold beyond the usual, as an API. */
     optionalClaims: z
-      .array(z.enum(['email', 'upn', 'groups', 'login_hint', 'acct']))
+      .array(z.enum(['email', 'upn', 'groups', 'login_hint', 'acct', 'acrs']))
       .max(16)
       .optional(),
     appRoles: z
