@@ -27,6 +27,26 @@ describe('decide', () => {
     })
   })
 
+  it('tells of each sign-in its own, however often a policy does not apply', () => {
+    const set = compilePolicies([
+      policy({ ...block, conditions: { users: { includeUsers: ['kim'] }, platforms: { includePlatforms: ['windows'] } } }),
+    ])
+    const { platform: _, ...unseen } = signals()
+    const told = [signals(), unseen, signals({ platform: 'linux' }), signals(), signals({ user: { id: 'kim', groups: [], roles: [] } })].map(
+      (given) => {
+        const [{ applies, satisfied, notSatisfied, unknown } = {}] = decide(set, given).policies
+        return [applies, satisfied, notSatisfied, unknown]
+      },
+    )
+    expect(told).toEqual([
+      [false, ['application', 'devicePlatform'], ['users'], []],
+      [false, ['application'], ['users'], ['devicePlatform']],
+      [false, ['application'], ['users', 'devicePlatform'], []],
+      [false, ['application', 'devicePlatform'], ['users'], []],
+      [true, ['users', 'application', 'devicePlatform'], [], []],
+    ])
+  })
+
   it('enforces what it cannot tell, and says so', () => {
     const { country: _, ...unlocated } = signals()
     const abroad = policy({ ...block, conditions: { locations: { includeLocations: ['All'], excludeLocations: ['germany'] } } })
