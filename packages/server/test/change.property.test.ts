@@ -155,5 +155,5 @@ describe('A4: where a cutoff is placed', () => {
       }),
       { numRuns: 60 },
     )
-  })
+  }, 60_000)
 })

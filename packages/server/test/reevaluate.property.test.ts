@@ -139,7 +139,7 @@ describe('B12: whatever is edited, in whatever order', () => {
       }),
       { numRuns: 30 },
     )
-  })
+  }, 60_000)
 })
 
 const PROOF = { at: START, mfa: false, methods: ['password'] }

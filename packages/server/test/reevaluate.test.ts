@@ -180,6 +180,28 @@ describe('what an edit means for the living', () => {
     await living.worker().run()
     expect((await living.events()).map(({ payload }) => payload.cutoffs)).toEqual([[['session', 'a1', START, 'access', START + 20 * 3600]]])
   })
+
+  it('one session is told of once, although its decisions are looked at one after the other', async () => {
+    living = await createLiving([{ id: 'alice' }])
+    for (const resource of ['files', 'mail', 'chat']) await living.mint({ sid: 'a1', user: 'alice', resource })
+    await living.policies([policy('p')])
+    await living.worker({ batch: 1 }).run()
+    expect(await living.events()).toHaveLength(1)
+    expect(await living.jobs()).toMatchObject([{ done: 3, changed: 3, lost: 3 }])
+  })
+
+  it('B12: of one session the later instant counts, whichever of its decisions comes first', async () => {
+    living = await createLiving([{ id: 'alice' }])
+    await living.mint({ sid: 'a1', user: 'alice', resource: 'mail' })
+    living.clock.seconds = START + 10
+    await living.policies([policy('p', ofGroup('finance'))])
+    living.clock.seconds = START + 20
+    await living.mint({ sid: 'a1', user: 'alice', resource: 'files' })
+    living.clock.seconds = START + 30
+    await living.join('finance', 'alice')
+    await living.worker().run()
+    expect(await living.cutoffs()).toEqual(['session a1 access 30'])
+  })
 })
 
 describe('while it is worked out', () => {
