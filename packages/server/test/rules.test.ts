@@ -1,6 +1,8 @@
 import type { JsonObject } from '@caegis/protocol'
+import type { StreamRecord } from '@caegis/ssf/transmitter'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createLog } from '../src/log.ts'
+import { allEvaluate } from '../src/signals/routes.ts'
 import { ruleParts } from '../src/signals/rules.ts'
 import { createSecrets } from '../src/store/secrets.ts'
 import { createStore, type Store } from '../src/store/store.ts'
@@ -92,5 +94,14 @@ describe('location rules as guards get them', () => {
     const parts = (await read()).slice(2) as { ranges: string[] }[]
     expect(Math.max(...parts.map((part) => JSON.stringify(part).length))).toBeLessThan(300_000)
     expect(parts.flatMap((part) => part.ranges)).toEqual(ranges)
+  })
+
+  it('D4: left to the guards of an API is only what all of them evaluate', () => {
+    const stream = (evaluates?: ('ip' | 'country')[], guard = true) => ({ guard, ...(evaluates && { evaluates }) }) as StreamRecord
+    const both = (...streams: StreamRecord[]) => [allEvaluate(streams, 'ip'), allEvaluate(streams, 'country')]
+    expect(both(stream(['ip', 'country']), stream(['country', 'ip']))).toEqual([true, true])
+    expect(both(stream(['ip', 'country']), stream(['ip']))).toEqual([true, false])
+    expect(both(stream(['ip', 'country']), stream())).toEqual([false, false])
+    expect(both(stream(['ip']), stream(undefined, false))).toEqual([true, false])
   })
 })
