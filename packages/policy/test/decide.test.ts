@@ -105,5 +105,7 @@ describe('fingerprint', () => {
     expect(named('A')).toBe(named('B'))
     expect(named('A')).not.toBe(fingerprint(once(block)))
     expect(named('A')).not.toBe(fingerprint(once({ conditions: outside })))
+    // Allowed both, but one is left to guards.
+    expect(fingerprint(once({ conditions: outside }))).not.toBe(fingerprint(decide(compilePolicies([]), signals())))
   })
 })

@@ -31,6 +31,7 @@ describe('parseAddress', () => {
     '1:2:3:4:5:6:7',
     '12345::',
     '1:2:3:4:5:6:7:8:9',
+    '1:2:3:4:5:6:7:8::',
     '[::1]',
     ' 1.2.3.4',
   ])('does not read %j', (text) => {
@@ -67,6 +68,17 @@ describe('compileRanges', () => {
     expect(['10.1.2.3', '::ffff:10.1.2.3', '2001:db8:ffff::1'].map((text) => table.has(text))).toEqual([true, true, true])
     expect(['11.0.0.0', '2001:db9::', '::a01:203', 'unknown'].map((text) => table.has(text))).toEqual([false, false, false, false])
     expect(compileRanges(['::ffff:10.0.0.0/104']).has('10.9.9.9')).toBe(true)
+  })
+
+  it('ends where a range of IPv6 ends, and knows those that begin alike', () => {
+    const table = compileRanges(['2001:db8::1:0/112', '2001:db8::3:5/128', '2001:db8::2:0/126'])
+    const inside = ['2001:db8::1:0', '2001:db8::1:ffff', '2001:db8::2:3', '2001:db8::3:5']
+    const outside = ['2001:db8::ffff', '2001:db8::2:4', '2001:db8::3:4', '2001:db8::3:6', '2001:db8:1::', '2001:db7::1:0', 'ffff::', '::']
+    expect(inside.filter((text) => !table.has(text))).toEqual([])
+    expect(outside.filter((text) => table.has(text))).toEqual([])
+    expect(table.size).toBe(2)
+    // One behind the other where the last word is full, and the last two.
+    expect(compileRanges(['2001:db8::/96', '2001:db8:0:0:0:1::/96', '2001:db8:1::/48', '2001:db8:2::/48']).size).toBe(2)
   })
 
   it('joins what overlaps or touches', () => {
