@@ -77,6 +77,10 @@ describe('compileRanges', () => {
     expect(inside.filter((text) => !table.has(text))).toEqual([])
     expect(outside.filter((text) => table.has(text))).toEqual([])
     expect(table.size).toBe(2)
+    const hosts = Array.from({ length: 40 }, (_, at) => `2001:db8::${(2 * at).toString(16)}`)
+    const alike = compileRanges(hosts)
+    expect(hosts.filter((text) => !alike.has(text))).toEqual([])
+    expect(hosts.filter((_, at) => alike.has(`2001:db8::${(2 * at + 1).toString(16)}`))).toEqual([])
     // One behind the other where the last word is full, and the last two.
     expect(compileRanges(['2001:db8::/96', '2001:db8:0:0:0:1::/96', '2001:db8:1::/48', '2001:db8:2::/48']).size).toBe(2)
   })
