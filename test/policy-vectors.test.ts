@@ -2,13 +2,15 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createBrowser } from '../packages/cli/src/demo/browser.ts'
+import { createRisk } from '../packages/server/src/directory/risk.ts'
 import { evidence } from './evidence.ts'
-import { claimsOf, eventually, type Loop, SECRET, startLoop } from './loop.ts'
+import { claimsOf, eventually, type Loop, PASSWORD, SECRET, startLoop } from './loop.ts'
 import { writeCountries } from './mmdb.ts'
 import { setPolicies } from './policies-of.ts'
 import { type Answer, differencesOf, LIFETIMES } from './vector-answers.ts'
 import { agoOf, asksCountry, isExact, LEFT_OUT, personNamed, reasonOf, stored, VECTORS, type Vector, wishOf } from './vector-cases.ts'
-import { createWorlds, scopeOf, tenantOf, type Wish, type World, type Worlds, worldKey } from './vector-worlds.ts'
+import { BACK, CP1, createWorlds, tenantOf, type Wish, type World, type Worlds, worldKey } from './vector-worlds.ts'
 
 const AGENTS: Record<string, string> = {
   windows: 'Mozilla/5.0 (Windows NT 10.0; Win64; x64)',
@@ -38,6 +40,7 @@ const run = VECTORS.filter((one) => reasonOf(one) === undefined)
 const ofUsers = run.filter(({ signals }) => signals.servicePrincipal === undefined)
 const wishes = new Map(ofUsers.map((one) => [worldKey(wishOf(one)), wishOf(one)]))
 const found = new Map<Vector, string[]>()
+const signedIn = new Map<string, World>()
 
 beforeAll(async () => {
   globalThis.fetch = async (input, init) => {
@@ -64,7 +67,6 @@ beforeAll(async () => {
     },
   })
   await worlds.settle(people)
-  const signedIn = new Map<string, World>()
   for (const [key, wish] of wishes) {
     agent = wish.platform ? (AGENTS.windows as string) : NO_PLATFORM
     signedIn.set(key, await worlds.signIn(wish))
@@ -77,11 +79,11 @@ beforeAll(async () => {
   const exact = run.filter(isExact).toSorted((one, other) => agoOf(one) - agoOf(other))
   for (const one of exact) {
     clock = began + agoOf(one)
-    found.set(one, differencesOf(one, await answerTo(one, signedIn)))
+    found.set(one, differencesOf(one, await answerTo(one)))
   }
   for (const one of run.filter((vector) => !isExact(vector))) {
     clock += 7
-    found.set(one, differencesOf(one, await answerTo(one, signedIn)))
+    found.set(one, differencesOf(one, await answerTo(one)))
   }
 }, 120_000)
 afterAll(async () => {
@@ -140,7 +142,7 @@ async function setRows({ signals }: Vector, who?: World['person']): Promise<void
       .execute()
 }
 
-async function answerTo(one: Vector, signedIn: Map<string, World>): Promise<Answer> {
+async function answerTo(one: Vector): Promise<Answer> {
   const { signals, seen, want } = one
   const world = signals.servicePrincipal ? undefined : (signedIn.get(worldKey(wishOf(one))) as World)
   await setRows(one, world?.person)
@@ -182,6 +184,23 @@ async function recordOf(key: string): Promise<{ code: number; outcome: Answer['o
   return { code, outcome: policies }
 }
 
+/** Signs in on the page under the policies of a case, as far as it goes. */
+async function onPage(file: string, name: string, who: Partial<Wish> = {}) {
+  const one = run.find((vector) => vector.file === file && vector.name === name)
+  if (!one) throw new Error(`no case is called ${name}`)
+  clock += 120
+  const wish = { ...wishOf(one), ...who }
+  const person = worlds.personOf(wish)
+  await setRows(one, person)
+  await enter(one, person)
+  const { contexts } = one.signals
+  const claims = contexts && { claims: JSON.stringify({ access_token: { acrs: { essential: true, values: contexts } } }) }
+  const { flow, clientId } = await worlds.begin(wish, claims)
+  const end = await worlds.prove(flow.browser, await flow.browser.open(flow.url), wish, person)
+  const redeem = async () => flow.redeem(end.url.searchParams.get('code') as string, CP1)
+  return { end, person, flow, clientId, redeem, title: end.text.match(/<h1[^>]*>([^<]*)</)?.[1] }
+}
+
 describe.each([...new Set(run.map(({ file }) => file))])('%s', (file) => {
   it.each(run.filter((one) => one.file === file).map((one) => ({ name: one.name, one })))('$name', ({ one }) => {
     expect(found.get(one)).toEqual([])
@@ -193,5 +212,114 @@ it('so many cases are run, and so many are left out for a reason that stands in 
   console.log(`${run.length} of ${VECTORS.length} cases were run by ${wishes.size} sign-ins; left out: ${JSON.stringify(counts, null, 1)}`)
   expect(run.length + Object.values(counts).reduce((sum, count) => sum + count)).toBe(VECTORS.length)
   expect(run.length / VECTORS.length).toBeGreaterThan(0.6)
-  expect(scopeOf('files-api')).toBe('api://files-api/Files.Read')
+})
+
+describe('on the page', () => {
+  it.each([
+    ['users', 'all users are everybody', 'does not allow this access now'],
+    ['users', 'a guest of any kind', 'does not allow this access now'],
+    ['locations', 'outside of it', 'does not allow this access now'],
+    ['locations', 'in another country', 'does not allow this access now'],
+    ['conditions', 'a platform', 'does not allow this access now'],
+    ['contexts', 'Kim asks for c2 and is blocked', 'does not allow this access now'],
+    ['grants', 'a compliant device that is missing', 'compliant devices only'],
+    ['grants', 'a device that is not compliant', 'compliant devices only'],
+    ['grants', 'a device that no domain knows', 'devices of its domain only'],
+    ['grants', 'an application that is not approved', 'does not let this application in'],
+    ['grants', 'a password and a code resist no phishing', 'A second factor is needed'],
+  ])('%s: %s: the sign-in ends there', async (file, name, words) => {
+    const { end } = await onPage(file, name)
+    expect(end).toMatchObject({ status: 403, text: expect.stringContaining(words) })
+  })
+
+  it.each([
+    ['grants', 'mfa that is missing'],
+    ['grants', 'OR asks for the first'],
+    ['contexts', 'Lee asks for c1 without a second factor and is asked for it'],
+    ['locations', 'a requirement outside'],
+    ['templates', 'a guest'],
+  ])('%s: %s: a second factor is set up', async (file, name) => {
+    const { end } = await onPage(file, name)
+    expect(end).toMatchObject({ status: 200, text: expect.stringContaining('Set up an authenticator app') })
+  })
+
+  it.each([
+    ['users', 'a user who is excluded', {}],
+    ['grants', 'mfa that was proved', { amr: ['pwd', 'otp', 'mfa'] }],
+    ['grants', 'a passkey resists phishing', { amr: ['fido', 'mfa'] }],
+    ['grants', 'a compliant device', { deviceid: expect.any(String) }],
+    ['contexts', 'Kim asks for c1 and gets it', { acrs: ['c1'] }],
+    ['contexts', 'Lee asks for c1 with a second factor', { acrs: ['c1', 'c2'], amr: ['fido', 'mfa'] }],
+  ])('%s: %s: the token says so', async (file, name, claims) => {
+    const { status, body } = await (await onPage(file, name)).redeem()
+    expect(status).toBe(200)
+    expect(claimsOf(String(body.access_token))).toMatchObject(claims)
+  })
+})
+
+describe('a user at high risk', () => {
+  const rowOf = ({ oid }: World['person']) => loop.server.store.db.selectFrom('users').selectAll().where('id', '=', oid).executeTakeFirstOrThrow()
+  const risk = () => createRisk(loop.server.store, loop.tenant, loop.issuer, { sayingWhich: (_, work) => work() })
+  const high = { level: 'high', state: 'atRisk', detail: 'none' } as const
+  const raise = async ({ oid }: World['person']) => void (await risk().set({ kind: 'system', reason: 'a detection' }, oid, high))
+  const change = 'a password of today'
+
+  it('proves a second factor, sets a new password, and is at risk no more: whoever had the old one has nothing', async () => {
+    const one = run.find((vector) => vector.file === 'grants' && vector.name === 'then the password') as Vector
+    const world = signedIn.get(worldKey(wishOf(one))) as World
+    await setRows({ ...one, signals: { ...one.signals, userRisk: 'none' } }, world.person)
+    await enter(one, world.person)
+    clock += 60
+    await raise(world.person)
+    clock += 60
+    const refused = await loop.token({ grant_type: 'refresh_token', client_id: world.clientId, refresh_token: world.refreshToken, ...CP1 })
+    expect(refused).toMatchObject({ status: 400, body: { error: 'interaction_required', error_codes: [50135] } })
+
+    const { flow } = await worlds.begin(world.wish)
+    const page = await worlds.prove(flow.browser, await flow.browser.open(flow.url), world.wish, world.person)
+    expect(page).toMatchObject({ status: 200, text: expect.stringContaining('name="new"') })
+    expect(page.text).not.toContain('name="old"')
+    const end = await flow.browser.open(page.url.href, { new: change, again: change }, BACK)
+    // The change counts as a proof of the second after it.
+    clock += 2
+    const { status, body } = await flow.redeem(end.url.searchParams.get('code') as string, CP1)
+    expect(status).toBe(200)
+    expect(claimsOf(String(body.access_token)).amr).toEqual(['pwd', 'otp', 'mfa'])
+    expect(await rowOf(world.person)).toMatchObject({
+      ...{ risk_level: 'none', risk_state: 'remediated', risk_detail: 'userPerformedSecuredPasswordChange' },
+    })
+    expect((await flow.refresh(String(body.refresh_token), CP1)).status).toBe(200)
+    const old = await loop.token({ grant_type: 'refresh_token', client_id: world.clientId, refresh_token: world.refreshToken, ...CP1 })
+    expect(old).toMatchObject({ status: 400, body: { error_codes: [50173] } })
+    const events = await loop.server.store.db.selectFrom('events').select(['type', 'payload']).orderBy('seq', 'desc').limit(2).execute()
+    expect(events.map(({ type, payload }) => [type.split('/').at(-1), JSON.parse(payload).initiating_entity])).toEqual([
+      ['risk-level-change', 'user'],
+      ['credential-change', 'user'],
+    ])
+  })
+
+  it('registers no second factor, and is at risk still after a change that a password alone was enough for', async () => {
+    const one = run.find((vector) => vector.file === 'grants' && vector.name === 'a user at risk changes the password after mfa') as Vector
+    const wish = wishOf(one)
+    const person = worlds.personOf(wish)
+    const begun = await onPage('grants', one.name)
+    expect(begun.end.status).toBe(403)
+    expect(begun.end.text).not.toContain('Set up')
+
+    await setPolicies(loop, [])
+    clock += 60
+    await raise(person)
+    clock += 60
+    const browser = createBrowser()
+    const account = `${loop.authority}/account`
+    await browser.open((await browser.open(account)).url.href, { username: person.name, password: PASSWORD })
+    await browser.open(account, { action: 'password' })
+    const done = await browser.open(account, { action: 'new-password', old: PASSWORD, new: change, again: change })
+    expect(done.text).toContain('Your password was changed')
+    expect(await rowOf(person)).toMatchObject({ risk_level: 'high', risk_state: 'atRisk' })
+    await enter(one, person)
+    // Nor does the account page offer what the sign-in refuses.
+    const setup = await browser.open(account, { action: 'begin' })
+    expect(setup.text).not.toContain('class="key"')
+  })
 })

@@ -53,8 +53,12 @@ export interface Person {
   secret?: string
   recovery?: string
   key?: ReturnType<typeof createAuthenticator>
-  codes: number
+  /** Of the last code that was used. */
+  step: number
 }
+
+/** What a browser has before it. */
+type Shown = Awaited<ReturnType<Browser['open']>>
 
 export interface World {
   wish: Wish
@@ -114,7 +118,7 @@ export function createWorlds(loop: Loop, clock: { now(): number; move(seconds: n
       .where('id', '=', oid)
       .execute()
     const { factor } = PROOFS[proof]
-    const person: Person = { name, id: user.id, oid, factor, codes: 0 }
+    const person: Person = { name, id: user.id, oid, factor, step: 0 }
     if (factor === 'none') return person
     const browser = createBrowser()
     const page = await browser.open(account)
@@ -145,18 +149,18 @@ export function createWorlds(loop: Loop, clock: { now(): number; move(seconds: n
   }
 
   /** Proves whatever the page asks for, one page after the other. */
-  async function prove(browser: Browser, page: { url: URL; text: string }, { proof }: Wish, person: Person, until = BACK): Promise<URL> {
+  async function prove(browser: Browser, page: Shown, { proof }: Wish, person: Person, until = BACK): Promise<Shown> {
     let here = page
     if (proof !== 'passkey') here = await browser.open(here.url.href, { username: person.name, password: PASSWORD }, until)
     if (proof === 'code') {
-      // Each code is good once, and those of the steps beside it as well.
-      const shift = [0, -30, 30][person.codes++] ?? 60
-      here = await browser.open(here.url.href, { code: codeOf(person.secret as string, clock.now() + shift) }, until)
+      // Each code is good once; the one before and the one after are good as well.
+      person.step = Math.max(Math.floor(clock.now() / 30) - 1, person.step + 1)
+      here = await browser.open(here.url.href, { code: codeOf(person.secret as string, person.step * 30) }, until)
     }
     if (proof === 'recovery') here = await browser.open(here.url.href, { code: person.recovery as string }, until)
     if (proof === 'passkey' || proof === 'password and passkey')
       here = await browser.open(here.url.href, { passkey: (person.key as NonNullable<Person['key']>).get(optionsOf(here.text)) }, until)
-    return here.url
+    return here
   }
 
   const personOf = ({ user, proof }: Wish) => people.get(personKey(user, PROOFS[proof].factor)) as Person
@@ -193,6 +197,7 @@ export function createWorlds(loop: Loop, clock: { now(): number; move(seconds: n
     begin,
     prove,
     personOf,
+    codeOf,
     /** Signs in on the page, from the first to the last step. */
     async signIn(wish: Wish): Promise<World> {
       const { person, clientId, scope, flow } = await begin(wish)
@@ -201,7 +206,7 @@ export function createWorlds(loop: Loop, clock: { now(): number; move(seconds: n
           ? await byDeviceCode(wish, person, clientId, scope)
           : await (async () => {
               const end = await prove(flow.browser, await flow.browser.open(flow.url), wish, person)
-              return flow.redeem(end.searchParams.get('code') ?? end.href, CP1)
+              return flow.redeem(end.url.searchParams.get('code') ?? end.text, CP1)
             })()
       if (answer.status !== 200) throw new Error(`no tokens for ${JSON.stringify(wish)}: ${JSON.stringify(answer.body)}`)
       const accessToken = String(answer.body.access_token)

@@ -5,6 +5,7 @@ import type { Proof } from '../store/change.ts'
 import type { Store } from '../store/store.ts'
 import type { Directory } from './directory.ts'
 import { holdSession } from './restamp.ts'
+import { remediateRisk } from './risk.ts'
 
 export interface OwnPassword {
   user: string
@@ -13,17 +14,20 @@ export interface OwnPassword {
   /** The hash of the new one. */
   to: string
   proof: Proof
+  /** What was proved, as RFC 8176 names it. */
+  amr: readonly string[]
 }
 
 /**
- * A user gives themselves a new password. Everything of the user ends, but for the session (or the half-done sign-in) that did it.
+ * A user gives themselves a new password. Everything of the user ends, but for the session (or the half-done sign-in) that did it. With a second factor proved besides,
+ * nobody who has the old password can be behind it: whatever risk was seen in the user is over.
  * @returns the cutoff (seconds): the change counts as a proof of the second after it
  * @throws CaegisError `actor_revoked` when the proof is no longer good or the password was changed meanwhile
  */
 export async function changeOwnPassword(
   store: Store,
   tenant: { id: string; issuer: string; artifacts: Artifacts; directory: Pick<Directory, 'sayingWhich'> },
-  { user, from, to, proof }: OwnPassword,
+  { user, from, to, proof, amr }: OwnPassword,
 ): Promise<number> {
   const run = () =>
     store.commit({
@@ -47,6 +51,7 @@ export async function changeOwnPassword(
           cut: { kind: 'user', id: user, depth: 'sign-in' },
           ...(held ? { after: held.restamp } : {}),
         })
+        if (amr.includes('mfa')) await remediateRisk(context, tenant.issuer, user)
       },
     })
   const { t } = await tenant.directory.sayingWhich(user, run)

@@ -73,7 +73,10 @@ function acrsOf(claims: unknown): readonly string[] {
   }
 }
 
-/** Asks whether somebody may register what they prove later, having proved so much: `urn:user:registersecurityinfo`. */
+/**
+ * Asks whether somebody may register what they prove later, having proved so much: `urn:user:registersecurityinfo`. A user at high risk may not: whoever has the password
+ * would register their own second factor, and end the risk by it.
+ */
 export async function admitRegistration(
   tenant: Tenant,
   store: Store,
@@ -81,7 +84,9 @@ export async function admitRegistration(
   { at, amr }: { at: number; amr: readonly string[] },
 ): Promise<Admission['decision']> {
   const client = { appId: ACCOUNT_APP_ID, type: 'web' as const }
-  return (await admitBy(store, tenant, { client, user, proof: { at, amr }, action: 'urn:user:registersecurityinfo' })).decision
+  const asked = { client, user, proof: { at, amr }, action: 'urn:user:registersecurityinfo' }
+  const { decision, signals } = await admitBy(store, tenant, asked)
+  return signals?.userRisk === 'high' ? { ...decision, outcome: 'block' } : decision
 }
 
 /** After the sign-in and before the consent: what policies ask of who is signed in. The page looks again at what is missing. */

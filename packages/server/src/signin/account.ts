@@ -157,7 +157,8 @@ export function registerAccount(app: FastifyInstance, { store, secrets, throttle
       return showPassword(issuer, visitor, 401, 'The old password is wrong.')
     }
     if (await verifyPassword(next.password, from)) return showPassword(issuer, visitor, 400, SAME_PASSWORD)
-    await changeOwnPassword(store, tenant, { user: visitor.id, from, to: await hashPassword(next.password), proof: visitor.proof })
+    const { id: user, proof, amr } = visitor
+    await changeOwnPassword(store, tenant, { user, from, to: await hashPassword(next.password), proof, amr })
     return show(issuer, visitor, 'Your password was changed. You are signed out everywhere else.')
   }
 

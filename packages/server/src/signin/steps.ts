@@ -367,7 +367,8 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
       if (from == null) return attempt(visit, () => refuse(visit, half))
       let t: number
       try {
-        t = await changeOwnPassword(store, tenant, { user: half.accountId, from, to: await hashPassword(next.password), proof: { at: half.at } })
+        const to = await hashPassword(next.password)
+        t = await changeOwnPassword(store, tenant, { user: half.accountId, from, to, proof: { at: half.at }, amr: half.amr })
       } catch (error) {
         if (error instanceof CaegisError && error.code === 'actor_revoked') return attempt(visit, () => refuse(visit, half))
         throw error
