@@ -17,10 +17,13 @@ beforeAll(async () => {
 })
 afterAll(() => store.close())
 
+/** `CAEGIS_RANGES=1000000` tries as many as there may be. */
+const RANGES = Number(process.env.CAEGIS_RANGES ?? 100_000)
+
 describe('a named location', () => {
-  it('of a million ranges is stored, listed without them, and read back', async () => {
+  it('of very many ranges is stored, listed without them, and read back', { timeout: 120_000 }, async () => {
     const locations = createLocations(store, 'one')
-    const ranges = Array.from({ length: 1_000_000 }, (_, at) => `${10 + (at >> 18)}.${(at >> 10) & 255}.${(at >> 2) & 255}.${(at & 3) << 6}/26`)
+    const ranges = Array.from({ length: RANGES }, (_, at) => `${10 + (at >> 18)}.${(at >> 10) & 255}.${(at >> 2) & 255}.${(at & 3) << 6}/26`)
     const { result: id } = await locations.create(ADMIN, { displayName: 'Everywhere', ipRanges: ranges })
     const { value } = await locations.list.page({ limit: 10 })
     expect(value).toMatchObject([{ id, json: { displayName: 'Everywhere' } }])
@@ -30,7 +33,9 @@ describe('a named location', () => {
     const found = await locations.find(id)
     expect(found?.ranges?.join() === ranges.join()).toBe(true)
     expect((await store.db.selectFrom('audits').select('record').execute()).every(({ record }) => record.length < 2000)).toBe(true)
-    await expect(locations.update(ADMIN, id, { ipRanges: [...ranges, '192.0.2.1'] })).rejects.toMatchObject({ code: 'invalid_location' })
+    await expect(locations.update(ADMIN, id, { ipRanges: new Array(1_000_001).fill('192.0.2.1') })).rejects.toMatchObject({
+      code: 'invalid_location',
+    })
     await locations.remove(ADMIN, id)
     // The row stays, and of its ranges nothing.
     const row = store.db.selectFrom('locations').select(['ranges', 'deleted_at']).where('id', '=', id)
