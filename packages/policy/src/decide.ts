@@ -3,7 +3,7 @@ import { controlBit, controlsOf } from './control-bits.ts'
 import { CONTROLS, type Control, type Decision, type LateBound, type PolicyResult, type Requirement } from './decision.ts'
 import { judge } from './judge.ts'
 import type { Judgement } from './judgement.ts'
-import { sessionOf, shortens, stricter } from './session.ts'
+import { sessionOf, shortens } from './session.ts'
 import type { Signals } from './signals.ts'
 import { type View, viewOf } from './view.ts'
 
@@ -24,7 +24,7 @@ export function decideView(set: PolicySet, view: View): Decision {
   const unmet: Requirement[] = []
   const lateBound: LateBound[] = []
   const shortening: CompiledPolicy[] = []
-  let session: Decision['session'] = {}
+  const holding: CompiledPolicy[] = []
   for (let at = 0; at < set.policies.length; at++) {
     const policy = set.policies[at] as CompiledPolicy
     const judged = judge(set, at, view)
@@ -35,12 +35,13 @@ export function decideView(set: PolicySet, view: View): Decision {
     if (judged.result.applies !== false) {
       if (block) blockedBy.push(policy.id)
       demand(policy, judged, unmet)
-      if (policy.sessionControls.length > 0) session = stricter(session, sessionOf(policy, signals))
+      if (policy.sessionControls.length > 0) holding.push(policy)
     }
     if (!judged.movable) continue
     if (block || missing) lateBound.push({ id: policy.id, needs: policy.location?.needs ?? 'ip' })
     else if (policy.frequency && judged.result.applies === false) shortening.push(policy)
   }
+  const session = sessionOf(holding, signals)
   for (const { id, frequency, location } of shortening) {
     if (frequency && shortens(frequency, session, signals)) lateBound.push({ id, needs: location?.needs ?? 'ip' })
   }

@@ -3,7 +3,32 @@ import { type Frequency, freshUntil } from './controls.ts'
 import type { SessionDecision } from './decision.ts'
 import type { Signals } from './signals.ts'
 
-/** Two ways to hold a session, made one: the strictest of each control. */
+/** How the policies that apply hold a session: the strictest of each control. */
+export function sessionOf(policies: readonly CompiledPolicy[], signals: Signals): SessionDecision {
+  let everyTime = false
+  let seconds = Number.POSITIVE_INFINITY
+  let until = Number.POSITIVE_INFINITY
+  let persistentBrowser: SessionDecision['persistentBrowser']
+  let cae: SessionDecision['cae']
+  for (const policy of policies) {
+    const { frequency } = policy
+    if (frequency) {
+      if (frequency.seconds === undefined) everyTime = true
+      else seconds = Math.min(seconds, frequency.seconds)
+      until = Math.min(until, freshUntil(frequency, signals) ?? Number.POSITIVE_INFINITY)
+    }
+    persistentBrowser = either(persistentBrowser, policy.persistentBrowser, 'never')
+    cae = either(cae, policy.cae, 'strictLocation')
+  }
+  return {
+    ...(everyTime ? { signInFrequency: 'everyTime' as const } : seconds < Number.POSITIVE_INFINITY ? { signInFrequency: { seconds } } : {}),
+    ...(until < Number.POSITIVE_INFINITY ? { freshUntil: until } : {}),
+    ...(persistentBrowser === undefined ? {} : { persistentBrowser }),
+    ...(cae === undefined ? {} : { cae }),
+  }
+}
+
+/** Two ways to hold a session, made one. */
 export function stricter(a: SessionDecision, b: SessionDecision): SessionDecision {
   const signInFrequency = shorter(a.signInFrequency, b.signInFrequency)
   const until = Math.min(a.freshUntil ?? Number.POSITIVE_INFINITY, b.freshUntil ?? Number.POSITIVE_INFINITY)
@@ -25,17 +50,6 @@ function shorter(a: SessionDecision['signInFrequency'], b: SessionDecision['sign
 
 function either<T>(a: T | undefined, b: T | undefined, strict: T): T | undefined {
   return a === strict || b === undefined ? a : b
-}
-
-/** What one policy does to a session that it applies to. */
-export function sessionOf({ frequency, persistentBrowser, cae }: CompiledPolicy, signals: Signals): SessionDecision {
-  const until = frequency && freshUntil(frequency, signals)
-  return {
-    ...(frequency ? { signInFrequency: frequency.seconds === undefined ? ('everyTime' as const) : { seconds: frequency.seconds } } : {}),
-    ...(until === undefined ? {} : { freshUntil: until }),
-    ...(persistentBrowser === undefined ? {} : { persistentBrowser }),
-    ...(cae === undefined ? {} : { cae }),
-  }
 }
 
 /** Whether the frequency would let a session end before it ends anyway. */

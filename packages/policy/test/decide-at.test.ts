@@ -82,6 +82,13 @@ describe('decideAt', () => {
       session: { signInFrequency: { seconds: 3600 }, freshUntil: NOW + 3540 },
       exception: { address: CAFE, policies: ['p'] },
     })
+    const daily = policy({
+      id: 'daily',
+      grantControls: null,
+      sessionControls: { signInFrequency: { isEnabled: true, type: 'days', value: 1 }, persistentBrowser: { isEnabled: true, mode: 'always' } },
+    })
+    expect(at([daily, hourly]).session).toMatchObject({ signInFrequency: { seconds: 86_400 }, persistentBrowser: 'always' })
+    expect(at([daily, hourly], CAFE).session).toEqual({ signInFrequency: { seconds: 3600 }, freshUntil: NOW + 3540, persistentBrowser: 'always' })
     // Who is there already has it in the token's end.
     expect(at([hourly], undefined, { address: CAFE })).toMatchObject({ session: { freshUntil: NOW + 3540 }, lateBound: [] })
   })
