@@ -1,3 +1,6 @@
+import { InteractionRequiredAuthError } from '@azure/msal-node'
+import type { Checker, Verdict } from '@caegis/guard'
+import { readClaimsChallenge } from '@caegis/protocol'
 import { Secret, TOTP } from 'otpauth'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createBrowser } from '../packages/cli/src/demo/browser.ts'
@@ -34,6 +37,7 @@ beforeAll(async () => {
         { userPrincipalName: 'bob@contoso.test', displayName: 'Bob', password: PASSWORD, groups: ['finance'] },
         { userPrincipalName: 'carol@contoso.test', displayName: 'Carol', password: PASSWORD },
         { userPrincipalName: 'dave@contoso.test', displayName: 'Dave', password: PASSWORD },
+        { userPrincipalName: 'erin@contoso.test', displayName: 'Erin', password: PASSWORD },
       ],
       applications: [
         {
@@ -450,6 +454,93 @@ describe('authentication contexts', () => {
     const plain = await second.one.refresh(String(second.body.refresh_token), CP1)
     expect(plain.status).toBe(200)
     expect(claimsOf(String(plain.body.access_token)).acrs).toBeUndefined()
+  })
+})
+
+describe('an unmodified msal-node client and a guard that asks for more', () => {
+  const denied = (verdict: Verdict) => {
+    if (verdict.allowed) throw new Error('allowed')
+    return { verdict, claims: readClaimsChallenge(verdict.headers['WWW-Authenticate'])?.claims as string }
+  }
+  const refusal = (asking: Promise<string>) =>
+    asking.then(
+      () => expect.unreachable(),
+      (error: unknown) => {
+        expect(error).toBeInstanceOf(InteractionRequiredAuthError)
+        return error as InteractionRequiredAuthError
+      },
+    )
+  const check = async (guard: Checker, token: string) => guard.check({ headers: { authorization: `Bearer ${token}` } })
+
+  it('signs in anew where the sign-in is too old, silently refused before, and passes', async () => {
+    await setPolicies(loop, [])
+    const route = (await loop.guard({ now })).require({ scope: 'Files.Read', maxAge: 300 })
+    const alice = loop.person('alice')
+    const first = await alice.signIn()
+    expect(await check(route, first)).toMatchObject({ allowed: true })
+    ahead += 301
+    const { claims, verdict } = denied(await check(route, first))
+    expect(verdict).toMatchObject({ status: 401, code: 'insufficient_user_authentication' })
+    expect(JSON.parse(claims)).toEqual({ access_token: { auth_time: { essential: true, max_age: '300' } } })
+    const error = await refusal(alice.silent(claims))
+    expect(error).toMatchObject({ errorCode: 'interaction_required', subError: 'basic_action', errorNo: 70044 })
+    expect(JSON.parse(error.claims)).toEqual(JSON.parse(claims))
+    // The browser still has its session: without the claims it would be let through.
+    const fresh = await alice.signIn(error.claims)
+    expect(claimsOf(fresh).auth_time).toBeGreaterThan(claimsOf(first).auth_time as number)
+    expect(await check(route, fresh)).toMatchObject({ allowed: true })
+    // Young enough: no page is needed.
+    expect(claimsOf(await alice.silent(claims)).auth_time).toBe(claimsOf(fresh).auth_time)
+  })
+
+  it('steps up to a context with a second factor, in one go with the age, and passes', async () => {
+    await setPolicies(loop, [
+      policy('MFA for c1', { conditions: { applications: { includeAuthenticationContextClassReferences: ['c1'] } }, ...grant('mfa') }),
+    ])
+    const route = (await loop.guard({ now })).require({ acrs: 'c1', maxAge: 300 })
+    const erin = loop.person('erin' as 'alice')
+    const first = await erin.signIn()
+    ahead += 301
+    const { claims } = denied(await check(route, first))
+    expect(JSON.parse(claims)).toEqual({
+      access_token: { acrs: { essential: true, value: 'c1' }, auth_time: { essential: true, max_age: '300' } },
+    })
+    const error = await refusal(erin.silent(claims))
+    // What the client repeats on the page is what the API asked for, whatever stood in the way first.
+    expect(JSON.parse(error.claims)).toMatchObject(JSON.parse(claims))
+    const one = flow('erin', { more: { claims: error.claims } })
+    const page = await one.browser.open(one.url)
+    const setup = await one.browser.open(page.url.href, { username: 'erin@contoso.test', password: PASSWORD }, 'http://localhost')
+    const codes = await one.browser.open(setup.url.href, { code: submitCode(setup.text) })
+    const end = await one.browser.open(codes.url.href, undefined, 'http://localhost')
+    const { body } = await one.redeem(end.url.searchParams.get('code') as string, CP1)
+    expect(claimsOf(String(body.access_token))).toMatchObject({ acrs: ['c1'], amr: ['pwd', 'otp', 'mfa'] })
+    expect(await check(route, String(body.access_token))).toMatchObject({ allowed: true })
+    // What a policy asks for is said together with what the API asks for.
+    ahead += 301
+    const again = await one.refresh(String(body.refresh_token), { claims })
+    expect(again).toMatchObject({ status: 400, body: { error: 'interaction_required', error_codes: [70044] } })
+    expect(JSON.parse(String(again.body.claims))).toEqual(JSON.parse(claims))
+  })
+
+  it('is asked for a newer sign-in where an API calls on in its name, and a page-less one is refused', async () => {
+    await setPolicies(loop, [])
+    const one = flow('alice')
+    const { accessToken } = await one.tokens(CP1)
+    ahead += 100
+    const claims = '{"access_token":{"auth_time":{"essential":true,"max_age":"60"}}}'
+    const onBehalf = (more: object) =>
+      loop.token({
+        ...{ grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', requested_token_use: 'on_behalf_of', assertion: accessToken },
+        ...{ client_id: 'files-api', client_secret: SECRET, scope: 'api://mail/Mail.Read' },
+        ...more,
+      })
+    expect((await onBehalf({})).status).toBe(200)
+    expect(await onBehalf({ claims })).toMatchObject({ status: 400, body: { error: 'interaction_required', claims } })
+    const silent = (more: Record<string, string>) =>
+      one.browser.open(`${one.url}&${new URLSearchParams({ prompt: 'none', ...more })}`, undefined, 'http://localhost')
+    expect((await silent({})).url.searchParams.get('code')).toBeTruthy()
+    expect((await silent({ claims })).url.searchParams.get('error')).toBe('login_required')
   })
 })
 

@@ -1,4 +1,4 @@
-import { formatChallenge, formatRefusal } from '@caegis/protocol'
+import { type ChallengeClaims, formatChallenge, formatRefusal, type RefusalParameters } from '@caegis/protocol'
 import { type DenialText, VERDICT_CODES, type VerdictCode } from './errors.ts'
 import type { Denied } from './verdict.ts'
 
@@ -12,30 +12,25 @@ export interface DenialOptions {
 /** Overrides for one denial. */
 export interface DenialDetail {
   status?: 400
-  /** For a client that can answer a challenge: seconds, the earliest `iat` of a token that would be good. */
-  nbf?: number
-  /** Where the guard saw it, if that is what is wrong, and what proves it. */
-  rpAddress?: string
-  evidence?: string | undefined
+  /** For a client that can answer a challenge: everything that the next token must be. */
+  challenge?: ChallengeClaims
+  /** For one that cannot: what is needed, in the words of RFC 6750 and RFC 9470. */
+  needs?: Pick<RefusalParameters, 'scope' | 'acrValues' | 'maxAge'>
 }
 
 /** From the reason to what goes on the wire (RFC 6750 section 3). Never a `Retry-After`: clients would lock themselves out for that long. */
 export function createDenials({ authorizationUri, issuer, clientId }: DenialOptions): (code: VerdictCode, detail?: DenialDetail) => Denied {
-  return (code, { status: override, nbf, rpAddress, evidence } = {}) => {
+  return (code, { status: override, challenge, needs } = {}) => {
     const text: DenialText = VERDICT_CODES[code]
     const status = override ?? text.status
-    const challenged = status === 401 && nbf !== undefined
-    const error = challenged ? 'insufficient_claims' : override === 400 ? 'invalid_request' : text.error
+    const claims = status === 401 ? challenge : undefined
+    const error = claims ? 'insufficient_claims' : override === 400 ? 'invalid_request' : text.error
     const headers: Record<string, string> = { 'Cache-Control': 'no-store' }
     if (status !== 503) {
       const uri = authorizationUri()
-      headers['WWW-Authenticate'] = challenged
-        ? formatChallenge({
-            authorizationUri: uri ?? issuer,
-            ...(clientId === undefined ? {} : { clientId }),
-            claims: { nbf, ...(rpAddress === undefined ? {} : { rpAddress }), ...(evidence === undefined ? {} : { evidence }) },
-          })
-        : formatRefusal({ ...(uri === undefined ? {} : { authorizationUri: uri }), ...(error === undefined ? {} : { error }) })
+      headers['WWW-Authenticate'] = claims
+        ? formatChallenge({ authorizationUri: uri ?? issuer, ...(clientId === undefined ? {} : { clientId }), claims })
+        : formatRefusal({ ...(uri === undefined ? {} : { authorizationUri: uri }), ...(error === undefined ? {} : { error }), ...needs })
     }
     return { allowed: false, status, code, headers, body: { error: error ?? 'unauthorized', code, message: text.message } }
   }

@@ -25,6 +25,12 @@ export const VERDICT_CODES = {
   revoked: { status: 401, error: 'invalid_token', message: 'The token has been revoked. Get a new one.' },
   location: { status: 401, error: 'invalid_token', message: 'The token may not be used from this network.' },
   stale: { status: 401, error: 'invalid_token', message: 'This API has lost touch with the issuer and needs a newer token.' },
+  insufficient_scope: { status: 403, error: 'insufficient_scope', message: 'The token lacks a permission that this needs.' },
+  insufficient_user_authentication: {
+    status: 401,
+    error: 'insufficient_user_authentication',
+    message: 'This needs a sign-in that is newer, or stronger.',
+  },
   not_ready: { status: 503, error: 'temporarily_unavailable', message: 'This API is still loading its revocations.' },
   out_of_sync: { status: 503, error: 'temporarily_unavailable', message: 'This API cannot know at present whether the token was revoked.' },
 } as const satisfies Record<string, DenialText>

@@ -13,6 +13,7 @@ import { claimsHalf, createKeyedHash, cutoffText } from './hash.ts'
 import { createJwksKeys } from './jwks.ts'
 import type { VerifyKey } from './keys.ts'
 import { createLive } from './live.ts'
+import { compileNeeds, type Needs, type Requirement, stepOf } from './needs.ts'
 import { type GuardOptions, readOptions } from './options.ts'
 import { createRules } from './rules.ts'
 import type { CountedOutcome, Sink, Source } from './source.ts'
@@ -21,9 +22,18 @@ import { checkTimes, type ParsedToken, parseToken, type TokenRules } from './tok
 import { createTokenCache, type SeenToken } from './token-cache.ts'
 import type { Verdict } from './verdict.ts'
 
-export interface Guard {
+/** What adapters put in front of handlers: a guard, or one that was derived from it. */
+export interface Checker {
   /** The verdict on one request: at once, unless a signing key must be fetched first. Never throws or rejects because of what a request holds. */
   check(request: GuardRequest): Verdict | Promise<Verdict>
+}
+
+export interface Guard extends Checker {
+  /**
+   * The same guard for a route that asks for more: scopes, roles, authentication contexts, a sign-in that is not too old.
+   * @throws TypeError for a requirement that asks for nothing, or for what no token could have
+   */
+  require(requirement: Requirement): Checker
   /** Resolves when revocations and keys are loaded: before that, nothing is allowed. */
   ready(): Promise<void>
   status(): GuardStatus
@@ -78,6 +88,7 @@ export function createGuard(options: GuardOptions): Guard {
   const freshness = createFreshness({ now, monotonic })
   const places = createRules(settings)
   const live = createLive({
+    now,
     judge: (seen) => judge(seen, isStale()),
     isOutside: places.isOutside,
     edition: () => places.edition,
@@ -137,7 +148,11 @@ export function createGuard(options: GuardOptions): Guard {
   source.start(sink)
 
   return {
-    check,
+    check: (request) => check(request),
+    require(requirement) {
+      const needs = compileNeeds(requirement)
+      return { check: (request) => check(request, needs) }
+    },
     async ready() {
       await Promise.all([hydration.promise, keys.ready()])
     },
@@ -152,55 +167,68 @@ export function createGuard(options: GuardOptions): Guard {
     },
   }
 
-  function check(request: GuardRequest): Verdict | Promise<Verdict> {
+  function check(request: GuardRequest, needs?: Needs): Verdict | Promise<Verdict> {
     if (closed || !freshness.hydrated) return deny('not_ready')
     const credentials = readCredentials(request)
     if ('code' in credentials) return deny(credentials.code, credentials)
     const { token } = credentials
     const digest = digestOf('sha256', token, 'binary')
     const seen = cache.get(digest)
-    if (seen !== undefined && !seen.key.gone) return answer(seen, request)
-    return firstSight(token, digest, request)
+    if (seen !== undefined && !seen.key.gone) return answer(seen, request, needs)
+    return firstSight(token, digest, request, needs)
   }
 
-  function firstSight(token: string, digest: string, request: GuardRequest): Verdict | Promise<Verdict> {
+  function firstSight(token: string, digest: string, request: GuardRequest, needs?: Needs): Verdict | Promise<Verdict> {
     const parsed = parseToken(token, rules)
     if (typeof parsed === 'string') return deny(parsed)
     const untimely = checkTimes(parsed.times, rules, now() / 1000, table.forgotten)
     if (untimely !== undefined) return deny(untimely)
     const candidates = keys.find(issuer, parsed.kid)
-    if (candidates.length > 0) return verify(parsed, candidates, digest, request)
+    if (candidates.length > 0) return verify(parsed, candidates, digest, request, needs)
     const learning = keys.learn(issuer)
-    if (learning === undefined) return verify(parsed, candidates, digest, request)
-    return learning.then(() => verify(parsed, keys.find(issuer, parsed.kid), digest, request))
+    if (learning === undefined) return verify(parsed, candidates, digest, request, needs)
+    return learning.then(() => verify(parsed, keys.find(issuer, parsed.kid), digest, request, needs))
   }
 
-  function verify(parsed: ParsedToken, candidates: readonly VerifyKey[], digest: string, request: GuardRequest): Verdict {
+  function verify(parsed: ParsedToken, candidates: readonly VerifyKey[], digest: string, request: GuardRequest, needs?: Needs): Verdict {
     // A client that can be challenged must be, or it would serve the token of a removed key from its cache until that expires.
-    if (candidates.length === 0) return deny('token_key', isCapable(parsed.claims) ? { nbf: parsed.times.iat + 1 } : {})
+    if (candidates.length === 0) return deny('token_key', isCapable(parsed.claims) ? { challenge: { nbf: parsed.times.iat + 1 } } : {})
     const key = candidates.find(({ algorithms }) => algorithms.includes(parsed.algorithm))
     if (key === undefined) return deny('token_algorithm')
     if (!key.verify(parsed.algorithm, parsed.signed, parsed.signature)) return deny('token_signature')
     const seen = remember(parsed, key, digest, issuer, hash)
     if (seen === undefined) return deny('token_actor')
     cache.set(digest, seen)
-    return answer(seen, request)
+    return answer(seen, request, needs)
   }
 
-  function answer(seen: SeenToken, request: GuardRequest): Verdict {
+  function answer(seen: SeenToken, request: GuardRequest, needs?: Needs): Verdict {
     const stale = isStale()
     const place = seen.late === undefined ? undefined : places.placeOf(seen, seen.late, request)
     const outside = place !== undefined && place.unmet.length > 0
     const code = judge(seen, stale) ?? (outside ? 'location' : undefined)
-    if (code === undefined) return live.allow(seen, stale, place?.address)
+    const own = needs?.of(seen)
+    const isOld = own !== undefined && own.freshUntil < now() / 1000
+    if (code === undefined) {
+      if (own === undefined || needs === undefined) return live.allow(seen, stale, place?.address)
+      // What no sign-in mends comes first: nobody is asked for a second factor in vain.
+      if (own.forbidden) return deny('insufficient_scope', needs.scope.length > 0 ? { needs: { scope: needs.scope } } : {})
+      if (!own.missesContext && !isOld) return live.allow(seen, stale, place?.address, own.freshUntil)
+      const step = stepOf(needs, isOld)
+      // A daemon has no sign-in that could be newer, whatever else it understands.
+      const challenged = seen.capable && !(own.appOnly && isOld)
+      return deny('insufficient_user_authentication', challenged ? { challenge: step } : { needs: { acrValues: step.acrs, maxAge: step.maxAge } })
+    }
     const { iat } = seen.times
     if (code === 'revoked') for (const seq of firsts.refused(seen.hashes, iat)) source.refused?.(seq, now() / 1000)
     if (!seen.capable || !CHALLENGED.has(code)) return deny(code)
-    const nbf = Math.max(seen.cutoff, iat) + 1
     // Everything that is wrong at once: the client tries again once only.
-    if (outside && place.address !== '') return deny(code, { nbf, rpAddress: place.address, evidence: places.evidence(seen, place.address) })
+    const challenge = { nbf: Math.max(seen.cutoff, iat) + 1, ...(needs ? stepOf(needs, isOld && own?.appOnly === false) : {}) }
+    if (outside && place.address !== '') {
+      return deny(code, { challenge: { ...challenge, rpAddress: place.address, evidence: places.evidence(seen, place.address) } })
+    }
     // Where nobody knows the address, no new token would be good either.
-    return code === 'location' ? deny(code) : deny(code, { nbf })
+    return code === 'location' ? deny(code) : deny(code, { challenge })
   }
 
   /** Why a verified token is not good now; asked at every request, and of every live connection. */

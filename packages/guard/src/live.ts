@@ -12,9 +12,12 @@ import type { Allowed } from './verdict.ts'
  * listeners, so it goes in batches: a cutoff that ends 100,000 connections is in force at once and lets the process breathe while it ends them.
  */
 export interface Live {
-  /** The verdict for one request of this token. */
-  /** @param address where it came from, of a token that leaves policies to the guard */
-  allow(seen: SeenToken, stale: boolean, address?: string): Allowed
+  /**
+   * The verdict for one request of this token.
+   * @param address where it came from, of a token that leaves policies to the guard
+   * @param freshUntil the second after which the sign-in is too old for what was asked for
+   */
+  allow(seen: SeenToken, stale: boolean, address?: string, freshUntil?: number): Allowed
   /** A cutoff with this hash came in: look at the tokens that it may hit. Call `drain` when all cutoffs of the batch are in the table. */
   touch(h1: number): void
   drain(): void
@@ -29,12 +32,14 @@ const SEEN = Symbol('seen token')
 const CONTROLLER = Symbol('abort controller')
 const RELEASED = Symbol('released')
 const ADDRESS = Symbol('address')
+const FRESH_UNTIL = Symbol('fresh until')
 
 interface Internal extends Allowed {
   [SEEN]: SeenToken
   [CONTROLLER]: AbortController | undefined
   [RELEASED]: boolean
   [ADDRESS]: string | undefined
+  [FRESH_UNTIL]: number | undefined
 }
 
 const BATCH = 256
@@ -42,6 +47,8 @@ const SWEEP_BATCH = 2048
 const SWEEP_EVERY = 1000
 
 export interface LiveOptions {
+  /** Wall clock, milliseconds. */
+  now(): number
   /** Why the token is not good any more, or `undefined` while it is. */
   judge(seen: SeenToken): VerdictCode | undefined
   /** Whether what the token leaves to the guard is unmet at an address. */
@@ -50,14 +57,23 @@ export interface LiveOptions {
   edition(): number
 }
 
-/** The connections of one token, each with its own address. */
+/** What one connection is judged by beyond its token. */
+interface Terms {
+  readonly address: string | undefined
+  /** Second. */
+  readonly freshUntil: number | undefined
+}
+
+/** The connections of one token, each with its own terms. */
 interface Connections {
-  readonly controllers: Map<AbortController, string | undefined>
+  readonly controllers: Map<AbortController, Terms>
+  /** The first second after which one of them is too old. */
+  freshUntil: number
   /** Of the rules by which all of them were judged. */
   edition: number
 }
 
-export function createLive({ judge, isOutside, edition }: LiveOptions): Live {
+export function createLive({ now, judge, isOutside, edition }: LiveOptions): Live {
   const open = new Map<SeenToken, Connections>()
   const byHash = new Map<number, Set<SeenToken>>()
   const pending = new Set<SeenToken>()
@@ -77,7 +93,7 @@ export function createLive({ judge, isOutside, edition }: LiveOptions): Live {
   }
 
   return {
-    allow(seen, stale, address) {
+    allow(seen, stale, address, freshUntil) {
       const one = Object.create(verdict) as { -readonly [name in keyof Internal]: Internal[name] }
       one.allowed = true
       one.claims = seen.claims
@@ -87,6 +103,7 @@ export function createLive({ judge, isOutside, edition }: LiveOptions): Live {
       one[CONTROLLER] = undefined
       one[RELEASED] = false
       one[ADDRESS] = address
+      one[FRESH_UNTIL] = freshUntil
       return one
     },
     touch(h1) {
@@ -111,20 +128,22 @@ export function createLive({ judge, isOutside, edition }: LiveOptions): Live {
     const controller = new AbortController()
     one[CONTROLLER] = controller
     // The verdict may be older than a cutoff by now, or its request over.
-    const code = judge(one[SEEN]) ?? judgePlace(one[SEEN], one[ADDRESS])
+    const terms = { address: one[ADDRESS], freshUntil: one[FRESH_UNTIL] }
+    const code = judge(one[SEEN]) ?? judgeTerms(one[SEEN], terms)
     if (code !== undefined || one[RELEASED]) controller.abort(ended(code))
-    else watch(one[SEEN], controller, one[ADDRESS])
+    else watch(one[SEEN], controller, terms)
     return controller.signal
   }
 
-  function judgePlace({ late }: SeenToken, address = ''): VerdictCode | undefined {
-    return late !== undefined && isOutside(late, address) ? 'location' : undefined
+  function judgeTerms({ late }: SeenToken, { address = '', freshUntil = Number.POSITIVE_INFINITY }: Terms): VerdictCode | undefined {
+    if (late !== undefined && isOutside(late, address)) return 'location'
+    return freshUntil < now() / 1000 ? 'insufficient_user_authentication' : undefined
   }
 
-  function watch(seen: SeenToken, controller: AbortController, address: string | undefined): void {
+  function watch(seen: SeenToken, controller: AbortController, terms: Terms): void {
     let connections = open.get(seen)
     if (connections === undefined) {
-      connections = { controllers: new Map(), edition: edition() }
+      connections = { controllers: new Map(), freshUntil: Number.POSITIVE_INFINITY, edition: edition() }
       open.set(seen, connections)
       for (let i = 0; i < seen.hashes.length; i += 2) {
         const h1 = seen.hashes[i] as number
@@ -133,7 +152,8 @@ export function createLive({ judge, isOutside, edition }: LiveOptions): Live {
         else bucket.add(seen)
       }
     }
-    connections.controllers.set(controller, address)
+    connections.controllers.set(controller, terms)
+    connections.freshUntil = Math.min(connections.freshUntil, terms.freshUntil ?? Number.POSITIVE_INFINITY)
     size++
     if (timer === undefined) {
       timer = setInterval(sweep, SWEEP_EVERY)
@@ -180,11 +200,15 @@ export function createLive({ judge, isOutside, edition }: LiveOptions): Live {
         }
         // All of one token, whatever their number: which of them were judged is not remembered.
         connections.edition = edition()
+        connections.freshUntil = Number.POSITIVE_INFINITY
       }
-      for (const [controller, address] of controllers) {
+      for (const [controller, terms] of controllers) {
         if (code !== undefined && left-- <= 0) break
-        const why = code ?? judgePlace(seen, address)
-        if (why === undefined) continue
+        const why = code ?? judgeTerms(seen, terms)
+        if (why === undefined) {
+          connections.freshUntil = Math.min(connections.freshUntil, terms.freshUntil ?? Number.POSITIVE_INFINITY)
+          continue
+        }
         controllers.delete(controller)
         size--
         controller.abort(ended(why))
@@ -196,7 +220,7 @@ export function createLive({ judge, isOutside, edition }: LiveOptions): Live {
   }
 
   function isJudged({ late }: SeenToken, connections: Connections): boolean {
-    return late === undefined || connections.edition === edition()
+    return (late === undefined || connections.edition === edition()) && connections.freshUntil >= now() / 1000
   }
 
   function sweep(): void {

@@ -8,9 +8,11 @@ export interface ChallengeClaims {
   /** The address that the API saw. */
   rpAddress?: string
   /** What proves that it did: see evidence.ts. */
-  evidence?: string
-  /** An authentication context that is missing. */
-  acrs?: string
+  evidence?: string | undefined
+  /** The authentication contexts that the new token must hold. */
+  acrs?: readonly string[]
+  /** Seconds: the new token's sign-in may be this old at most. */
+  maxAge?: number
 }
 
 export interface ChallengeParameters {
@@ -29,7 +31,9 @@ export function challengeObject(claims: ChallengeClaims): { access_token: JsonOb
   if (claims.rpAddress !== undefined) asked.xms_rp_ipaddr = { value: claims.rpAddress }
   // Ours: clients echo members that they do not know.
   if (claims.evidence !== undefined) asked.caegis_evidence = { value: claims.evidence }
-  if (claims.acrs !== undefined) asked.acrs = { essential: true, value: claims.acrs }
+  if (claims.acrs !== undefined) asked.acrs = { essential: true, ...(claims.acrs.length === 1 ? { value: claims.acrs[0] } : { values: claims.acrs }) }
+  // Ours too: OpenID Connect's `max_age` is a parameter, and a challenge can only carry claims.
+  if (claims.maxAge !== undefined) asked.auth_time = { essential: true, max_age: String(claims.maxAge) }
   return { access_token: asked }
 }
 
@@ -59,14 +63,29 @@ export function formatChallenge({ authorizationUri, clientId, claims }: Challeng
   return `Bearer ${parameters.map(([name, value]) => `${name}="${plain(value)}"`).join(', ')}`
 }
 
-/** The plain refusal for a client that did not say `cp1`, or that sent nothing usable (RFC 6750 section 3). */
-export function formatRefusal(parameters: { authorizationUri?: string; error?: string }): string {
-  const list = [
-    ['realm', ''],
-    ['authorization_uri', parameters.authorizationUri],
-    ['error', parameters.error],
-  ].filter((pair): pair is [string, string] => pair[1] !== undefined)
-  return `Bearer ${list.map(([name, value]) => `${name}="${plain(value)}"`).join(', ')}`
+/** What a refusal says beyond that it is one. */
+export interface RefusalParameters {
+  authorizationUri?: string
+  error?: string
+  /** The scopes that are needed (RFC 6750 section 3). */
+  scope?: readonly string[] | undefined
+  /** The authentication contexts that are needed (RFC 9470 section 3). */
+  acrValues?: readonly string[] | undefined
+  /** Seconds: how old the sign-in may be (RFC 9470 section 3). */
+  maxAge?: number | undefined
+}
+
+/** The plain refusal for a client that did not say `cp1`, or that sent nothing usable (RFC 6750 section 3, RFC 9470 section 3). */
+export function formatRefusal({ authorizationUri, error, scope, acrValues, maxAge }: RefusalParameters): string {
+  const list: [string, readonly string[] | undefined][] = [
+    ['realm', []],
+    ['authorization_uri', authorizationUri === undefined ? undefined : [authorizationUri]],
+    ['error', error === undefined ? undefined : [error]],
+    ['scope', scope],
+    ['acr_values', acrValues],
+    ['max_age', maxAge === undefined ? undefined : [String(maxAge)]],
+  ]
+  return `Bearer ${list.flatMap(([name, words]) => (words ? `${name}="${words.map(plain).join(' ')}"` : [])).join(', ')}`
 }
 
 /** Values come from configuration, yet a quote or a line break must not be able to forge a parameter. */

@@ -14,6 +14,8 @@ export interface ClaimsRequest {
   evidence?: Evidence
   /** Authentication contexts asked for (`c1` ...). */
   acrs: string[]
+  /** Seconds: how old the sign-in may be at most, as our guards ask for it. */
+  maxAge?: number
 }
 
 /** Larger ones are refused unread. */
@@ -50,6 +52,11 @@ export function parseClaimsRequest(text: string | undefined): ClaimsRequest {
     // A string of seconds in Microsoft's emissions, a number in old ones.
     if (!/^\d{1,12}$/.test(nbf)) throw invalid('nbf is not a number of seconds')
     request.nbf = Number(nbf)
+  }
+  const maxAge = isObject(asked.auth_time) ? asked.auth_time.max_age : undefined
+  if (typeof maxAge === 'string' || typeof maxAge === 'number') {
+    if (!/^\d{1,9}$/.test(String(maxAge))) throw invalid('max_age is not a number of seconds')
+    request.maxAge = Number(maxAge)
   }
   return request
 }

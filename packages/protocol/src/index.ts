@@ -8,6 +8,7 @@ export {
   formatChallenge,
   formatRefusal,
   parseChallenges,
+  type RefusalParameters,
   readClaimsChallenge,
 } from './challenge.ts'
 export { type ClaimsRequest, MAX_CLAIMS_LENGTH, parseClaimsRequest } from './claims-request.ts'

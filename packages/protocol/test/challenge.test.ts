@@ -1,6 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { CaegisError, encodeClaims, formatChallenge, formatRefusal, parseChallenges, readClaimsChallenge } from '../src/index.ts'
+import {
+  CaegisError,
+  type ChallengeClaims,
+  encodeClaims,
+  formatChallenge,
+  formatRefusal,
+  parseChallenges,
+  readClaimsChallenge,
+} from '../src/index.ts'
 import { vectors } from './vectors/load.ts'
 
 const T1 = { access_token: { nbf: { essential: true, value: '1753000000' } } }
@@ -68,6 +76,26 @@ describe('formatChallenge', () => {
       }),
       { numRuns: 500 },
     )
+  })
+
+  it('a step-up says c1 as every emission does, several as values, and the age of the sign-in', () => {
+    const asked = (claims: ChallengeClaims) =>
+      JSON.parse(readClaimsChallenge(formatChallenge({ authorizationUri, claims }))?.claims as string).access_token
+    expect(asked({ acrs: ['c1'] })).toEqual({ acrs: { essential: true, value: 'c1' } })
+    expect(asked({ acrs: ['c1', 'c2'], maxAge: 300 })).toEqual({
+      acrs: { essential: true, values: ['c1', 'c2'] },
+      auth_time: { essential: true, max_age: '300' },
+    })
+  })
+
+  it('a plain refusal lists scopes (RFC 6750), contexts and age (RFC 9470), and no word of them can forge a parameter', () => {
+    expect(formatRefusal({ error: 'insufficient_scope', scope: ['api://files/Read', 'Write'] })).toBe(
+      'Bearer realm="", error="insufficient_scope", scope="api://files/Read Write"',
+    )
+    expect(formatRefusal({ authorizationUri, error: 'insufficient_user_authentication', acrValues: ['c1', 'c2'], maxAge: 5 })).toBe(
+      `Bearer realm="", authorization_uri="${authorizationUri}", error="insufficient_user_authentication", acr_values="c1 c2", max_age="5"`,
+    )
+    expect(formatRefusal({ scope: ['x", claims="e', 'a\r\nb'] })).toBe('Bearer realm="", scope="x%22%2C%20claims%3D%22e a%0D%0Ab"')
   })
 
   it('a plain refusal holds no claims', () => {

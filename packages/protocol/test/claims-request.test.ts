@@ -19,8 +19,10 @@ describe('parseClaimsRequest', () => {
   })
 
   it('reads what a challenge asked for', () => {
-    const asked = { nbf: 1_753_000_000, rpAddress: '2001:db8::7', acrs: 'c1' }
-    expect(parseClaimsRequest(JSON.stringify(challengeObject(asked)))).toEqual({ capable: false, ...asked, acrs: ['c1'] })
+    for (const acrs of [['c1'], ['c1', 'c2']]) {
+      const asked = { nbf: 1_753_000_000, rpAddress: '2001:db8::7', acrs, maxAge: 300 }
+      expect(parseClaimsRequest(JSON.stringify(challengeObject(asked)))).toEqual({ capable: false, ...asked })
+    }
   })
 
   it('refuses what is too long, unread', () => {
@@ -34,8 +36,16 @@ describe('parseClaimsRequest', () => {
   })
 
   it('whatever text comes, only a CaegisError is thrown', () => {
-    const member = fc.oneof(fc.jsonValue(), fc.record({ value: fc.jsonValue() }), fc.record({ values: fc.jsonValue() }))
-    const asked = fc.dictionary(fc.constantFrom('nbf', 'acrs', 'xms_cc', 'xms_rp_ipaddr', 'caegis_evidence', '__proto__', 'toString'), member)
+    const member = fc.oneof(
+      fc.jsonValue(),
+      fc.record({ value: fc.jsonValue() }),
+      fc.record({ values: fc.jsonValue() }),
+      fc.record({ max_age: fc.jsonValue() }),
+    )
+    const asked = fc.dictionary(
+      fc.constantFrom('nbf', 'acrs', 'xms_cc', 'xms_rp_ipaddr', 'auth_time', 'caegis_evidence', '__proto__', 'toString'),
+      member,
+    )
     const text = fc.oneof(
       fc.string(),
       fc.json(),
@@ -49,7 +59,7 @@ describe('parseClaimsRequest', () => {
           return
         }
         expect(request.acrs.every((one) => typeof one === 'string')).toBe(true)
-        if (request.nbf !== undefined) expect(Number.isSafeInteger(request.nbf) && request.nbf >= 0).toBe(true)
+        for (const number of [request.nbf, request.maxAge]) if (number !== undefined) expect(Number.isSafeInteger(number) && number >= 0).toBe(true)
       }),
       { numRuns: 500 },
     )

@@ -90,7 +90,8 @@ const claims = fc.record(
   {
     nbf: fc.nat(4_000_000_000),
     rpAddress: fc.oneof(fc.ipV4(), fc.ipV6()),
-    acrs: fc.constantFrom('c1', 'c99', '?>~'),
+    acrs: fc.uniqueArray(fc.constantFrom('c1', 'c99', '?>~'), { minLength: 1 }),
+    maxAge: fc.nat(1e9),
     evidence: fc.string({ maxLength: 80 }),
   },
   { requiredKeys: [] },
@@ -111,7 +112,9 @@ describe.each(Object.entries(parsers))('%s', (_, parse) => {
   })
 
   it('sees none in a plain refusal', () => {
-    expect(parse(formatRefusal({ authorizationUri: 'https://id.example/authorize', error: 'invalid_token' }))).toBeUndefined()
+    const authorizationUri = 'https://id.example/authorize'
+    const needs = { error: 'insufficient_user_authentication', scope: ['a', 'b'], acrValues: ['c1', 'c2'], maxAge: 300 }
+    for (const more of [{ error: 'invalid_token' }, needs]) expect(parse(formatRefusal({ authorizationUri, ...more }))).toBeUndefined()
   })
 })
 

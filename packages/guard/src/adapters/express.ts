@@ -1,5 +1,5 @@
 import type { RequestHandler } from 'express'
-import type { Guard } from '../guard.ts'
+import type { Checker } from '../guard.ts'
 import type { Allowed } from '../verdict.ts'
 import { protect as protectNode } from './node.ts'
 
@@ -13,6 +13,6 @@ declare global {
 }
 
 /** `app.use(protect(guard))`: denied requests are answered, allowed ones carry `req.auth`. */
-export function protect(guard: Guard): RequestHandler {
+export function protect(guard: Checker): RequestHandler {
   return protectNode(guard)
 }

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Guard } from '../guard.ts'
+import type { Checker } from '../guard.ts'
 import type { Allowed, Denied, Verdict } from '../verdict.ts'
 
 /** A request that the guard let pass. */
@@ -9,7 +9,7 @@ export type GuardedRequest = IncomingMessage & { auth: Allowed }
 export type Protect = (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void) => void
 
 /** Puts a guard in front of plain node handlers and whatever takes `(request, response, next)`. */
-export function protect(guard: Guard): Protect {
+export function protect(guard: Checker): Protect {
   return (request, response, next) => {
     const verdict = guard.check(request)
     if (verdict instanceof Promise) verdict.then((settled) => settle(settled, request, response, next), next)

@@ -28,6 +28,8 @@ export type Denial =
   | { reason: 'consent-missing' }
   /** The client asks for the same again and again. */
   | { reason: 'client-loop' }
+  /** The API asks for a sign-in that is newer. */
+  | { reason: 'sign-in-old' }
   /** Policies ask for more, or block. */
   | { reason: 'policy'; decision: Decision; workload?: boolean; enrolled?: boolean }
 

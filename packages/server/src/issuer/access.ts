@@ -1,4 +1,4 @@
-import { parseClaimsRequest } from '@caegis/protocol'
+import { type ClaimsRequest, parseClaimsRequest } from '@caegis/protocol'
 import { errors, interactionPolicy } from 'oidc-provider'
 import type { Admission } from '../access/admission.ts'
 import { outcomeOf } from '../access/outcome.ts'
@@ -60,17 +60,42 @@ export async function admitSignIn(
 /** The contexts that an authorization request names: `acrs` of its claims (Microsoft's way), and `acr_values` (RFC 9470 section 4). */
 function contextsAsked({ claims, acr_values: values }: Record<string, unknown>): string[] {
   const words = typeof values === 'string' ? values.split(' ') : []
-  return [...new Set([...acrsOf(claims), ...words])].filter(isContext)
+  return [...new Set([...(readClaims(claims)?.acrs ?? []), ...words])].filter(isContext)
 }
 
-const isContext = (one: string) => /^c[1-9]\d?$/.test(one)
+/** The ids that authentication contexts can have. */
+export const isContext = (one: string) => /^c[1-9]\d?$/.test(one)
 
-function acrsOf(claims: unknown): readonly string[] {
+function readClaims(claims: unknown): ClaimsRequest | undefined {
   try {
-    return parseClaimsRequest(typeof claims === 'string' ? claims : undefined).acrs
+    return parseClaimsRequest(typeof claims === 'string' ? claims : undefined)
   } catch {
-    return []
+    return undefined
   }
+}
+
+/** An API asked for a sign-in that is newer than the session's: OpenID Connect's `max_age`, in the claims that a challenge carries. */
+export function signInAge(store: Store): interactionPolicy.Check {
+  const { Check } = interactionPolicy
+  return new Check('sign_in_age', 'the sign-in is older than an API allows', 'login_required', async (ctx) => {
+    const { session, result, params } = ctx.oidc
+    const maxAge = readClaims(params?.claims)?.maxAge
+    if (maxAge === undefined || !session?.accountId || result?.login) return Check.NO_NEED_TO_PROMPT
+    return isOld(store, session.loginTs, maxAge) ? Check.REQUEST_PROMPT : Check.NO_NEED_TO_PROMPT
+  })
+}
+
+function isOld(store: Store, signedInAt: number | undefined, maxAge: number): boolean {
+  return store.clock() - (signedInAt ?? 0) > maxAge
+}
+
+/** @throws InvalidGrant for a sign-in that is older than the request allows */
+function checkAge(store: Store, signedInAt: number | undefined): void {
+  const attempt = currentAttempt()
+  const { maxAge } = attempt.claims
+  if (maxAge === undefined || !isOld(store, signedInAt, maxAge)) return
+  attempt.denial = { reason: 'sign-in-old' }
+  throw new errors.InvalidGrant('the sign-in is too old')
 }
 
 /**
@@ -121,6 +146,7 @@ export async function admitGrant(tenant: Tenant, store: Store, secrets: Secrets,
   const client = await readApplication(tenant, clientId)
   // Judged before: nothing is issued to a proof without an instant, or to no client.
   if (authTime === undefined || !client) throw new errors.InvalidGrant('the grant is incomplete')
+  checkAge(store, authTime)
   const seen = resource && readProved(tenant, store, secrets, { sid: sessionUid, azp: clientId, resource })
   const isDevice = held.kind === 'DeviceCode' || gty.includes('device_code')
   await settle(tenant, resource, { user }, () =>
@@ -136,6 +162,7 @@ export async function admitToken(tenant: Tenant, store: Store, client: Applicati
   const attempt = currentAttempt()
   if (attempt.admission) return
   const { onBehalf } = attempt
+  if (onBehalf) checkAge(store, onBehalf.authTime)
   const contexts = attempt.claims.acrs.filter(isContext)
   await settle(tenant, resource, { ...(onBehalf ? { user: onBehalf.user } : {}), workload: true }, () =>
     admitBy(store, tenant, {

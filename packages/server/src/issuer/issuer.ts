@@ -188,12 +188,12 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
       const form = new URLSearchParams(isToken ? request.body : request.query)
       const correlation =
         shortId(form.get('client-request-id') ?? new URLSearchParams(request.query).get('client-request-id') ?? undefined) ?? randomUUID()
+      let claims = NO_CLAIMS
       const bare = async (error: string, description: string, denial?: Denial) => {
         const body = { error, error_description: description }
         if (isToken) await traceBare(form, request.address, correlation, body, denial)
-        return refusal(refuseTokens(body, form, denial, store.clock(), correlation))
+        return refusal(refuseTokens(body, form, denial, store.clock(), correlation, claims))
       }
-      let claims = NO_CLAIMS
       try {
         claims = parseClaimsRequest(form.get('claims') ?? undefined)
       } catch (error) {
@@ -249,7 +249,7 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
       if (result.status === 200 && attempt.wish && attempt.successor === undefined) loops.note(attempt.wish)
       if (result.status === 200) return { ...result, body: JSON.stringify(completeTokens(body, form, tenant, attempt)) }
       if (result.status >= 500) return result
-      return { ...result, body: JSON.stringify(refuseTokens(body, form, attempt.denial, store.clock(), correlation)) }
+      return { ...result, body: JSON.stringify(refuseTokens(body, form, attempt.denial, store.clock(), correlation, claims)) }
     },
     tellClients,
     attempt: async (address, work) => (await settle(work, NO_CLAIMS, address)).result,

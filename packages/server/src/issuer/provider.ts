@@ -6,7 +6,7 @@ import { isGood } from '../directory/credentials.ts'
 import type { Log } from '../log.ts'
 import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
-import { accessPrompt, admitGrant, admitToken, type HeldGrant } from './access.ts'
+import { accessPrompt, admitGrant, admitToken, type HeldGrant, signInAge } from './access.ts'
 import { createAdapter } from './adapter.ts'
 import { checkAssertion } from './assertion.ts'
 import { currentAttempt } from './attempt.ts'
@@ -69,6 +69,8 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
       return denial || elsewhere ? interactionPolicy.Check.REQUEST_PROMPT : interactionPolicy.Check.NO_NEED_TO_PROMPT
     }),
   )
+
+  policy.get('login')?.checks.add(signInAge(store))
 
   /** The resource that a request is about, with the scopes that its client may have of it. */
   const target = async (ctx: KoaContextWithOIDC, clientId: string): Promise<{ resource: Resource; permitted: string[] } | undefined> => {

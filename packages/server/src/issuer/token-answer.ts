@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { challengeObject } from '@caegis/protocol'
+import { type ClaimsRequest, challengeObject } from '@caegis/protocol'
 import type { Denial } from '../access/account.ts'
 import { refusalOf as policyRefusal } from '../access/refusal.ts'
 import { SERVER_ERRORS } from '../errors.ts'
+import { isContext } from './access.ts'
 import type { Attempt } from './attempt.ts'
 import type { Tenant } from './tenant.ts'
 
@@ -49,8 +50,10 @@ export function refuseTokens(
   denial: Denial | undefined,
   now: number,
   correlation: string | undefined,
+  asked: ClaimsRequest,
 ): Record<string, unknown> {
   const refusal = refusalOf(body, form, denial)
+  const claims = refusal.suberror === 'basic_action' ? askAgain(refusal.claims, asked) : refusal.claims
   const time = new Date(now * 1000).toISOString()
   return {
     error: refusal.error,
@@ -60,8 +63,20 @@ export function refuseTokens(
     timestamp: `${time.slice(0, 10)} ${time.slice(11, 19)}Z`,
     trace_id: randomUUID(),
     correlation_id: correlation ?? randomUUID(),
-    ...(refusal.claims ? { claims: refusal.claims } : {}),
+    ...(claims ? { claims } : {}),
   }
+}
+
+/** Clients repeat these claims where the user signs in, and these alone: what the API asked for must not be lost on the way. */
+function askAgain(claims: string | undefined, { acrs, maxAge }: ClaimsRequest): string | undefined {
+  const contexts = acrs.filter(isContext)
+  if (contexts.length === 0 && maxAge === undefined) return claims
+  const own = claims === undefined ? {} : (JSON.parse(claims) as { access_token: object }).access_token
+  const { access_token: wanted } = challengeObject({
+    ...(contexts.length > 0 ? { acrs: contexts } : {}),
+    ...(maxAge === undefined ? {} : { maxAge }),
+  })
+  return JSON.stringify({ access_token: { ...own, ...wanted } })
 }
 
 /** The number of a refusal: what the log knows it by. */
@@ -118,6 +133,8 @@ function ofDenial(denial: Denial): Refusal {
         code: 50196,
         text: 'the client asks for the same again and again; it must keep what it gets',
       }
+    case 'sign-in-old':
+      return { error: 'interaction_required', suberror: 'basic_action', code: 70044, text: 'the sign-in is older than the API allows; sign in again' }
     case 'policy':
       return policyRefusal(denial.decision, denial)
     case 'tenant-stopped':

@@ -97,6 +97,7 @@ const REASONS: Record<number, string> = {
   53003: 'A policy blocks the access.',
   65001: 'The user has not consented to what the application asks for.',
   65004: 'The user declined to consent to the application.',
+  70044: 'The sign-in is older than an API allows: a new one is needed.',
   70000: 'The grant is unknown, was used, has expired or belongs to another client.',
   70011: 'The scopes are malformed, unknown, or more than the application is permitted to ask for.',
   70043: 'The sign-in is older than a policy allows.',
