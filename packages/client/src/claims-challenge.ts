@@ -1,5 +1,6 @@
 import { type ClaimsChallenge, readClaimsChallenge } from '@caegis/protocol'
-import { createFlights } from './flight.ts'
+import { accessTokenOf, ClaimsChallengeError } from './errors.ts'
+import { createFlights, unlessAborted } from './flight.ts'
 import { originOf, parseOrigin } from './origins.ts'
 import { createReplay, urlOf } from './replay.ts'
 
@@ -35,8 +36,9 @@ const LONGEST_WAIT = 2000
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
 
 /**
- * A `fetch` that carries an access token to the named origins and answers their claims challenges: on a 401 with one it asks for a token that fulfils the
- * claims, and sends the request once more. The second answer is returned as it is.
+ * A `fetch` that carries one identity's access token to the named origins and answers their claims challenges: on a 401 with one it asks for a token that fulfils the
+ * claims, and sends the request once more. The second answer is returned as it is, unless it asks for the same again.
+ * Rejects with a {@link ClaimsChallengeError} where a challenge cannot be answered.
  * @throws TypeError at construction, for a missing token function or an origin that must not get tokens
  */
 export function withClaimsChallenge(fetch: typeof globalThis.fetch, options: ClaimsChallengeOptions): typeof globalThis.fetch {
@@ -47,45 +49,52 @@ export function withClaimsChallenge(fetch: typeof globalThis.fetch, options: Cla
   const origins = new Set(options.origins.map((origin) => parseOrigin(origin)))
   const issuers = options.issuer === undefined ? undefined : new Set([options.issuer].flat().map((url) => new URL(url).origin))
   const join = createFlights<string>()
+  /** Counts the beginnings of requests and the ends of token calls, so that it is known which came first. */
+  let turn = 0
+  let latest: { claims: string; token: string; turn: number } | undefined
 
   return async function challengeFetch(input, init) {
     const url = urlOf(input)
     const origin = originOf(url)
     if (origin === undefined || !origins.has(origin)) return fetch(input, init)
+    const began = ++turn
     const replay = createReplay(input, url, init)
-    let response: Response
-    let challenge: ClaimsChallenge | undefined
     try {
-      response = await replay.send(fetch, await token(question(undefined, replay.signal)))
-      challenge = readChallenge(response, origin, replay.method)
-    } catch (error) {
+      const { signal, sendAgain } = replay
+      const first = accessTokenOf(await unlessAborted(token(signal ? { signal } : {}), signal))
+      const response = await replay.send(fetch, first)
+      const challenge = readChallenge(response, origin, replay.method)
+      if (!challenge) return response
+      drop(response)
+      const { claims } = challenge
+      log.info?.('claims challenge received', { origin, nbf: challenge.nbf })
+      const fresh = await answer(challenge, first, began, signal)
+      if (!sendAgain) throw new ClaimsChallengeError('body_spent', claims)
+      // Whatever cache this came from would give it for ever.
+      if (fresh === first) throw new ClaimsChallengeError('challenge_loop', claims)
+      const second = await sendAgain(fetch, fresh)
+      if (readChallenge(second, origin, replay.method)?.claims !== claims) return second
+      drop(second)
+      throw new ClaimsChallengeError('challenge_loop', claims)
+    } finally {
       replay.release()
-      throw error
     }
-    if (!challenge) {
-      replay.release()
-      return response
-    }
-    // Its body is not wanted: the connection can go on.
-    response.body?.cancel().catch(() => {})
-    const { claims, nbf } = challenge
-    log.info?.('claims challenge received', { origin, nbf })
-    let fresh: string
-    try {
-      fresh = await join(claims, replay.signal, async (signal) => {
-        // A token of that second or later is asked for, and an issuer stamps whole seconds (A6f).
-        const ahead = nbf === undefined ? 0 : Math.min(nbf * 1000 - now(), LONGEST_WAIT)
-        if (ahead > 0) {
-          log.debug?.('waiting for the second that the challenge names', { milliseconds: ahead })
-          await wait(ahead, signal)
-        }
-        return token(question(claims, signal))
-      })
-    } catch (error) {
-      replay.release()
-      throw error
-    }
-    return replay.sendAgain(fetch, fresh)
+  }
+
+  /** A token for these claims: one call for all who ask at the same time, and for the stragglers whose requests had left before it ended. */
+  async function answer({ claims, nbf }: ClaimsChallenge, refused: string, began: number, signal: AbortSignal | undefined): Promise<string> {
+    if (latest?.claims === claims && latest.turn > began && latest.token !== refused) return latest.token
+    return join(claims, signal, async (stop) => {
+      // A token of that second or later is asked for, and an issuer stamps whole seconds (A6f).
+      const ahead = nbf === undefined ? 0 : Math.min(nbf * 1000 - now(), LONGEST_WAIT)
+      if (ahead > 0) {
+        log.debug?.('waiting for the second that the challenge names', { milliseconds: ahead })
+        await wait(ahead, stop)
+      }
+      const fresh = accessTokenOf(await token({ claims, signal: stop }))
+      latest = { claims, token: fresh, turn: ++turn }
+      return fresh
+    })
   }
 
   /** The challenge that this answer holds and that may be answered. */
@@ -110,8 +119,9 @@ export function withClaimsChallenge(fetch: typeof globalThis.fetch, options: Cla
   }
 }
 
-function question(claims: string | undefined, signal: AbortSignal | undefined): TokenQuestion {
-  return { ...(claims === undefined ? {} : { claims }), ...(signal === undefined ? {} : { signal }) }
+/** Its body is not wanted: the connection can go on. */
+function drop(response: Response): void {
+  response.body?.cancel().catch(() => {})
 }
 
 function originOfText(url: string | undefined): string {

@@ -1,3 +1,7 @@
+export { capableClaims } from './capability.ts'
 export { type ClaimsChallengeOptions, type Log, type TokenQuestion, withClaimsChallenge } from './claims-challenge.ts'
-export { CLIENT_ERRORS } from './errors.ts'
+export { CLIENT_ERRORS, ClaimsChallengeError } from './errors.ts'
+export { type Grant, type GrantOptions, grantToken } from './grant.ts'
 export { type MsalClient, type MsalOptions, type MsalToken, msalToken } from './msal.ts'
+export { type MsalDaemon, msalDaemonToken } from './msal-daemon.ts'
+export { type OidcManager, type OidcOptions, type OidcUser, oidcToken } from './oidc-client.ts'

@@ -1,6 +1,6 @@
-import { CaegisError } from '@caegis/protocol'
 import type { TokenQuestion } from './claims-challenge.ts'
-import { CLIENT_ERRORS } from './errors.ts'
+import { accessTokenOf } from './errors.ts'
+import { claimsOf } from './refusal.ts'
 
 /** What is used of MSAL's answer. */
 export interface MsalToken {
@@ -32,30 +32,18 @@ export function msalToken<Request extends object>(
   return async ({ claims }: TokenQuestion): Promise<string> => {
     const asked = (more: string | undefined) => ({ ...request, ...(more ? { claims: more } : {}) })
     try {
-      return accessTokenOf(await client.acquireTokenSilent(asked(claims)))
+      return accessTokenOf((await client.acquireTokenSilent(asked(claims))).accessToken)
     } catch (error) {
       if (!options.interactive || !isInteractionRequired(error)) throw error
-      // The issuer's own claims name the policies that want the sign-in; the API's are the second best.
-      const answer = await options.interactive(asked(claimsOf(error) || claims))
+      const answer = await options.interactive(asked(claimsOf(error, claims ?? '')))
       // After a redirect there is no answer: the page is being left.
       if (!answer) throw error
-      return accessTokenOf(answer)
+      return accessTokenOf(answer.accessToken)
     }
   }
-}
-
-function accessTokenOf({ accessToken }: MsalToken): string {
-  // MSAL answers with an empty text when only an ID token was granted.
-  if (!accessToken) throw new CaegisError('no_access_token', CLIENT_ERRORS.no_access_token)
-  return accessToken
 }
 
 /** By name: an application may hold two copies of MSAL, and `instanceof` would miss the other one's errors. */
 function isInteractionRequired(error: unknown): boolean {
   return error instanceof Error && error.name === 'InteractionRequiredAuthError'
-}
-
-function claimsOf(error: unknown): string | undefined {
-  const { claims } = error as { claims?: unknown }
-  return typeof claims === 'string' ? claims : undefined
 }

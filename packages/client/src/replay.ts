@@ -8,57 +8,38 @@ export interface Replay {
   method: string
   signal: AbortSignal | undefined
   send(fetch: typeof globalThis.fetch, token: string): Promise<Response>
-  /** The second sending. */
-  sendAgain(fetch: typeof globalThis.fetch, token: string): Promise<Response>
+  /** The second sending; absent where the body flows by only once. */
+  sendAgain?(fetch: typeof globalThis.fetch, token: string): Promise<Response>
   /** There will be no second sending: what was kept for it is let go. */
   release(): void
 }
 
 /**
+ * Takes a request apart as `fetch` would. Text, forms, blobs and buffers are sent twice as they are, and the body of a `Request`, which its maker had whole, is kept
+ * by a clone until {@link Replay.release}. A stream is not kept: whoever sends one may have more of it than there is memory.
  * @param url what {@link urlOf} read, once: an object that names another URL when asked again must not get a token there
- *
- * Takes a request apart as `fetch` would. Text, forms, blobs and buffers can be sent twice as they are; only what flows (a stream, or the body of a
- * `Request`) is split in two, and then the runtime keeps what has flowed until {@link Replay.release}.
  */
 export function createReplay(input: RequestInfo | URL, url: URL, init: RequestInit = {}): Replay {
   const request = input instanceof Request ? input : undefined
   const headers = new Headers(init.headers ?? request?.headers)
-  const withToken = (token: string) => {
-    const all = new Headers(headers)
-    all.set('Authorization', `Bearer ${token}`)
-    return all
-  }
+  const sender =
+    (target: Request | string): Replay['send'] =>
+    (fetch, token) => {
+      const all = new Headers(headers)
+      all.set('Authorization', `Bearer ${token}`)
+      return fetch(target, { ...init, headers: all })
+    }
   const common = { method: (init.method ?? request?.method ?? 'GET').toUpperCase(), signal: init.signal ?? request?.signal ?? undefined }
-
   if (request && (init.body ?? undefined) === undefined && request.body !== null) {
     // The clone goes first: a body that was read already throws here, as fetch itself would.
     const first = request.clone()
-    return {
-      ...common,
-      send: (fetch, token) => fetch(first, { ...init, headers: withToken(token) }),
-      sendAgain: (fetch, token) => fetch(request, { ...init, headers: withToken(token) }),
-      release: () => void request.body?.cancel().catch(() => {}),
-    }
+    return { ...common, send: sender(first), sendAgain: sender(request), release: () => void request.body?.cancel().catch(() => {}) }
   }
-  const target = request ?? url.href
-  const flowing = streamOf(init.body)
-  if (!flowing) {
-    const send: Replay['send'] = (fetch, token) => fetch(target, { ...init, headers: withToken(token) })
-    return { ...common, send, sendAgain: send, release: () => {} }
-  }
-  const [first, second] = flowing.tee()
-  return {
-    ...common,
-    send: (fetch, token) => fetch(target, { ...init, body: first, headers: withToken(token) }),
-    sendAgain: (fetch, token) => fetch(target, { ...init, body: second, headers: withToken(token) }),
-    release: () => void second.cancel().catch(() => {}),
-  }
+  const send = sender(request ?? url.href)
+  return { ...common, send, ...(flows(init.body) ? {} : { sendAgain: send }), release: () => {} }
 }
 
-function streamOf(body: RequestInit['body']): ReadableStream | undefined {
-  if (typeof body !== 'object' || body === null) return undefined
-  if ('getReader' in body) return body as ReadableStream
-  // Node's fetch also takes async iterables.
-  if (Symbol.asyncIterator in body) return (ReadableStream as unknown as { from(source: unknown): ReadableStream }).from(body)
-  return undefined
+/** Whether this body is used up by one sending: a stream, or (Node's fetch takes them too) an async iterable. */
+function flows(body: RequestInit['body']): boolean {
+  return typeof body === 'object' && body !== null && ('getReader' in body || Symbol.asyncIterator in body)
 }

@@ -1,6 +1,7 @@
 import { challengeObject } from '@caegis/protocol'
+import fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
-import { type ClaimsChallengeOptions, type TokenQuestion, withClaimsChallenge } from '../src/index.ts'
+import { ClaimsChallengeError, type ClaimsChallengeOptions, type TokenQuestion, withClaimsChallenge } from '../src/index.ts'
 import { challenge, guarded, NBF, startApi } from './api.ts'
 
 const CLAIMS = JSON.stringify(challengeObject({ nbf: NBF }))
@@ -39,6 +40,33 @@ describe('a challenge is answered once', () => {
     expect(response.headers.get('www-authenticate')).toContain('insufficient_claims')
     expect(server.seen).toHaveLength(2)
     expect(token).toHaveBeenCalledTimes(2)
+  })
+
+  it('I6: the same claims again end in an error that says so, not in a loop', async () => {
+    await using server = await startApi((_, response) => challenge(response))
+    const { api, token } = setup([server.origin])
+    const error = await api(server.origin).catch((thrown: unknown) => thrown)
+    expect(error).toBeInstanceOf(ClaimsChallengeError)
+    expect(error).toMatchObject({ name: 'ClaimsChallengeError', code: 'challenge_loop', claims: CLAIMS })
+    expect((error as Error).message).not.toMatch(/good|dead/)
+    expect(server.seen).toHaveLength(2)
+    expect(token).toHaveBeenCalledTimes(2)
+  })
+
+  it('a token that was refused is not sent again: a cache that claims do not get past ends in the same error', async () => {
+    await using server = await startApi(guarded)
+    const { api } = setup([server.origin], { token: () => 'dead' })
+    await expect(api(server.origin)).rejects.toMatchObject({ code: 'challenge_loop', claims: CLAIMS })
+    expect(server.seen).toHaveLength(1)
+  })
+
+  it.each([undefined, null, '', 7])('a token function that answers %j is told so; nothing is sent', async (nothing) => {
+    await using server = await startApi(guarded)
+    await expect(setup([server.origin], { token: () => nothing as never }).api(server.origin)).rejects.toMatchObject({ code: 'no_access_token' })
+    expect(server.seen).toHaveLength(0)
+    const { api } = setup([server.origin], { token: ({ claims }) => (claims ? (nothing as never) : 'dead') })
+    await expect(api(server.origin)).rejects.toMatchObject({ code: 'no_access_token' })
+    expect(server.seen).toHaveLength(1)
   })
 
   it.each([
@@ -133,6 +161,57 @@ describe('E6: tokens go to the named origins only', () => {
     expect(token).toHaveBeenCalledTimes(1)
   })
 
+  it('a redirect that waits for the second token gets it as little as the first', async () => {
+    await using stranger = await startApi((_, response) => challenge(response))
+    await using server = await startApi((seen, response) =>
+      seen.authorization === 'Bearer good' ? response.writeHead(307, { Location: `${stranger.origin}/take` }).end() : challenge(response),
+    )
+    const { api } = setup([server.origin])
+    expect((await api(server.origin)).status).toBe(401)
+    expect(server.seen.map(({ authorization }) => authorization)).toEqual(['Bearer dead', 'Bearer good'])
+    expect(stranger.seen).toEqual([expect.objectContaining({ path: '/take', authorization: undefined })])
+  })
+
+  it('whatever way a URL is written, only one of the named origin gets a token', async () => {
+    const asked: string[] = []
+    const sent = (async (input: RequestInfo | URL, init?: RequestInit) => {
+      const url = new URL(input instanceof Request ? input.url : String(input))
+      const bearer = new Headers(init?.headers ?? (input instanceof Request ? input.headers : undefined)).has('authorization')
+      if (bearer) asked.push(url.origin)
+      // A blob's URL borrows the name of an origin.
+      expect(bearer).toBe(url.protocol === 'https:' && url.origin === 'https://api.example')
+      return new Response()
+    }) as typeof fetch
+    const api = withClaimsChallenge(sent, { origins: ['https://api.example'], token: () => 'secret' })
+    const scheme = fc.constantFrom('https:', 'HTTPS:', 'http:', 'ws:', 'ftp:', 'blob:https:')
+    const slashes = fc.constantFrom('//', '/\\', '\\\\', '/', '///')
+    const user = fc.constantFrom('', 'api.example@', 'a:b@', 'api.example%2f@')
+    const host = fc.constantFrom(
+      'api.example',
+      'API.Example',
+      'api.example.',
+      'api.example.evil.test',
+      'evil.test',
+      'xn--api.example',
+      'api.exam\tple',
+      'api%2eexample',
+      '10.0.0.1',
+    )
+    const port = fc.constantFrom('', ':', ':443', ':0443', ':80', ':8443')
+    const rest = fc.constantFrom('', '/', '/x', '/@evil.test', '?@evil.test', '#@evil.test', '\\@evil.test', '@evil.test')
+    await fc.assert(
+      fc.asyncProperty(scheme, slashes, user, host, port, rest, async (...parts) => {
+        // Most of these are no URL, or none that fetch takes: nothing is sent then.
+        const url = parts.join('')
+        await api(url).catch((error: Error) => {
+          if (error.name === 'AssertionError') throw error
+        })
+      }),
+      { numRuns: 1000 },
+    )
+    expect(asked.length).toBeGreaterThan(20)
+  })
+
   it('the same machine under another name is another origin', async () => {
     await using server = await startApi((seen, response) => {
       if (seen.path === '/') response.writeHead(307, { Location: `http://localhost:${port}/here` }).end()
@@ -198,14 +277,37 @@ describe('E6: the challenge must point to the configured issuer', () => {
   })
 })
 
-describe('bodies are sent twice', () => {
-  const form = new FormData()
-  form.append('name', 'value')
+const half = { duplex: 'half' } as RequestInit
+
+describe('a body that flows by only once', () => {
   async function* lines() {
     yield Buffer.from('one ')
     yield Buffer.from('two')
   }
-  const half = { duplex: 'half' } as RequestInit
+
+  it.each<[string, () => BodyInit, string]>([
+    ['a stream', () => new Blob(['flow']).stream(), 'flow'],
+    ['an async iterable', () => lines() as never, 'one two'],
+  ])('%s is sent once: the token is fetched, the error says so, and the next try does', async (_, body, want) => {
+    await using server = await startApi(guarded)
+    let cached = 'dead'
+    const { api } = setup([server.origin], {
+      token: ({ claims }) => {
+        if (claims) cached = 'good'
+        return cached
+      },
+    })
+    const upload = () => api(server.origin, { method: 'POST', body: body(), ...half })
+    await expect(upload()).rejects.toMatchObject({ name: 'ClaimsChallengeError', code: 'body_spent', claims: CLAIMS })
+    expect(server.seen.map(({ body }) => body)).toEqual([want])
+    expect(await (await upload()).text()).toBe(want)
+    expect(server.seen).toHaveLength(2)
+  })
+})
+
+describe('bodies are sent twice', () => {
+  const form = new FormData()
+  form.append('name', 'value')
 
   it.each<[string, (url: string) => [RequestInfo | URL, RequestInit?], string]>([
     ['text', (url) => [url, { method: 'POST', body: 'text' }], 'text'],
@@ -213,8 +315,6 @@ describe('bodies are sent twice', () => {
     ['a form', (url) => [url, { method: 'POST', body: form }], 'value'],
     ['a blob', (url) => [url, { method: 'POST', body: new Blob(['blob']) }], 'blob'],
     ['bytes', (url) => [url, { method: 'PUT', body: new TextEncoder().encode('bytes') }], 'bytes'],
-    ['a stream', (url) => [url, { method: 'POST', body: new Blob(['flow']).stream(), ...half }], 'flow'],
-    ['an async iterable', (url) => [url, { method: 'POST', body: lines() as never, ...half }], 'one two'],
     ['a request with text', (url) => [new Request(url, { method: 'POST', body: 'text' })], 'text'],
     ['a request with a stream', (url) => [new Request(url, { method: 'POST', body: new Blob(['flow']).stream(), ...half })], 'flow'],
     ['a request, its body replaced', (url) => [new Request(url, { method: 'POST', body: 'old' }), { body: 'new' }], 'new'],
@@ -277,6 +377,67 @@ describe('requests at the same time', () => {
     const answers = await Promise.all(Array.from({ length: 5 }, () => api(server.origin)))
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200])
     expect(token.mock.calls.filter(([{ claims }]) => claims)).toHaveLength(1)
+  })
+
+  it('share one token call however many they are, and however late their refusals come', async () => {
+    const CALLS = 60
+    const late: (() => void)[] = []
+    await using server = await startApi((seen, response, count) => {
+      if (seen.authorization === 'Bearer good') return void response.end()
+      // A third is refused at once; the others once somebody is there with the new token.
+      if (count % 3 === 0) challenge(response)
+      else late.push(() => challenge(response))
+    })
+    const everybody = Promise.withResolvers<void>()
+    const token = vi.fn(async ({ claims }: TokenQuestion) => {
+      if (!claims) return 'dead'
+      await everybody.promise
+      return 'good'
+    })
+    const { api } = setup([server.origin], { token })
+    const first = Promise.withResolvers<void>()
+    const calls = Array.from({ length: CALLS }, () =>
+      api(server.origin).then(({ status }) => {
+        first.resolve()
+        return status
+      }),
+    )
+    await expect.poll(() => server.seen.length).toBe(CALLS)
+    everybody.resolve()
+    await first.promise
+    for (const go of late) go()
+    expect(new Set(await Promise.all(calls))).toEqual(new Set([200]))
+    expect(late).toHaveLength((CALLS / 3) * 2)
+    expect(token.mock.calls.filter(([{ claims }]) => claims)).toHaveLength(1)
+    expect(server.seen).toHaveLength(2 * CALLS)
+  })
+
+  it('a token of an earlier answer is not used for what was asked since', async () => {
+    await using server = await startApi((seen, response) =>
+      // The API challenges by the same claims again, later: the first answer has died.
+      seen.authorization === `Bearer good-${round}` ? response.end() : challenge(response),
+    )
+    let round = 1
+    let made = 0
+    const token = vi.fn(async ({ claims }: TokenQuestion) => (claims ? `good-${++made}` : 'dead'))
+    const { api } = setup([server.origin], { token })
+    expect((await api(server.origin)).status).toBe(200)
+    round = 2
+    expect((await api(server.origin)).status).toBe(200)
+    expect(made).toBe(2)
+  })
+
+  it('a caller who gives up does not wait for a token function that hears nothing', async () => {
+    const stop = new AbortController()
+    const { api, sent } = setup(['https://api.example'], {
+      token: () => {
+        setTimeout(() => stop.abort(new Error('enough')))
+        return new Promise(() => {})
+      },
+    })
+    await expect(api('https://api.example', { signal: stop.signal })).rejects.toThrow('enough')
+    await expect(api('https://api.example', { signal: stop.signal })).rejects.toThrow('enough')
+    expect(sent).not.toHaveBeenCalled()
   })
 
   it('one caller who gives up does not take the others along', async () => {

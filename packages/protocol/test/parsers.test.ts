@@ -1,3 +1,11 @@
+import { authorizeRequestOnClaimChallenge } from '@azure/core-client'
+import {
+  bearerTokenAuthenticationPolicy,
+  createEmptyPipeline,
+  createHttpHeaders,
+  createPipelineRequest,
+  type PipelineRequest,
+} from '@azure/core-rest-pipeline'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { challengeObject, formatChallenge, formatRefusal, readClaimsChallenge } from '../src/index.ts'
@@ -72,6 +80,32 @@ const parsers: Record<string, (header: string) => string | undefined> = {
     return atob(text + '='.repeat(-text.length & 3))
   },
 
+  'Java azure-core: quoted parameters, insufficient_claims, the standard decoder'(header) {
+    const quoted = quotedOf(header)
+    const text = quoted.get('claims') ?? ''
+    if (!header.startsWith('Bearer ') || quoted.get('error') !== 'insufficient_claims') return undefined
+    // Padding may be absent, but what is there must be right.
+    return /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?)?$/.test(text) ? atob(text) : undefined
+  },
+
+  'MSAL.NET: any case, base64 or the JSON itself'(header) {
+    const scheme = /^(\S+)\s/.exec(header)?.[1]?.toLowerCase()
+    const quoted = quotedOf(header)
+    const text = quoted.get('claims')
+    if (scheme !== 'bearer' || quoted.get('error')?.toLowerCase() !== 'insufficient_claims' || text === undefined) return undefined
+    return text.startsWith('{') ? text : atob(text)
+  },
+
+  'core-client of old: challenges at "Bearer ", atob'(header) {
+    for (const challenge of header.trim().split('Bearer ').filter(Boolean)) {
+      for (const piece of `${challenge.trim()}, `.split('", ').filter(Boolean)) {
+        const [name = '', value = ''] = piece.trim().split('="')
+        if (name === 'claims') return atob(value)
+      }
+    }
+    return undefined
+  },
+
   'Kiota: Bearer first, pieces at commas'(header) {
     if (!header.startsWith('Bearer ')) return undefined
     for (const piece of header.slice('Bearer '.length).split(',')) {
@@ -115,6 +149,57 @@ describe.each(Object.entries(parsers))('%s', (_, parse) => {
     const authorizationUri = 'https://id.example/authorize'
     const needs = { error: 'insufficient_user_authentication', scope: ['a', 'b'], acrValues: ['c1', 'c2'], maxAge: 300 }
     for (const more of [{ error: 'invalid_token' }, needs]) expect(parse(formatRefusal({ authorizationUri, ...more }))).toBeUndefined()
+  })
+})
+
+describe('the real ones', () => {
+  const given = fc
+    .tuple(claims, authorizationUri)
+    .map(([asked, uri]) => ({ asked, header: formatChallenge({ authorizationUri: uri, clientId: 'files-api', claims: asked }) }))
+
+  it('@azure/core-rest-pipeline asks its credential for our claims, and calls again', async () => {
+    await fc.assert(
+      fc.asyncProperty(given, async ({ asked, header }) => {
+        const questions: unknown[] = []
+        const credential = {
+          async getToken(_: unknown, options?: { claims?: string }) {
+            questions.push(options?.claims)
+            return { token: `t${questions.length}`, expiresOnTimestamp: Date.now() + 3_600_000 }
+          },
+        }
+        const pipeline = createEmptyPipeline()
+        pipeline.addPolicy(bearerTokenAuthenticationPolicy({ credential, scopes: 'api://files/.default' }))
+        const sent: unknown[] = []
+        const http = {
+          async sendRequest(request: PipelineRequest) {
+            const challenged = sent.push(request.headers.get('authorization')) === 1
+            return { request, status: challenged ? 401 : 200, headers: createHttpHeaders(challenged ? { 'WWW-Authenticate': header } : {}) }
+          },
+        }
+        expect((await pipeline.sendRequest(http, createPipelineRequest({ url: 'https://api.example/' }))).status).toBe(200)
+        expect(questions.map((one) => one && JSON.parse(String(one)))).toEqual([undefined, challengeObject(asked)])
+        expect(sent).toEqual(['Bearer t1', 'Bearer t2'])
+      }),
+    )
+  })
+
+  it('@azure/core-client hands our claims to its credential', async () => {
+    await fc.assert(
+      fc.asyncProperty(given, async ({ asked, header }) => {
+        const request = createPipelineRequest({ url: 'https://api.example/' })
+        const response = { request, status: 401, headers: createHttpHeaders({ 'WWW-Authenticate': header }) }
+        let heard: string | undefined
+        const done = await authorizeRequestOnClaimChallenge({
+          ...{ request, response, scopes: ['api://files/.default'] },
+          async getAccessToken(_, options) {
+            heard = options?.claims
+            return { token: 't', expiresOnTimestamp: Date.now() + 3_600_000 }
+          },
+        })
+        expect(done).toBe(true)
+        expect(JSON.parse(heard ?? 'null')).toEqual(challengeObject(asked))
+      }),
+    )
   })
 })
 
