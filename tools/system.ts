@@ -8,6 +8,9 @@ import { existsSync } from 'node:fs'
 const NEEDED = [
   { program: '/usr/bin/chromium', packages: ['chromium'], why: 'the sample page is tested in a real browser' },
   { program: '/usr/sbin/slapd', packages: ['slapd'], why: 'the sync with LDAP is tested against a real server' },
+  { program: '/usr/sbin/nginx', packages: ['nginx'], why: 'the gateway is tested behind it' },
+  { program: '/usr/bin/caddy', packages: ['caddy'], why: 'the gateway is tested behind it' },
+  { program: '/usr/sbin/apache2', packages: ['apache2-bin', 'lua-socket'], why: 'the gateway is tested behind it' },
 ]
 
 const missing = NEEDED.filter(({ program }) => !existsSync(program))

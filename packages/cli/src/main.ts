@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { addDemo } from './commands/demo.ts'
 import { addDevice } from './commands/device.ts'
 import { addEvents } from './commands/events.ts'
+import { addGateway } from './commands/gateway.ts'
 import { addKeys } from './commands/keys.ts'
 import { addLogin } from './commands/login.ts'
 import { addLogs } from './commands/logs.ts'
@@ -32,6 +33,7 @@ addDevice(program)
 addPolicy(program)
 addStream(program)
 addEvents(program)
+addGateway(program)
 addUpstream(program)
 addOrganization(program)
 addKeys(program)

@@ -1,0 +1,95 @@
+import { fold, type PlainPath, readPath } from './path.ts'
+
+/** What a route asks: nothing at all, or a token, and that it says this much. */
+export type Requirement = { readonly public: true } | TokenRequirement
+
+export interface TokenRequirement {
+  readonly public?: false
+  /** All of them; a string may hold several, with blanks between. */
+  readonly scope?: string | readonly string[]
+  /** Any one of them. */
+  readonly roles?: readonly string[]
+  /** All of them. */
+  readonly acrs?: readonly string[]
+  /** Seconds since the user signed in. */
+  readonly maxAge?: number
+}
+
+/** From `/files/*`, `/admin/**` or `GET,HEAD /files/**` to what is asked there. */
+export type RouteMap = Readonly<Record<string, Requirement>>
+
+interface Route {
+  methods: ReadonlySet<string> | undefined
+  segments: readonly string[]
+  /** As whoever is not exact compares them. */
+  folded: readonly string[]
+  requirement: Requirement
+}
+
+const METHODS = /^[A-Z]+(,[A-Z]+)*$/
+/** Whatever no route names: any good token. */
+export const GUARDED: TokenRequirement = Object.freeze({})
+
+/**
+ * Compiles a map of routes. The narrower one counts, whatever the order: a name before `*` before `**`, from the left, and one for some methods before one for all.
+ * What asks for something is found by every spelling of its path that some application may take for it; what is public only by the one that was given.
+ * @throws TypeError for a key that is no route
+ */
+export function compileRoutes(map: RouteMap): (method: string, path: PlainPath) => Requirement {
+  const routes = Object.entries(map).map(([key, requirement]): Route => {
+    const parsed = parseRoute(key)
+    if (typeof parsed === 'string') throw new TypeError(`${key}: ${parsed}`)
+    const folded = parsed.segments.map(fold)
+    if (folded.at(-1) === '') folded.pop()
+    return { ...parsed, folded, requirement: Object.freeze({ ...requirement }) }
+  })
+  routes.sort(narrowerFirst)
+  return (method, path) => routes.find((route) => covers(route, method, path))?.requirement ?? GUARDED
+}
+
+/** A route's key, taken apart, or what is wrong with it. */
+export function parseRoute(key: string): { methods: ReadonlySet<string> | undefined; segments: readonly string[] } | string {
+  const blank = key.indexOf(' ')
+  const methods = blank < 0 ? undefined : key.slice(0, blank)
+  const path = key.slice(blank + 1)
+  if (methods !== undefined && !METHODS.test(methods)) return 'methods are capital letters, with commas between and one blank after'
+  if (path.includes('%') || path.includes('?') || path.includes(';') || readPath(encodeURI(path)) === undefined) {
+    return 'a path begins with / and is written as an application reads it: without escapes, parameters, query, dot segments and empty segments'
+  }
+  const segments = path.slice(1).split('/')
+  for (const [index, segment] of segments.entries()) {
+    const wild = segment === '*' || (segment === '**' && index === segments.length - 1)
+    if (!wild && segment.includes('*')) return '* stands for one whole segment, ** for all that follow, at the end only'
+  }
+  return { methods: methods === undefined ? undefined : new Set(methods.split(',')), segments }
+}
+
+function covers({ methods, segments, folded, requirement }: Route, method: string, { exact, loose }: PlainPath): boolean {
+  // A method is spelled in capitals; what is written otherwise may be taken for it.
+  if (methods !== undefined && !methods.has(requirement.public ? method : method.toUpperCase())) return false
+  return requirement.public ? matches(segments, exact) : matches(folded, loose)
+}
+
+function matches(pattern: readonly string[], path: readonly string[]): boolean {
+  for (const [index, segment] of pattern.entries()) {
+    if (segment === '**') return true
+    if (index >= path.length || (segment !== '*' && segment !== path[index])) return false
+  }
+  return pattern.length === path.length
+}
+
+function narrowerFirst(a: Route, b: Route): number {
+  for (let index = 0; ; index++) {
+    const left = widthOf(a.folded[index])
+    const right = widthOf(b.folded[index])
+    if (left !== right) return left - right
+    if (left === END) return Number(a.methods === undefined) - Number(b.methods === undefined)
+  }
+}
+
+const END = 2
+
+/** A name, one segment, nothing more, anything more. */
+function widthOf(segment: string | undefined): number {
+  return segment === undefined ? END : segment === '**' ? 3 : segment === '*' ? 1 : 0
+}
