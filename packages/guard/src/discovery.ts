@@ -16,10 +16,28 @@ export interface Discovery {
   readonly known: IssuerMetadata | undefined
 }
 
+export interface DiscoveryOptions {
+  issuer: string
+  fetch: typeof globalThis.fetch
+  /** Where the metadata is, when it is not where the issuer's name says. */
+  metadataUrl?: string | undefined
+}
+
 const TIMEOUT = 10_000
 const MAX_BODY = 512 * 1024
 
-export function createDiscovery({ issuer, fetch }: { issuer: string; fetch: typeof globalThis.fetch }): Discovery {
+/**
+ * Where an issuer's metadata may be, in the order of asking: OpenID Connect Discovery section 4 appends the well-known name, RFC 8414 section 3.1 puts its own between
+ * host and path. Neither knows a slash at the path's end.
+ */
+export function metadataUrls(issuer: string): string[] {
+  const { origin, pathname } = new URL(issuer)
+  const path = pathname.replace(/\/$/, '')
+  return [`${origin}${path}/.well-known/openid-configuration`, `${origin}/.well-known/oauth-authorization-server${path}`]
+}
+
+export function createDiscovery({ issuer, fetch, metadataUrl }: DiscoveryOptions): Discovery {
+  const urls = metadataUrl === undefined ? metadataUrls(issuer) : [metadataUrl]
   let known: IssuerMetadata | undefined
   let reading: Promise<IssuerMetadata> | undefined
   return {
@@ -36,8 +54,7 @@ export function createDiscovery({ issuer, fetch }: { issuer: string; fetch: type
   }
 
   async function load(): Promise<IssuerMetadata> {
-    const url = `${issuer.endsWith('/') ? issuer.slice(0, -1) : issuer}/.well-known/openid-configuration`
-    const document = await fetchJson(fetch, url).catch((cause: unknown) => {
+    const document = await firstOf(urls).catch((cause: unknown) => {
       throw failed('unreadable', cause)
     })
     // A document about another issuer would lend us that issuer's keys (OpenID Connect Discovery section 4.3).
@@ -53,6 +70,16 @@ export function createDiscovery({ issuer, fetch }: { issuer: string; fetch: type
       tokenAuthMethods: Array.isArray(methods) ? methods.filter((one) => typeof one === 'string') : ['client_secret_basic'],
     }
     return known
+  }
+
+  /** An issuer that is down is asked again at the same place: only one that says "not here" is looked for at the other. */
+  async function firstOf([url = '', ...others]: readonly string[]): Promise<JsonObject> {
+    try {
+      return await fetchJson(fetch, url)
+    } catch (error) {
+      if (others.length === 0 || !(error instanceof StatusError) || error.status >= 500) throw error
+      return firstOf(others)
+    }
   }
 
   /** Plain http only where the issuer itself is plain, that is in tests on loopback. */
@@ -77,11 +104,19 @@ export async function fetchJson(fetch: typeof globalThis.fetch, url: string, ini
   })
   if (!response.ok) {
     await response.body?.cancel()
-    throw new Error(`HTTP status ${response.status}`)
+    throw new StatusError(response.status)
   }
   const value: unknown = JSON.parse(await boundedText(response))
   if (!isObject(value)) throw new Error('not a JSON object')
   return value
+}
+
+class StatusError extends Error {
+  readonly status: number
+  constructor(status: number) {
+    super(`HTTP status ${status}`)
+    this.status = status
+  }
 }
 
 async function boundedText(response: Response): Promise<string> {

@@ -15,8 +15,10 @@ import type { Head } from '@caegis/protocol'
  */
 export interface Freshness {
   synced(head: Head): void
+  /** Of a source without heads: it lives. The age counts from there, which is the most that can be said. */
+  heard(): void
   outOfSync(reason: string): void
-  /** Seconds since the newest applied head was read; `Infinity` before the first. */
+  /** Seconds since the newest applied head was read, or a source without heads was heard; `Infinity` before the first. */
   age(): number
   readonly hydrated: boolean
   readonly inSync: boolean
@@ -30,6 +32,7 @@ const DRIFT = 0.0005
 /** @param clocks `now`: wall clock, `monotonic`: never set back; both in milliseconds */
 export function createFreshness({ now, monotonic }: { now: () => number; monotonic: () => number }): Freshness {
   let head: Head | undefined
+  let hydrated = false
   let reason: string | undefined = 'not hydrated yet'
   /** The source has said that it lost track, so its next head ends a hydration and begins a new measurement. */
   let rehydrating = true
@@ -46,6 +49,12 @@ export function createFreshness({ now, monotonic }: { now: () => number; monoton
 
   return {
     synced,
+    heard() {
+      hydrated = true
+      reason = undefined
+      monotonicInstant = monotonic() / 1000
+      wallInstant = now() / 1000
+    },
     outOfSync(why) {
       reason = why
       rehydrating = true
@@ -53,7 +62,7 @@ export function createFreshness({ now, monotonic }: { now: () => number; monoton
     },
     age,
     get hydrated() {
-      return head !== undefined
+      return hydrated
     },
     get inSync() {
       return reason === undefined
@@ -83,6 +92,7 @@ export function createFreshness({ now, monotonic }: { now: () => number; monoton
       wallInstant = now() / 1000 - (arrived - monotonicInstant)
     }
     head = next
+    hydrated = true
     reason = undefined
     rehydrating = false
   }
@@ -99,7 +109,7 @@ export function createFreshness({ now, monotonic }: { now: () => number; monoton
   }
 
   function age(): number {
-    if (head === undefined) return Number.POSITIVE_INFINITY
+    if (!hydrated) return Number.POSITIVE_INFINITY
     return Math.max(0, monotonic() / 1000 - monotonicInstant, now() / 1000 - wallInstant)
   }
 }

@@ -1,5 +1,6 @@
 import { hash as digestOf } from 'node:crypto'
 import { CaegisError, type Cutoff, type Head } from '@caegis/protocol'
+import type { Receiver } from '@caegis/ssf/receiver'
 import { type GuardRequest, readCredentials } from './credentials.ts'
 import { createCutoffTable } from './cutoff-table.ts'
 import { createDenials } from './denial.ts'
@@ -7,16 +8,18 @@ import { createDiscovery } from './discovery.ts'
 import { GUARD_ERRORS, type VerdictCode } from './errors.ts'
 import { isCapable, remember } from './examine.ts'
 import { createFirstRefusals } from './first-refusals.ts'
-import { createFollowSource } from './follow-source.ts'
 import { createFreshness } from './freshness.ts'
 import { claimsHalf, createKeyedHash, cutoffText } from './hash.ts'
 import { createJwksKeys } from './jwks.ts'
 import type { VerifyKey } from './keys.ts'
 import { createLive } from './live.ts'
 import { compileNeeds, type Needs, type Requirement, stepOf } from './needs.ts'
+import { openSource } from './open-source.ts'
 import { type GuardOptions, readOptions } from './options.ts'
+import { type Revocation, readRevocation } from './revoke.ts'
 import { createRules } from './rules.ts'
-import type { CountedOutcome, Sink, Source } from './source.ts'
+import type { CountedOutcome, Sink } from './source.ts'
+import { keepIn, loadStore } from './store.ts'
 import { createTally } from './tally.ts'
 import { checkTimes, type ParsedToken, parseToken, type TokenRules } from './token.ts'
 import { createTokenCache, type SeenToken } from './token-cache.ts'
@@ -36,6 +39,17 @@ export interface Guard extends Checker {
   require(requirement: Requirement): Checker
   /** Resolves when revocations and keys are loaded: before that, nothing is allowed. */
   ready(): Promise<void>
+  /**
+   * Cuts off by the word of the API's owner: at once, for tokens and live connections alike, whatever the source is. @returns the cutoff, to be given to other replicas,
+   * whose `revoke` takes it as it is
+   * @throws TypeError for what would cut off nobody, or everybody for ever
+   */
+  revoke(revocation: Revocation): Cutoff
+  /**
+   * Takes what a transmitter pushes: for the adapters of `@caegis/ssf/receiver`, at the path that its `endpointUrl` names.
+   * @throws TypeError without such a transmitter
+   */
+  receiver(): Pick<Receiver, 'handler'>
   status(): GuardStatus
   /** Ends the subscription and every live signal; nothing is allowed afterwards. */
   close(): Promise<void>
@@ -49,6 +63,10 @@ export interface GuardStatus extends Record<CountedOutcome, number> {
   /** Seconds since the newest applied head was read from the issuer's log; `Infinity` before the first. */
   age: number
   stale: boolean
+  /** What shows how late it may be: the heads of the issuer's log, mere contact with a transmitter (best effort), or nothing: only what the API's owner revokes is known. */
+  proof: 'heads' | 'contact' | 'none'
+  /** Of a transmitter of somebody else: its stream, as the receiver sees it. */
+  source: Record<string, unknown> | undefined
   head: Head | undefined
   /** What could not be mapped or was refused, with how often. */
   details: Record<string, number>
@@ -72,16 +90,9 @@ export function createGuard(options: GuardOptions): Guard {
   const settings = readOptions(options)
   const { issuer, now, monotonic, log, fetch, maxStaleness, horizon } = settings
   const rules: TokenRules = settings
-  const discovery = createDiscovery({ issuer, fetch })
+  const discovery = createDiscovery({ issuer, fetch, metadataUrl: settings.metadataUrl })
   const keys = settings.keys ?? createJwksKeys({ issuer, discovery, fetch, monotonic, log })
-  const source: Source =
-    settings.source ??
-    createFollowSource({
-      ...(settings.credentials as { clientId: string; clientSecret: string }),
-      ...{ issuer, discovery, fetch, now, log, horizon, evaluates: settings.country ? ['ip', 'country'] : ['ip'] },
-      // Two answers may be lost before knowledge is called stale.
-      waitSeconds: Math.min(10, maxStaleness / 3),
-    })
+  const source = openSource(settings, discovery, (cutoffs) => keepIn(settings.store, cutoffs, log))
   const hash = createKeyedHash()
   const table = createCutoffTable(settings.leeway)
   const cache = createTokenCache(settings.maxTokens)
@@ -99,6 +110,8 @@ export function createGuard(options: GuardOptions): Guard {
     ...{ issuer, clientId: settings.clientId },
     authorizationUri: () => settings.authorizationUri ?? keys.authorizationUri,
   })
+  const closing = new AbortController()
+  const started = { wall: now(), monotonic: monotonic() }
   const hydration = Promise.withResolvers<void>()
   hydration.promise.catch(() => {})
   let closed = false
@@ -122,10 +135,12 @@ export function createGuard(options: GuardOptions): Guard {
       }
       hydration.resolve()
       // Only the issuer's own clock may make the guard forget: ours may be set wrong for a minute.
-      table.advance(head.asOf)
-      if (monotonic() - sweptAt < 1000) return
-      sweptAt = monotonic()
-      table.sweep()
+      forgetUntil(head.asOf)
+    },
+    heard() {
+      freshness.heard()
+      hydration.resolve()
+      forgetUntil(ownSeconds())
     },
     outOfSync(reason) {
       freshness.outOfSync(reason)
@@ -145,7 +160,7 @@ export function createGuard(options: GuardOptions): Guard {
     },
     count: tally.count,
   }
-  source.start(sink)
+  begin()
 
   return {
     check: (request) => check(request),
@@ -156,10 +171,25 @@ export function createGuard(options: GuardOptions): Guard {
     async ready() {
       await Promise.all([hydration.promise, keys.ready()])
     },
+    revoke(revocation) {
+      const { issuer: named = issuer } = revocation
+      if (named !== issuer) throw new TypeError('revoke: the guard has no such issuer')
+      const cutoff = readRevocation(revocation, { issuer, now: now() / 1000, horizon })
+      merge([cutoff])
+      keepIn(settings.store, [cutoff], log)
+      // There is no head that would ever make room.
+      if (source.proof === 'none') forgetUntil(ownSeconds())
+      return cutoff
+    },
+    receiver() {
+      if (source.receiver === undefined) throw new TypeError('receiver: no transmitter pushes events to this guard')
+      return source.receiver
+    },
     status,
     async close() {
       if (closed) return
       closed = true
+      closing.abort()
       hydration.reject(new CaegisError('guard_closed', GUARD_ERRORS.guard_closed))
       live.close()
       keys.close()
@@ -255,6 +285,8 @@ export function createGuard(options: GuardOptions): Guard {
   }
 
   function isStale(): boolean {
+    // Where nobody tells of revocations, nothing can be late.
+    if (source.proof === 'none') return false
     return !freshness.inSync || freshness.age() > maxStaleness
   }
 
@@ -274,10 +306,38 @@ export function createGuard(options: GuardOptions): Guard {
     }
   }
 
+  /** Without a store at once: a source that is in this process may hydrate the guard before it is returned. */
+  function begin(): void {
+    if (settings.store === undefined) {
+      source.start(sink)
+      return
+    }
+    loadStore(settings.store, { issuer, log, signal: closing.signal }).then(
+      (cutoffs) => {
+        merge(cutoffs)
+        source.start(sink)
+      },
+      () => {},
+    )
+  }
+
+  function forgetUntil(seconds: number): void {
+    table.advance(seconds)
+    if (monotonic() - sweptAt < 1000) return
+    sweptAt = monotonic()
+    table.sweep()
+  }
+
+  /** The slower of our clocks: one that is set ahead for a minute makes nothing forgotten (threat A8). */
+  function ownSeconds(): number {
+    return Math.min(now(), started.wall + monotonic() - started.monotonic) / 1000
+  }
+
   function status(): GuardStatus {
     const { hydrated, inSync, reason, head } = freshness
     return {
       ...{ hydrated, inSync, reason, head, age: freshness.age(), stale: isStale() },
+      ...{ proof: source.proof ?? 'heads', source: source.status?.() },
       ...tally.read(),
       rules: places.status(),
       ...{ cutoffs: table.size, cutoffBytes: table.bytes, tokens: cache.size, live: live.size },

@@ -3,6 +3,7 @@ import { type Discovery, fetchJson } from './discovery.ts'
 import { GUARD_ERRORS } from './errors.ts'
 import { createKeyring, type KeySource } from './keys.ts'
 import type { Log } from './log.ts'
+import { sleep } from './sleep.ts'
 
 export interface JwksOptions {
   issuer: string
@@ -99,18 +100,4 @@ export function createJwksKeys({ issuer, discovery, fetch, monotonic, log, refre
       await sleep(pause, closing.signal)
     }
   }
-}
-
-/** Ends early when closed. Keeps the process alive: whoever awaits `ready()` while the issuer is down waits for it. */
-function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(done, milliseconds)
-    signal.addEventListener('abort', done, { once: true })
-    if (signal.aborted) done()
-    function done() {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-  })
 }

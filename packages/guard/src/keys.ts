@@ -49,7 +49,7 @@ export function createKeyring(): Keyring {
       const byPrint = new Map<string, RingKey>()
       const byKid = new Map<string, RingKey[]>()
       for (const jwk of list) {
-        const key = isObject(jwk) ? importKey(jwk as JsonWebKey) : undefined
+        const key = isObject(jwk) && speaksFor(jwk.issuer, issuer) ? importKey(jwk as JsonWebKey) : undefined
         if (!key) continue
         const kept = before?.get(key.print) ?? key
         byPrint.set(key.print, kept)
@@ -78,6 +78,19 @@ export function createStaticKeys(initial: Record<string, { keys: readonly JsonWe
   }
   for (const [issuer, jwks] of Object.entries(initial)) replace(issuer, jwks)
   return { ready: async () => {}, find: ring.find, learn: () => undefined, changed: async () => {}, replace, close: () => {} }
+}
+
+/**
+ * Entra publishes the keys of several clouds and of personal accounts in one set, and says of each whose tokens it may sign, `{tenantid}` standing for any tenant. A
+ * key of somebody else must not sign for this issuer; of other issuers' keys nothing is said.
+ */
+function speaksFor(named: unknown, issuer: string): boolean {
+  if (named === undefined || named === issuer) return true
+  if (typeof named !== 'string') return false
+  const [before, after, ...more] = named.split('{tenantid}')
+  if (before === undefined || after === undefined || more.length > 0) return false
+  const tenant = issuer.slice(before.length, issuer.length - after.length)
+  return tenant !== '' && !tenant.includes('/') && issuer === `${before}${tenant}${after}`
 }
 
 function importKey(jwk: JsonWebKey): (RingKey & { print: string }) | undefined {

@@ -1,9 +1,11 @@
 import { performance } from 'node:perf_hooks'
 import { compileRanges } from '@caegis/policy'
 import { isIdentifier } from '@caegis/protocol'
+import type { ForeignEvents } from './foreign-source.ts'
 import type { KeySource } from './keys.ts'
 import { type Log, silent } from './log.ts'
 import type { Source } from './source.ts'
+import type { CutoffStore } from './store.ts'
 
 export interface GuardOptions {
   /** The issuer of the tokens, byte for byte as it stands in `iss`. */
@@ -42,7 +44,16 @@ export interface GuardOptions {
   trustedProxies?: readonly string[]
   /** ISO 3166 country of an address, `null` for none, `undefined` where it cannot be told; for policies that name countries. The guard says whether it has this. */
   country?: (address: string) => string | null | undefined
-  /** Where cutoffs come from, default: the issuer's own event stream. */
+  /** Where the issuer's metadata is, default: `/.well-known/openid-configuration` behind its name, else where RFC 8414 puts it. Its `issuer` must be this one anyway. */
+  metadataUrl?: string
+  /**
+   * Who tells of revocations, default: the issuer itself, over a stream that is opened with `clientId` and `clientSecret`. `none`: nobody, only `guard.revoke` cuts off.
+   * Or an SSF transmitter of somebody else, at best effort: it has no snapshot, and nothing shows how late it is.
+   */
+  events?: 'none' | ForeignEvents
+  /** Keeps what nobody would tell again after a restart. */
+  store?: CutoffStore
+  /** Where cutoffs come from, in place of `events`. */
   source?: Source
   /** Where signing keys come from, default: the issuer's `jwks_uri`. */
   keys?: KeySource
@@ -50,12 +61,20 @@ export interface GuardOptions {
 
 /** Frozen at the door, defaults filled in. */
 export type GuardSettings = Readonly<
-  Required<Omit<GuardOptions, 'audience' | 'clientId' | 'clientSecret' | 'authorizationUri' | 'country' | 'source' | 'keys'>> & {
+  Required<
+    Omit<
+      GuardOptions,
+      'audience' | 'clientId' | 'clientSecret' | 'authorizationUri' | 'country' | 'source' | 'keys' | 'metadataUrl' | 'events' | 'store'
+    >
+  > & {
     country: GuardOptions['country'] | undefined
     audience: ReadonlySet<string>
     clientId: string | undefined
     authorizationUri: string | undefined
     source: Source | undefined
+    metadataUrl: string | undefined
+    events: 'none' | ForeignEvents | undefined
+    store: CutoffStore | undefined
     credentials: { clientId: string; clientSecret: string } | undefined
     keys: KeySource | undefined
   }
@@ -66,16 +85,20 @@ const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]'])
 
 /** @throws TypeError when something is missing without which nothing could be protected */
 export function readOptions(options: GuardOptions): GuardSettings {
-  const { issuer, clientId, clientSecret, source, staleness = 'best-effort' } = options
+  const { issuer, clientId, clientSecret, source, events, metadataUrl, staleness = 'best-effort' } = options
   if (!isIdentifier(issuer) || !URL.canParse(issuer)) throw new TypeError('createGuard needs an issuer: the URL that stands in the tokens as iss')
-  const { protocol, hostname } = new URL(issuer)
-  if (protocol !== 'https:' && !(protocol === 'http:' && LOOPBACK.has(hostname))) throw new TypeError('The issuer is an https URL')
+  if (!isSafeUrl(issuer)) throw new TypeError('The issuer is an https URL')
+  if (metadataUrl !== undefined && !isSafeUrl(metadataUrl)) throw new TypeError('metadataUrl is an https URL')
   const audience = typeof options.audience === 'string' ? [options.audience] : options.audience
   if (!Array.isArray(audience) || audience.length === 0 || !audience.every((one) => isIdentifier(one))) {
     throw new TypeError('createGuard needs an audience: without one, tokens for any API would be accepted')
   }
   const credentials = isIdentifier(clientId) && isIdentifier(clientSecret) ? { clientId, clientSecret } : undefined
-  if (!source && !credentials) throw new TypeError('createGuard needs clientId and clientSecret, or a source of cutoffs')
+  if (source !== undefined && events !== undefined) throw new TypeError('events or source: cutoffs have one origin')
+  if (!source && !events && !credentials)
+    throw new TypeError("createGuard needs clientId and clientSecret, or events: 'none' where the issuer tells of nothing")
+  if (events !== undefined && events !== 'none' && !isTransmitter(events))
+    throw new TypeError("events are 'none', or an SSF transmitter by its https URL")
   if (staleness !== 'best-effort' && staleness !== 'strict') throw new TypeError("staleness is 'best-effort' or 'strict'")
   return Object.freeze({
     issuer,
@@ -83,6 +106,9 @@ export function readOptions(options: GuardOptions): GuardSettings {
     clientId,
     credentials,
     source,
+    metadataUrl,
+    events,
+    store: options.store,
     keys: options.keys,
     authorizationUri: options.authorizationUri,
     trustedProxies: rangesOf(options.trustedProxies),
@@ -99,6 +125,16 @@ export function readOptions(options: GuardOptions): GuardSettings {
     leeway: seconds('leeway', options.leeway, 30),
     maxTokens: seconds('maxTokens', options.maxTokens, 20_000),
   })
+}
+
+function isSafeUrl(value: unknown): value is string {
+  if (typeof value !== 'string' || !URL.canParse(value)) return false
+  const { protocol, hostname } = new URL(value)
+  return protocol === 'https:' || (protocol === 'http:' && LOOPBACK.has(hostname))
+}
+
+function isTransmitter(events: ForeignEvents): boolean {
+  return typeof events === 'object' && events !== null && (events.transmitter === undefined || isSafeUrl(events.transmitter))
 }
 
 function rangesOf(ranges: readonly string[] = []): readonly string[] {

@@ -1,4 +1,5 @@
 import type { Cutoff, Head } from '@caegis/protocol'
+import type { Receiver } from '@caegis/ssf/receiver'
 import type { RulesPart } from './read-rules.ts'
 
 /** What the guard offers to whatever feeds it. Every method may be called at any time and in any order. */
@@ -10,6 +11,8 @@ export interface Sink {
   merge(cutoffs: Iterable<Cutoff>, seq?: number): void
   /** State is complete up to `head.seq` of `head.epoch`, and the head was received now. */
   synced(head: Head): void
+  /** A source without heads lives, and has handed over all that it was told. It proves nothing about what it was not told. */
+  heard(): void
   /** Location rules: all of them, or what changed since `rulesVersion`. @throws when they cannot be taken in; nothing changes then */
   rules(parts: readonly RulesPart[]): void
   /** The version of the rules that are in force; 0 for none. */
@@ -29,5 +32,14 @@ export interface Source {
   start(sink: Sink): void
   /** The event at this position made the guard refuse a request, for the first time at `at` (seconds). */
   refused?(seq: number, at: number): void
+  /** Of a source that is told of events by push: takes what arrives. */
+  readonly receiver?: Pick<Receiver, 'handler'>
+  /** More about it, for `guard.status()`. */
+  status?(): Record<string, unknown>
+  /**
+   * What it can show about how late it is: `heads` of a log (default), mere `contact` with whoever would tell of events, or nothing at all (`none`: there is nobody who
+   * would, and staleness does not apply).
+   */
+  readonly proof?: 'heads' | 'contact' | 'none'
   close(): Promise<void>
 }

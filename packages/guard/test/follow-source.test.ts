@@ -97,6 +97,7 @@ describe('the source over the issuer’s stream', () => {
     const sink: Sink = {
       merge: (cutoffs) => void log.push(['merge', ...cutoffs]),
       synced: (one) => void log.push(['synced', one]),
+      heard: () => void log.push(['heard']),
       outOfSync: (reason) => void log.push(['outOfSync', reason]),
       keysChanged: () => void log.push(['keysChanged']),
       count: (...outcome) => void log.push(['count', ...outcome]),
@@ -228,6 +229,7 @@ describe('over a real stream', () => {
         merge(cutoffs) {
           for (const one of cutoffs) merged.set(one.id, one)
         },
+        heard: () => {},
         synced: ({ seq }) => void (log.at(-1) !== `synced ${seq}` && log.push(`synced ${seq}`)),
         outOfSync: (reason) => void log.push(reason),
         keysChanged() {},

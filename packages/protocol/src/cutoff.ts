@@ -40,7 +40,7 @@ export const MAX_ACT_DEPTH = 4
 
 /**
  * Every key under which the token with these (verified) claims can be cut off, its actors' keys included; `undefined` when the `act` chain is malformed or
- * deeper than {@link MAX_ACT_DEPTH}. Reads our own claims and those of Entra v1/v2 (`oid`, `uti`, `appid`).
+ * deeper than {@link MAX_ACT_DEPTH}. Reads our own claims, those of Entra v1/v2 (`oid`, `uti`, `appid`) and of Okta (`uid`, `cid`).
  */
 export function cutoffKeys(claims: Record<string, unknown>): CutoffKey[] | undefined {
   const keys: CutoffKey[] = []
@@ -50,8 +50,8 @@ export function cutoffKeys(claims: Record<string, unknown>): CutoffKey[] | undef
   const add = (kind: CutoffKind, id: unknown) => {
     if (isIdentifier(id)) put(kind, id)
   }
-  const app = claims.azp ?? claims.client_id ?? claims.appid
-  const users = [claims.sub, claims.oid].filter((id) => isIdentifier(id))
+  const app = claims.azp ?? claims.client_id ?? claims.appid ?? claims.cid
+  const users = [claims.sub, claims.oid, claims.uid].filter((id) => isIdentifier(id))
   add('tenant', claims.tid)
   for (const user of users) add('user', user)
   add('session', claims.sid)

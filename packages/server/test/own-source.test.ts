@@ -21,6 +21,7 @@ async function setUp() {
     merge(cutoffs) {
       for (const one of cutoffs) merged.set(cutoffPlace(one), one)
     },
+    heard() {},
     synced: ({ seq }) => void (told.at(-1) !== `synced ${seq}` && told.push(`synced ${seq}`)),
     outOfSync: (reason) => void told.push(reason),
     keysChanged() {},

@@ -32,6 +32,7 @@ function toAll(sinks: readonly Sink[]): Sink {
       return Math.max(...sinks.map((sink) => sink.rulesVersion))
     },
     synced: (head) => each((sink) => sink.synced(head)),
+    heard: () => each((sink) => sink.heard()),
     outOfSync: (reason) => each((sink) => sink.outOfSync(reason)),
     keysChanged: () => each((sink) => sink.keysChanged()),
     count: (outcome, detail) => each((sink) => sink.count(outcome, detail)),
