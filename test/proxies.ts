@@ -11,6 +11,11 @@ export const NGINX = { program: '/usr/sbin/nginx', name: 'nginx' }
 export const CADDY = { program: '/usr/bin/caddy', name: 'caddy' }
 export const APACHE = { program: '/usr/sbin/apache2', name: 'apache2-bin lua-socket' }
 
+export const FASTAPI = {
+  program: '/usr/lib/python3/dist-packages/fastapi/__init__.py',
+  name: 'python3-fastapi python3-uvicorn python3-jwt python3-cryptography python3-httpx',
+}
+
 /** Whether the tests can use a program of the system; on a developer's machine it may be missing. */
 export function has({ program, name }: { program: string; name: string }): boolean {
   if (existsSync(program)) return true
@@ -89,6 +94,20 @@ export async function startApache({ gateway, application }: Ports): Promise<Daem
   writeFileSync(join(folder.path, 'apache.conf'), [...server, ...process, ...modules, host].join('\n'))
   const child = spawn(APACHE.program, ['-f', join(folder.path, 'apache.conf'), '-D', 'FOREGROUND'], { stdio: ['ignore', 'ignore', 'pipe'] })
   return startDaemon(child, port, folder, 'SIGTERM')
+}
+
+/** One of the examples in Python, by the interpreter that sees the system's packages. */
+export async function startPython(module: string, env: Record<string, string>): Promise<Daemon> {
+  const port = await freePort()
+  const folder = temporaryFolder()
+  const app = fileURLToPath(new URL('../examples/python', import.meta.url))
+  const args = ['-B', '-m', 'uvicorn', `${module}:app`, '--app-dir', app, '--port', String(port), '--log-level', 'warning', '--no-access-log']
+  const child = spawn('/usr/bin/python3', args, {
+    cwd: folder.path,
+    env: { PATH: process.env.PATH ?? '', ...env },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  return startDaemon(child, port, folder)
 }
 
 function replaced(text: string, edits: [string, string][]): string {

@@ -10,6 +10,11 @@ const NEEDED = [
   { program: '/usr/sbin/slapd', packages: ['slapd'], why: 'the sync with LDAP is tested against a real server' },
   { program: '/usr/sbin/nginx', packages: ['nginx'], why: 'the gateway is tested behind it' },
   { program: '/usr/bin/caddy', packages: ['caddy'], why: 'the gateway is tested behind it' },
+  {
+    program: '/usr/lib/python3/dist-packages/fastapi/__init__.py',
+    packages: ['python3-fastapi', 'python3-uvicorn', 'python3-jwt', 'python3-cryptography', 'python3-httpx'],
+    why: 'an application in Python is tested behind the gateway',
+  },
   { program: '/usr/sbin/apache2', packages: ['apache2-bin', 'lua-socket'], why: 'the gateway is tested behind it' },
 ]
 

@@ -34,6 +34,7 @@ async function start(options: Partial<GatewayOptions> = {}) {
   const asked: GuardRequest[] = []
   const spy: GatewayOptions['guard'] = {
     status: guard.status,
+    require: (requirement) => guard.require(requirement),
     check: (request) => {
       asked.push(request)
       return guard.check(request)
@@ -168,6 +169,7 @@ describe('the answers', () => {
     expect((await get('/r', { roles: ['z'] }))[0]).toBe(403)
     expect((await get('/c', { acrs: ['c1', 'c2'] }))[0]).toBe(200)
     expect(await get('/c', {})).toEqual([401, expect.stringContaining('acr_values="c1"')])
+    expect(await get('/c', { xms_cc: ['cp1'] })).toEqual([401, expect.stringContaining('error="insufficient_claims"')])
     expect((await get('/m', { auth_time: START - 300 }))[0]).toBe(200)
     expect(await get('/m', { auth_time: START - 301 })).toEqual([401, expect.stringContaining('max_age="300"')])
     expect((await get('/m', {}))[0]).toBe(401)
@@ -255,7 +257,7 @@ describe('E4: paths', () => {
 
 describe('routes', () => {
   const found = (map: RouteMap, method: string, target: string) =>
-    compileRoutes(map)(method, readPath(target) as NonNullable<ReturnType<typeof readPath>>)
+    compileRoutes(map, (requirement) => requirement)(method, readPath(target) as NonNullable<ReturnType<typeof readPath>>)
 
   it('the narrower one counts, whatever the order', () => {
     const map: RouteMap = {
@@ -305,7 +307,7 @@ describe('routes', () => {
     '%s is no route',
     (key) => {
       expect(parseRoute(key)).toEqual(expect.any(String))
-      expect(() => compileRoutes({ [key]: { public: true } })).toThrow(TypeError)
+      expect(() => compileRoutes({ [key]: { public: true } }, () => 0)).toThrow(TypeError)
     },
   )
 })

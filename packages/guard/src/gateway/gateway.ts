@@ -2,18 +2,18 @@ import type { KeyObject } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { compileRanges, parseAddress } from '@caegis/policy'
 import type { GuardRequest } from '../credentials.ts'
-import type { Guard } from '../guard.ts'
+import type { Checker, Guard } from '../guard.ts'
 import { type Log, silent } from '../log.ts'
+import type { Requirement } from '../needs.ts'
 import type { Denied, Verdict } from '../verdict.ts'
-import { lackOf } from './demand.ts'
 import { createIdentity, type IdentityHeaders, NOBODY } from './identity.ts'
 import { knowsFew, type Original, proxyOf, readOriginal } from './original.ts'
 import { readPath } from './path.ts'
-import { compileRoutes, type RouteMap, type TokenRequirement } from './routes.ts'
+import { compileRoutes, type RouteMap, type RouteRequirement } from './routes.ts'
 
 export interface GatewayOptions {
   /** Made with the same `trustedProxies`. */
-  guard: Pick<Guard, 'check' | 'status'>
+  guard: Pick<Guard, 'check' | 'require' | 'status'>
   /** Without any, every path needs a good token. */
   routes?: RouteMap
   /** Lets the question of a browser pass that asks, without credentials, whether a page of another origin may call (CORS preflight): the application answers it. */
@@ -50,11 +50,11 @@ const EXPOSED = { 'Access-Control-Expose-Headers': 'WWW-Authenticate' }
 /**
  * Forward authentication: a proxy asks about each request before it hands it on, and gets a 200 with everything that the application may know of the caller, or
  * the refusal that goes to the client.
- * @throws TypeError for a route, a range or a key that is none
+ * @throws TypeError for a route, a requirement, a range or a key that is none
  */
 export function createGateway(options: GatewayOptions): Gateway {
   const { guard, preflight = false, unavailable = 503, now = Date.now, log = silent } = options
-  const requirementOf = compileRoutes(options.routes ?? {})
+  const checkerOf = compileRoutes(options.routes ?? {}, (requirement) => checker(guard, requirement))
   const proxies = options.trustedProxies ?? []
   const trusted = compileRanges(proxies)
   const identity = createIdentity({ ...options.assertion, now })
@@ -87,20 +87,17 @@ export function createGateway(options: GatewayOptions): Gateway {
     const { method } = original
     if (preflight && method === 'OPTIONS' && request.headers.origin !== undefined && request.headers['access-control-request-method'] !== undefined)
       return allowed(NOBODY)
-    const requirement = requirementOf(method, path)
-    if (requirement.public) return allowed(NOBODY)
-    const verdict = guard.check(asked(request, original, known))
-    return verdict instanceof Promise ? verdict.then((settled) => weigh(settled, requirement)) : weigh(verdict, requirement)
+    const checker = checkerOf(method, path)
+    if (checker === undefined) return allowed(NOBODY)
+    const verdict = checker.check(asked(request, original, known))
+    return verdict instanceof Promise ? verdict.then(answerTo) : answerTo(verdict)
   }
 
-  function weigh(verdict: Verdict, requirement: TokenRequirement): Answer {
+  function answerTo(verdict: Verdict): Answer {
     if (!verdict.allowed) return denied(verdict)
     // What is asked is answered: nobody here waits for the end of this access.
     verdict.release()
-    const lack = lackOf(verdict.claims, requirement, now() / 1000)
-    if (lack === undefined) return allowed(identity.of(verdict.claims))
-    const message = 'The token is not enough for this.'
-    return { status: lack.status, headers: { 'WWW-Authenticate': lack.challenge }, body: { error: lack.error, code: lack.error, message } }
+    return allowed(identity.of(verdict.claims))
   }
 
   function denied({ status, headers, body }: Denied): Answer {
@@ -122,6 +119,12 @@ export function createGateway(options: GatewayOptions): Gateway {
     log.error('a request could not be judged', { error: String(error) })
     send(response, { status: 500, headers: {} })
   }
+}
+
+/** Who judges a route; nobody, where it asks for nothing. */
+function checker(guard: Pick<Guard, 'check' | 'require'>, { public: open, ...requirement }: RouteRequirement & Requirement): Checker | undefined {
+  if (open) return undefined
+  return Object.keys(requirement).length === 0 ? guard : guard.require(requirement)
 }
 
 /** The client's request as the guard shall see it. Whoever asks is a proxy, so that its own address is nobody's: without a caller that it names, the caller is unknown. */

@@ -1,3 +1,3 @@
 export { createGateway, type Gateway, type GatewayOptions } from './gateway.ts'
 export { ASSERTION_TYPE, IDENTITY_HEADERS } from './identity.ts'
-export { compileRoutes, parseRoute, type Requirement, type RouteMap, type TokenRequirement } from './routes.ts'
+export { parseRoute, type RouteMap, type RouteRequirement } from './routes.ts'

@@ -1,50 +1,44 @@
+import type { Requirement } from '../needs.ts'
 import { fold, type PlainPath, readPath } from './path.ts'
 
-/** What a route asks: nothing at all, or a token, and that it says this much. */
-export type Requirement = { readonly public: true } | TokenRequirement
-
-export interface TokenRequirement {
-  readonly public?: false
-  /** All of them; a string may hold several, with blanks between. */
-  readonly scope?: string | readonly string[]
-  /** Any one of them. */
-  readonly roles?: readonly string[]
-  /** All of them. */
-  readonly acrs?: readonly string[]
-  /** Seconds since the user signed in. */
-  readonly maxAge?: number
-}
+/** What a route asks: nothing at all, or a good token, and that it says this much. */
+export type RouteRequirement = { readonly public: true } | (Requirement & { readonly public?: false })
 
 /** From `/files/*`, `/admin/**` or `GET,HEAD /files/**` to what is asked there. */
-export type RouteMap = Readonly<Record<string, Requirement>>
+export type RouteMap = Readonly<Record<string, RouteRequirement>>
 
-interface Route {
+interface Route<T> {
   methods: ReadonlySet<string> | undefined
   segments: readonly string[]
   /** As whoever is not exact compares them. */
   folded: readonly string[]
-  requirement: Requirement
+  /** Asks for nothing. */
+  open: boolean
+  value: T
 }
 
 const METHODS = /^[A-Z]+(,[A-Z]+)*$/
-/** Whatever no route names: any good token. */
-export const GUARDED: TokenRequirement = Object.freeze({})
 
 /**
  * Compiles a map of routes. The narrower one counts, whatever the order: a name before `*` before `**`, from the left, and one for some methods before one for all.
  * What asks for something is found by every spelling of its path that some application may take for it; what is public only by the one that was given.
+ * @param make what a caller wants to find in place of a route's requirement; `{}` stands for whatever no route names: any good token
  * @throws TypeError for a key that is no route
  */
-export function compileRoutes(map: RouteMap): (method: string, path: PlainPath) => Requirement {
-  const routes = Object.entries(map).map(([key, requirement]): Route => {
+export function compileRoutes<T>(map: RouteMap, make: (requirement: RouteRequirement) => T): (method: string, path: PlainPath) => T {
+  const routes = Object.entries(map).map(([key, requirement]): Route<T> => {
     const parsed = parseRoute(key)
     if (typeof parsed === 'string') throw new TypeError(`${key}: ${parsed}`)
     const folded = parsed.segments.map(fold)
     if (folded.at(-1) === '') folded.pop()
-    return { ...parsed, folded, requirement: Object.freeze({ ...requirement }) }
+    return { ...parsed, folded, open: requirement.public === true, value: make(requirement) }
   })
   routes.sort(narrowerFirst)
-  return (method, path) => routes.find((route) => covers(route, method, path))?.requirement ?? GUARDED
+  const guarded = make({})
+  return (method, path) => {
+    const found = routes.find((route) => covers(route, method, path))
+    return found === undefined ? guarded : found.value
+  }
 }
 
 /** A route's key, taken apart, or what is wrong with it. */
@@ -64,10 +58,10 @@ export function parseRoute(key: string): { methods: ReadonlySet<string> | undefi
   return { methods: methods === undefined ? undefined : new Set(methods.split(',')), segments }
 }
 
-function covers({ methods, segments, folded, requirement }: Route, method: string, { exact, loose }: PlainPath): boolean {
+function covers({ methods, segments, folded, open }: Route<unknown>, method: string, { exact, loose }: PlainPath): boolean {
   // A method is spelled in capitals; what is written otherwise may be taken for it.
-  if (methods !== undefined && !methods.has(requirement.public ? method : method.toUpperCase())) return false
-  return requirement.public ? matches(segments, exact) : matches(folded, loose)
+  if (methods !== undefined && !methods.has(open ? method : method.toUpperCase())) return false
+  return open ? matches(segments, exact) : matches(folded, loose)
 }
 
 function matches(pattern: readonly string[], path: readonly string[]): boolean {
@@ -78,7 +72,7 @@ function matches(pattern: readonly string[], path: readonly string[]): boolean {
   return pattern.length === path.length
 }
 
-function narrowerFirst(a: Route, b: Route): number {
+function narrowerFirst(a: Route<unknown>, b: Route<unknown>): number {
   for (let index = 0; ; index++) {
     const left = widthOf(a.folded[index])
     const right = widthOf(b.folded[index])
