@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- [guard|policy|signals|issuer|access|directory|loop] [--json]`: every figure beside its budget. With `--json` one line a figure goes to stdout and the table to stderr.
+ * `npm run bench -- [guard|client|policy|signals|issuer|access|directory|loop] [--json]`: every figure beside its budget. With `--json` one line a figure goes to stdout and the table to stderr.
  * The machine and what else it does decide about half of every figure: compare within a run, not between machines.
  */
 import { cpus } from 'node:os'
@@ -7,6 +7,7 @@ import type { Figure } from './figure.ts'
 
 const SUITES: Record<string, () => Promise<{ run(emit: (figure: Figure) => void): Promise<void> }>> = {
   guard: () => import('./guard.ts'),
+  client: () => import('./client.ts'),
   policy: () => import('./policy.ts'),
   signals: () => import('./signals.ts'),
   issuer: () => import('./issuer.ts'),

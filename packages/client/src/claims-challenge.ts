@@ -43,9 +43,9 @@ const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
  */
 export function withClaimsChallenge(fetch: typeof globalThis.fetch, options: ClaimsChallengeOptions): typeof globalThis.fetch {
   const { token, now = Date.now, wait = pause, log = {} } = options
-  if (typeof fetch !== 'function') throw new TypeError('withClaimsChallenge needs a fetch function')
-  if (typeof token !== 'function') throw new TypeError('withClaimsChallenge needs a token function')
-  if (!Array.isArray(options.origins) || options.origins.length === 0) throw new TypeError('withClaimsChallenge needs a list of origins')
+  if (typeof fetch !== 'function' || typeof token !== 'function' || !Array.isArray(options.origins) || options.origins.length === 0) {
+    throw new TypeError('withClaimsChallenge needs a fetch, a token function and a list of origins')
+  }
   const origins = new Set(options.origins.map((origin) => parseOrigin(origin)))
   const issuers = options.issuer === undefined ? undefined : new Set([options.issuer].flat().map((url) => new URL(url).origin))
   const join = createFlights<string>()

@@ -3,9 +3,9 @@ import { CaegisError } from '@caegis/protocol'
 /** Codes thrown by this package. Errors of the token function and of fetch pass through untouched. */
 export const CLIENT_ERRORS = {
   no_access_token: 'The sign-in library answered without an access token.',
-  challenge_loop: 'The API asked for the same claims again, although the issuer had given a token for them.',
-  challenge_refused: 'The issuer gives no token for what the API asks, and nobody is there to sign in.',
-  body_spent: 'The API asked for another token, which is there now; the request cannot be repeated, because its body was a stream.',
+  challenge_loop: 'The API asked again for the claims of its first challenge.',
+  challenge_refused: 'The issuer gives no token for the claims of the challenge.',
+  body_spent: 'The new token is there, but the body of the request was a stream and cannot be sent again.',
 } as const
 
 /** A claims challenge that ends here. `code` says why. */

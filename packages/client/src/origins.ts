@@ -7,9 +7,7 @@ const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
  */
 export function parseOrigin(text: string): string {
   const url = typeof text === 'string' && URL.canParse(text) ? new URL(text) : undefined
-  if (!url) throw new TypeError('An origin must be a URL such as https://api.example')
-  if (url.username || url.password || url.pathname !== '/' || url.search || url.hash)
-    throw new TypeError(`${url.origin}: an origin has no path, query or user`)
+  if (!url || url.href !== `${url.origin}/`) throw new TypeError('An origin is scheme, host and port, such as https://api.example')
   if (url.protocol !== 'https:' && !(url.protocol === 'http:' && LOOPBACK.test(url.hostname))) {
     throw new TypeError(`${url.origin}: tokens travel over https, or over http to this machine only`)
   }

@@ -1,4 +1,4 @@
-import { CaegisError, PROTOCOL_ERRORS } from './errors.ts'
+import { CaegisError, INVALID_CHALLENGE } from './errors.ts'
 import { isObject, type JsonObject } from './shape.ts'
 
 /** What a claims challenge asks of the next access token, all unmet constraints at once. */
@@ -222,5 +222,5 @@ function decodeClaims(encoded: string): string {
 }
 
 function invalid(why: string): CaegisError {
-  return new CaegisError('invalid_challenge', PROTOCOL_ERRORS.invalid_challenge, { detail: why })
+  return new CaegisError('invalid_challenge', INVALID_CHALLENGE, { detail: why })
 }

@@ -15,10 +15,13 @@ export class CaegisError extends Error {
   }
 }
 
+/** By itself: who reads challenges in a browser need not load the whole table. */
+export const INVALID_CHALLENGE = 'The WWW-Authenticate header holds no readable claims challenge.'
+
 /** Codes thrown by this package. */
 export const PROTOCOL_ERRORS = {
   invalid_claims_request: 'The claims parameter is not a claims request (OpenID Connect Core section 5.5).',
-  invalid_challenge: 'The WWW-Authenticate header holds no readable claims challenge.',
+  invalid_challenge: INVALID_CHALLENGE,
   invalid_subject: 'The subject identifier is not one of RFC 9493 or SSF 1.0 section 3.',
   invalid_set: 'The payload is not a Security Event Token of the SSF profile.',
   invalid_head: 'The log head is malformed.',

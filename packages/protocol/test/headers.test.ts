@@ -34,6 +34,7 @@ const ENCODINGS: Record<string, (json: string) => string> = {
     const text = Buffer.from(json).toString('base64url')
     return text + '='.repeat(-text.length & 3)
   },
+  'base64, padded once too often': (json) => `${Buffer.from(json).toString('base64')}==`,
   // What is not ASCII cannot stand in a header.
   JSON: (json) => json.replace(/[^\x20-\x7e]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
 }
