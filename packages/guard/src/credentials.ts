@@ -2,44 +2,57 @@ import type { VerdictCode } from './errors.ts'
 
 /** A Fetch `Request`, a node `IncomingMessage`, or anything with headers. */
 export interface GuardRequest {
+  method?: string | undefined
   url?: string | undefined
+  /** Where `url` was shortened by a router: the whole of it. */
+  originalUrl?: string | undefined
   headers: HeadersLike | Record<string, string | string[] | undefined>
   /** Node keeps the first of several `Authorization` lines and drops the rest; here they all are, name and value in turn. */
   rawHeaders?: readonly string[]
   /** The connection that it came by: its other end is the caller, or a proxy of yours. Without it the caller's address is unknown, which is outside of every range. */
-  socket?: { readonly remoteAddress?: string | undefined } | undefined
+  socket?:
+    | {
+        readonly remoteAddress?: string | undefined
+        readonly encrypted?: boolean | undefined
+        /** For tokens that are bound to a certificate: what the other end of TLS has shown. */
+        getPeerCertificate?(): { raw?: Buffer | undefined } | null | undefined
+      }
+    | undefined
 }
 
 interface HeadersLike {
   get(name: string): string | null
 }
 
-export type Credentials = { token: string } | { code: VerdictCode; status?: 400 }
+export type Credentials = { token: string; dpop: boolean } | { code: VerdictCode; status?: 400 }
 
 const NAME = 'authorization'
-const SCHEME = 'bearer'
+const BEARER = 'bearer'
+/** RFC 9449 section 7.1. */
+const DPOP = 'dpop'
 const FORWARDED = 'x-forwarded-for'
 const TWICE: Credentials = { code: 'token_malformed', status: 400 }
 const MISSING: Credentials = { code: 'token_missing' }
 
-/** Finds the bearer token of a request (RFC 6750 section 2.1): in one `Authorization` header, and nowhere else. */
+/** Finds the access token of a request (RFC 6750 section 2.1, RFC 9449 section 7.1): in one `Authorization` header, and nowhere else. */
 export function readCredentials(request: GuardRequest): Credentials {
   // RFC 6750 section 2.3 allows it, OAuth 2.1 does not: URLs end up in logs. Refused even beside a header.
   if (request.url !== undefined && hasTokenInQuery(request.url)) return { code: 'token_in_query' }
   const header = authorization(request)
   if (header === undefined) return MISSING
   if (typeof header !== 'string') return header
-  if (header.length < SCHEME.length || !isBearer(header)) return MISSING
-  let from = SCHEME.length
+  const dpop = !isScheme(header, BEARER)
+  if (dpop && !isScheme(header, DPOP)) return MISSING
+  let from = dpop ? DPOP.length : BEARER.length
   let to = header.length
   if (from < to && header.charCodeAt(from) !== 0x20) return MISSING
   while (from < to && header.charCodeAt(from) === 0x20) from++
   while (to > from && header.charCodeAt(to - 1) === 0x20) to--
-  return from === to ? { code: 'token_malformed' } : { token: header.slice(from, to) }
+  return from === to ? { code: 'token_malformed' } : { token: header.slice(from, to), dpop }
 }
 
-function isBearer(header: string): boolean {
-  for (let i = 0; i < SCHEME.length; i++) if ((header.charCodeAt(i) | 0x20) !== SCHEME.charCodeAt(i)) return false
+function isScheme(header: string, scheme: string): boolean {
+  for (let i = 0; i < scheme.length; i++) if ((header.charCodeAt(i) | 0x20) !== scheme.charCodeAt(i)) return false
   return true
 }
 
@@ -66,11 +79,16 @@ function authorization({ headers, rawHeaders }: GuardRequest): string | Credenti
 }
 
 /** The `X-Forwarded-For` header, several lines of it joined in their order. */
-export function forwardedFor({ headers }: GuardRequest): string | undefined {
-  if (isHeaders(headers)) return headers.get(FORWARDED) ?? undefined
+export function forwardedFor(request: GuardRequest): string | undefined {
+  return headerOf(request, FORWARDED)
+}
+
+/** A header by its name in lower case, several lines of it joined in their order. */
+export function headerOf({ headers }: GuardRequest, wanted: string): string | undefined {
+  if (isHeaders(headers)) return headers.get(wanted) ?? undefined
   // As node writes them; other spellings only where somebody else did.
-  let found = headers[FORWARDED]
-  if (found === undefined) for (const name in headers) if (name.toLowerCase() === FORWARDED) found = headers[name]
+  let found = headers[wanted]
+  if (found === undefined) for (const name in headers) if (name.toLowerCase() === wanted) found = headers[name]
   return typeof found === 'object' ? found.join(',') : found
 }
 

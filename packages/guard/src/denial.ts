@@ -1,5 +1,6 @@
 import { type ChallengeClaims, formatChallenge, formatRefusal, type RefusalParameters } from '@caegis/protocol'
 import { type DenialText, VERDICT_CODES, type VerdictCode } from './errors.ts'
+import { ALGORITHMS } from './token.ts'
 import type { Denied } from './verdict.ts'
 
 export interface DenialOptions {
@@ -16,11 +17,15 @@ export interface DenialDetail {
   challenge?: ChallengeClaims
   /** For one that cannot: what is needed, in the words of RFC 6750 and RFC 9470. */
   needs?: Pick<RefusalParameters, 'scope' | 'acrValues' | 'maxAge'>
+  /** The token is bound to a key: the refusal speaks of that scheme, which says what proofs may be signed with (RFC 9449 section 7.1). */
+  dpop?: boolean
+  /** For the next proof. */
+  nonce?: string | undefined
 }
 
 /** From the reason to what goes on the wire (RFC 6750 section 3). Never a `Retry-After`: clients would lock themselves out for that long. */
 export function createDenials({ authorizationUri, issuer, clientId }: DenialOptions): (code: VerdictCode, detail?: DenialDetail) => Denied {
-  return (code, { status: override, challenge, needs } = {}) => {
+  return (code, { status: override, challenge, needs, dpop, nonce } = {}) => {
     const text: DenialText = VERDICT_CODES[code]
     const status = override ?? text.status
     const claims = status === 401 ? challenge : undefined
@@ -30,8 +35,14 @@ export function createDenials({ authorizationUri, issuer, clientId }: DenialOpti
       const uri = authorizationUri()
       headers['WWW-Authenticate'] = claims
         ? formatChallenge({ authorizationUri: uri ?? issuer, ...(clientId === undefined ? {} : { clientId }), claims })
-        : formatRefusal({ ...(uri === undefined ? {} : { authorizationUri: uri }), ...(error === undefined ? {} : { error }), ...needs })
+        : formatRefusal({
+            ...(uri === undefined ? {} : { authorizationUri: uri }),
+            ...(error === undefined ? {} : { error }),
+            ...needs,
+            ...(dpop ? { proofAlgorithms: ALGORITHMS } : {}),
+          })
     }
+    if (nonce !== undefined) headers['DPoP-Nonce'] = nonce
     return { allowed: false, status, code, headers, body: { error: error ?? 'unauthorized', code, message: text.message } }
   }
 }

@@ -1,4 +1,5 @@
 import { type CutoffKey, cutoffKeys, isObject, type JsonObject } from '@caegis/protocol'
+import { readConfirmation } from './confirmation.ts'
 import { claimsHalf, cutoffText, type KeyedHash } from './hash.ts'
 import type { VerifyKey } from './keys.ts'
 import type { LateBound } from './rules.ts'
@@ -28,6 +29,7 @@ export function remember(token: ParsedToken, key: VerifyKey, digest: string, iss
     longLived: claims.xms_ssm === '1' || times.exp - times.iat > ORDINARY_LIFE,
     spread: (digest.charCodeAt(0) * 256 + digest.charCodeAt(1)) / 65_536,
     late: lateBoundOf(claims),
+    bound: readConfirmation(claims.cnf),
     place: undefined,
     version: -1,
     cutoff: -1,

@@ -18,6 +18,7 @@ import { openSource } from './open-source.ts'
 import { type GuardOptions, readOptions } from './options.ts'
 import { type Revocation, readRevocation } from './revoke.ts'
 import { createRules } from './rules.ts'
+import { createSenders } from './sender.ts'
 import type { CountedOutcome, Sink } from './source.ts'
 import { keepIn, loadStore } from './store.ts'
 import { createTally } from './tally.ts'
@@ -79,6 +80,8 @@ export interface GuardStatus extends Record<CountedOutcome, number> {
   rules: { version: number; policies: number; locations: number }
 }
 
+type Shown = { token: string; dpop: boolean }
+
 /** What a new token can mend. */
 const CHALLENGED: ReadonlySet<VerdictCode> = new Set(['revoked', 'stale', 'token_key', 'location'])
 
@@ -98,6 +101,7 @@ export function createGuard(options: GuardOptions): Guard {
   const cache = createTokenCache(settings.maxTokens)
   const freshness = createFreshness({ now, monotonic })
   const places = createRules(settings)
+  const senders = createSenders(settings)
   const live = createLive({
     now,
     judge: (seen) => judge(seen, isStale()),
@@ -201,26 +205,32 @@ export function createGuard(options: GuardOptions): Guard {
     if (closed || !freshness.hydrated) return deny('not_ready')
     const credentials = readCredentials(request)
     if ('code' in credentials) return deny(credentials.code, credentials)
-    const { token } = credentials
-    const digest = digestOf('sha256', token, 'binary')
+    const digest = digestOf('sha256', credentials.token, 'binary')
     const seen = cache.get(digest)
-    if (seen !== undefined && !seen.key.gone) return answer(seen, request, needs)
-    return firstSight(token, digest, request, needs)
+    if (seen !== undefined && !seen.key.gone) return answer(seen, request, credentials, needs)
+    return firstSight(credentials, digest, request, needs)
   }
 
-  function firstSight(token: string, digest: string, request: GuardRequest, needs?: Needs): Verdict | Promise<Verdict> {
-    const parsed = parseToken(token, rules)
+  function firstSight(shown: Shown, digest: string, request: GuardRequest, needs?: Needs): Verdict | Promise<Verdict> {
+    const parsed = parseToken(shown.token, rules)
     if (typeof parsed === 'string') return deny(parsed)
     const untimely = checkTimes(parsed.times, rules, now() / 1000, table.forgotten)
     if (untimely !== undefined) return deny(untimely)
     const candidates = keys.find(issuer, parsed.kid)
-    if (candidates.length > 0) return verify(parsed, candidates, digest, request, needs)
+    if (candidates.length > 0) return verify(parsed, candidates, digest, request, shown, needs)
     const learning = keys.learn(issuer)
-    if (learning === undefined) return verify(parsed, candidates, digest, request, needs)
-    return learning.then(() => verify(parsed, keys.find(issuer, parsed.kid), digest, request, needs))
+    if (learning === undefined) return verify(parsed, candidates, digest, request, shown, needs)
+    return learning.then(() => verify(parsed, keys.find(issuer, parsed.kid), digest, request, shown, needs))
   }
 
-  function verify(parsed: ParsedToken, candidates: readonly VerifyKey[], digest: string, request: GuardRequest, needs?: Needs): Verdict {
+  function verify(
+    parsed: ParsedToken,
+    candidates: readonly VerifyKey[],
+    digest: string,
+    request: GuardRequest,
+    shown: Shown,
+    needs?: Needs,
+  ): Verdict {
     // A client that can be challenged must be, or it would serve the token of a removed key from its cache until that expires.
     if (candidates.length === 0) return deny('token_key', isCapable(parsed.claims) ? { challenge: { nbf: parsed.times.iat + 1 } } : {})
     const key = candidates.find(({ algorithms }) => algorithms.includes(parsed.algorithm))
@@ -229,10 +239,15 @@ export function createGuard(options: GuardOptions): Guard {
     const seen = remember(parsed, key, digest, issuer, hash)
     if (seen === undefined) return deny('token_actor')
     cache.set(digest, seen)
-    return answer(seen, request, needs)
+    return answer(seen, request, shown, needs)
   }
 
-  function answer(seen: SeenToken, request: GuardRequest, needs?: Needs): Verdict {
+  function answer(seen: SeenToken, request: GuardRequest, shown: Shown, needs?: Needs): Verdict {
+    const dpop = seen.bound?.jkt !== undefined
+    if (shown.dpop || seen.bound !== undefined) {
+      const fault = senders.fault(request, shown, seen.bound)
+      if (fault !== undefined) return deny(fault, { dpop, nonce: fault === 'use_dpop_nonce' ? senders.nonce() : undefined })
+    }
     const stale = isStale()
     const place = seen.late === undefined ? undefined : places.placeOf(seen, seen.late, request)
     const outside = place !== undefined && place.unmet.length > 0
@@ -242,23 +257,26 @@ export function createGuard(options: GuardOptions): Guard {
     if (code === undefined) {
       if (own === undefined || needs === undefined) return live.allow(seen, stale, place?.address)
       // What no sign-in mends comes first: nobody is asked for a second factor in vain.
-      if (own.forbidden) return deny('insufficient_scope', needs.scope.length > 0 ? { needs: { scope: needs.scope } } : {})
+      if (own.forbidden) return deny('insufficient_scope', { dpop, needs: { scope: needs.scope.length > 0 ? needs.scope : undefined } })
       if (!own.missesContext && !isOld) return live.allow(seen, stale, place?.address, own.freshUntil)
       const step = stepOf(needs, isOld)
       // A daemon has no sign-in that could be newer, whatever else it understands.
       const challenged = seen.capable && !(own.appOnly && isOld)
-      return deny('insufficient_user_authentication', challenged ? { challenge: step } : { needs: { acrValues: step.acrs, maxAge: step.maxAge } })
+      return deny(
+        'insufficient_user_authentication',
+        challenged ? { challenge: step } : { dpop, needs: { acrValues: step.acrs, maxAge: step.maxAge } },
+      )
     }
     const { iat } = seen.times
     if (code === 'revoked') for (const seq of firsts.refused(seen.hashes, iat)) source.refused?.(seq, now() / 1000)
-    if (!seen.capable || !CHALLENGED.has(code)) return deny(code)
+    if (!seen.capable || !CHALLENGED.has(code)) return deny(code, { dpop })
     // Everything that is wrong at once: the client tries again once only.
     const challenge = { nbf: Math.max(seen.cutoff, iat) + 1, ...(needs ? stepOf(needs, isOld && own?.appOnly === false) : {}) }
     if (outside && place.address !== '') {
       return deny(code, { challenge: { ...challenge, rpAddress: place.address, evidence: places.evidence(seen, place.address) } })
     }
     // Where nobody knows the address, no new token would be good either.
-    return code === 'location' ? deny(code) : deny(code, { challenge })
+    return code === 'location' ? deny(code, { dpop }) : deny(code, { challenge })
   }
 
   /** Why a verified token is not good now; asked at every request, and of every live connection. */

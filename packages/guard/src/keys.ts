@@ -93,6 +93,11 @@ function speaksFor(named: unknown, issuer: string): boolean {
   return tenant !== '' && !tenant.includes('/') && issuer === `${before}${tenant}${after}`
 }
 
+/** A public key that tokens or proofs can be verified with. @returns `undefined` for one that is too short, or of a kind that is not used here */
+export function importVerifyKey(jwk: JsonWebKey): VerifyKey | undefined {
+  return importKey(jwk)
+}
+
 function importKey(jwk: JsonWebKey): (RingKey & { print: string }) | undefined {
   const { kid, alg, use, key_ops: operations } = jwk
   if ((use !== undefined && use !== 'sig') || (Array.isArray(operations) && !operations.includes('verify'))) return undefined

@@ -42,6 +42,17 @@ export interface GuardOptions {
    * the connection comes from.
    */
   trustedProxies?: readonly string[]
+  /**
+   * For tokens that are bound to a key (DPoP, RFC 9449): the origins under which clients know this API, default: what the request's connection and `Host` say. Name them
+   * behind proxies, and wherever the same token is good at another host too.
+   */
+  origin?: string | readonly string[]
+  /** Proofs must hold a nonce made with this secret, which all replicas share; default: none is asked for. At least 32 characters. */
+  nonceSecret?: string
+  /** Proofs of possession that are remembered for two minutes at least, default 200,000 (about 150 B each); further ones are refused. */
+  maxProofs?: number
+  /** For tokens that are bound to a certificate (RFC 8705): where one of your proxies (`trustedProxies`) writes its client's; default: only the connection's own counts. */
+  clientCertificateHeader?: string
   /** ISO 3166 country of an address, `null` for none, `undefined` where it cannot be told; for policies that name countries. The guard says whether it has this. */
   country?: (address: string) => string | null | undefined
   /** Where the issuer's metadata is, default: `/.well-known/openid-configuration` behind its name, else where RFC 8414 puts it. Its `issuer` must be this one anyway. */
@@ -64,11 +75,26 @@ export type GuardSettings = Readonly<
   Required<
     Omit<
       GuardOptions,
-      'audience' | 'clientId' | 'clientSecret' | 'authorizationUri' | 'country' | 'source' | 'keys' | 'metadataUrl' | 'events' | 'store'
+      | 'audience'
+      | 'clientId'
+      | 'clientSecret'
+      | 'authorizationUri'
+      | 'country'
+      | 'source'
+      | 'keys'
+      | 'metadataUrl'
+      | 'events'
+      | 'store'
+      | 'origin'
+      | 'nonceSecret'
+      | 'clientCertificateHeader'
     >
   > & {
     country: GuardOptions['country'] | undefined
     audience: ReadonlySet<string>
+    origins: readonly string[]
+    nonceSecret: string | undefined
+    clientCertificateHeader: string | undefined
     clientId: string | undefined
     authorizationUri: string | undefined
     source: Source | undefined
@@ -113,6 +139,10 @@ export function readOptions(options: GuardOptions): GuardSettings {
     authorizationUri: options.authorizationUri,
     trustedProxies: rangesOf(options.trustedProxies),
     country: functionOf(options.country),
+    origins: originsOf(options.origin),
+    nonceSecret: secretOf(options.nonceSecret),
+    clientCertificateHeader: headerName(options),
+    maxProofs: seconds('maxProofs', options.maxProofs, 200_000),
     fetch: options.fetch ?? globalThis.fetch,
     now: options.now ?? Date.now,
     monotonic: options.monotonic ?? (() => performance.now()),
@@ -144,6 +174,25 @@ function rangesOf(ranges: readonly string[] = []): readonly string[] {
     throw new TypeError('trustedProxies are IP addresses or CIDR ranges')
   }
   return Object.freeze([...ranges])
+}
+
+function originsOf(origin: string | readonly string[] = []): readonly string[] {
+  const list = typeof origin === 'string' ? [origin] : [...origin]
+  // With a path it would be compared with something that never has one.
+  if (!list.every((one) => URL.parse(one)?.origin === one)) throw new TypeError('origin is like https://api.example, without a path')
+  return Object.freeze(list)
+}
+
+function secretOf(secret: string | undefined): string | undefined {
+  if (secret !== undefined && !(typeof secret === 'string' && secret.length >= 32)) throw new TypeError('nonceSecret has at least 32 characters')
+  return secret
+}
+
+function headerName({ clientCertificateHeader: name, trustedProxies = [] }: GuardOptions): string | undefined {
+  if (name === undefined) return undefined
+  if (!/^[A-Za-z0-9-]{1,64}$/.test(name)) throw new TypeError('clientCertificateHeader is the name of a header')
+  if (trustedProxies.length === 0) throw new TypeError('clientCertificateHeader needs trustedProxies: else anybody could write it')
+  return name
 }
 
 function functionOf(country: GuardOptions['country']): GuardOptions['country'] | undefined {

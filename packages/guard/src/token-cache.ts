@@ -1,4 +1,5 @@
 import type { JsonObject } from '@caegis/protocol'
+import type { Confirmation } from './confirmation.ts'
 import type { VerifyKey } from './keys.ts'
 import type { LateBound, Place } from './rules.ts'
 import type { TokenTimes } from './token.ts'
@@ -20,6 +21,8 @@ export interface SeenToken {
   readonly spread: number
   /** What it leaves to the guard; most tokens: nothing. */
   readonly late: LateBound | undefined
+  /** What whoever shows it must have; most tokens: nothing. */
+  readonly bound: Confirmation | undefined
   /** Where it was last shown from. */
   place: (Place & { edition: number; peer: string | undefined; forwarded: string | undefined }) | undefined
   /** The version of the cutoff table at which `cutoff` was read. */

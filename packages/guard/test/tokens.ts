@@ -44,15 +44,25 @@ export function mint(
     sid: 's-1',
     jti: 'j-1',
   }
-  const input = `${encode(whole)}.${encode({ ...base, client_id: 'files-spa', ...claims })}`
-  return `${input}.${signature(whole.alg, input, key).toString('base64url')}`
+  return signJws(whole, { ...base, client_id: 'files-spa', ...claims }, key)
+}
+
+/** Any JWS: members that are objects are written as JSON, text stands as it is. */
+export function signJws(header: Record<string, unknown>, payload: object | string, key: KeyObject | Buffer | string): string {
+  const input = `${encode(header)}.${typeof payload === 'string' ? Buffer.from(payload).toString('base64url') : encode(payload)}`
+  return `${input}.${signature(header.alg, input, key).toString('base64url')}`
+}
+
+/** Signs two parts by the issuer's key, whatever they are. */
+export function signText(input: string): string {
+  return `${input}.${signature('ES256', input, ec.privateKey).toString('base64url')}`
 }
 
 function signature(alg: unknown, input: string, key: KeyObject | Buffer | string): Buffer {
   const data = Buffer.from(input)
   if (alg === 'none') return Buffer.alloc(0)
   if (alg === 'HS256') return createHmac('sha256', key).update(data).digest()
-  if (alg === 'EdDSA') return sign(null, data, key as KeyObject)
+  if (alg === 'EdDSA' && (key as KeyObject).asymmetricKeyType === 'ed25519') return sign(null, data, key as KeyObject)
   if (alg === 'RS256') return sign('sha256', data, key as KeyObject)
   if (alg === 'PS256') return sign('sha256', data, { key: key as KeyObject, padding: 6, saltLength: 32 })
   return sign('sha256', data, { key: key as KeyObject, dsaEncoding: 'ieee-p1363' })

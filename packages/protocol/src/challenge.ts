@@ -73,10 +73,12 @@ export interface RefusalParameters {
   acrValues?: readonly string[] | undefined
   /** Seconds: how old the sign-in may be (RFC 9470 section 3). */
   maxAge?: number | undefined
+  /** The token is, or must be, bound to a key: what its proofs may be signed with (RFC 9449 section 7.1). */
+  proofAlgorithms?: readonly string[]
 }
 
 /** The plain refusal for a client that did not say `cp1`, or that sent nothing usable (RFC 6750 section 3, RFC 9470 section 3). */
-export function formatRefusal({ authorizationUri, error, scope, acrValues, maxAge }: RefusalParameters): string {
+export function formatRefusal({ authorizationUri, error, scope, acrValues, maxAge, proofAlgorithms }: RefusalParameters): string {
   const list: [string, readonly string[] | undefined][] = [
     ['realm', []],
     ['authorization_uri', authorizationUri === undefined ? undefined : [authorizationUri]],
@@ -84,8 +86,9 @@ export function formatRefusal({ authorizationUri, error, scope, acrValues, maxAg
     ['scope', scope],
     ['acr_values', acrValues],
     ['max_age', maxAge === undefined ? undefined : [String(maxAge)]],
+    ['algs', proofAlgorithms],
   ]
-  return `Bearer ${list.flatMap(([name, words]) => (words ? `${name}="${words.map(plain).join(' ')}"` : [])).join(', ')}`
+  return `${proofAlgorithms ? 'DPoP' : 'Bearer'} ${list.flatMap(([name, words]) => (words ? `${name}="${words.map(plain).join(' ')}"` : [])).join(', ')}`
 }
 
 /** Values come from configuration, yet a quote or a line break must not be able to forge a parameter. */
