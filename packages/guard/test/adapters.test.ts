@@ -1,152 +1,178 @@
-import { once } from 'node:events'
-import { createServer, request as httpRequest, type IncomingMessage, type RequestListener, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { readClaimsChallenge } from '@caegis/protocol'
-import express from 'express'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createServer as createHttp2Server } from 'node:http2'
+import { connect } from 'node:net'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { getRequestListener, type HttpBindings } from '@hono/node-server'
+import express, { type ErrorRequestHandler } from 'express'
+import { type FastifyInstance, fastify } from 'fastify'
+import { Hono } from 'hono'
+import { expect, it } from 'vitest'
 import { protect as protectExpress } from '../src/adapters/express.ts'
-import { protect as protectNode } from '../src/adapters/node.ts'
-import type { Guard } from '../src/guard.ts'
-import type { KeySource } from '../src/keys.ts'
+import { protect as protectFastify, protectRoute } from '../src/adapters/fastify.ts'
+import { guarded } from '../src/adapters/fetch.ts'
+import { protect as protectHono } from '../src/adapters/hono.ts'
+import { type GuardedRequest, protect as protectNode } from '../src/adapters/node.ts'
 import type { Allowed } from '../src/verdict.ts'
-import { cutoff, jwkOf, mint, otherEc, START, startGuard } from './tokens.ts'
+import { type Answer, CORS, isPreflight, type Site, testAdapter } from './adapters.contract.ts'
+import { listen, serveFetch, serveNode, serveNode2 } from './serving.ts'
+import { mint, startGuard } from './tokens.ts'
 
-type Handler = (auth: Allowed, response: Parameters<RequestListener>[1]) => void
+const messageOf = (error: unknown) => (error as Error).message
 
-/** Every adapter as a request listener; the suite below knows nothing else about them. */
-const adapters: Record<string, (guard: Guard, handler: Handler) => RequestListener> = {
-  node: (guard, handler) => {
-    const secured = protectNode(guard)
-    return (request, response) => secured(request, response, () => handler((request as IncomingMessage & { auth: Allowed }).auth, response))
-  },
-  express: (guard, handler) => {
-    const app = express()
-    app.use('/files', protectExpress(guard))
-    app.use((request, response) => handler(request.auth as Allowed, response))
-    return app
-  },
+async function send(answer: Answer, response: ServerResponse): Promise<void> {
+  if (typeof answer === 'string') response.end(answer)
+  else await pipeline(Readable.fromWeb(answer as never), response).catch(() => {})
 }
 
-describe.each(Object.entries(adapters))('adapter: %s', (_, adapt) => {
-  let server: Server
-  let origin: string
-  let started: ReturnType<typeof startGuard>
-  let handler: Handler
+function nodeListener({ guard, writers, handler }: Site) {
+  const files = protectNode(guard)
+  const write = protectNode(writers)
+  return (request: IncomingMessage, response: ServerResponse) => {
+    for (const [name, value] of Object.entries(CORS)) response.setHeader(name, value)
+    if (isPreflight(request.method, request.headers['access-control-request-method'])) {
+      response.writeHead(204).end()
+      return
+    }
+    const fail = (error: unknown) => {
+      response.statusCode = 500
+      response.end(messageOf(error))
+    }
+    const answer = async () => {
+      try {
+        await send(await handler((request as Partial<GuardedRequest>).auth), response)
+      } catch (error) {
+        fail(error)
+      }
+    }
+    if (request.url === '/open') void answer()
+    else (request.url === '/write' ? write : files)(request, response, (error) => (error ? fail(error) : void answer()))
+  }
+}
 
-  beforeEach(async () => {
-    started = startGuard({ authorizationUri: 'https://id.example/authorize' })
-    handler = (auth, response) => response.end(JSON.stringify({ sub: auth.claims.sub }))
-    server = createServer(adapt(started.guard, (auth, response) => handler(auth, response)))
-    server.listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  })
-  afterEach(async () => {
-    server.closeAllConnections()
-    server.close()
-    await once(server, 'close')
-  })
+testAdapter({ name: 'node', serve: (site) => serveNode(nodeListener(site)) })
+testAdapter({ name: 'node, HTTP/2', version: 2, serve: (site) => serveNode2(nodeListener(site) as never) })
 
-  const call = (token: string, path = '/files/1', init: RequestInit = {}) =>
-    fetch(origin + path, { ...init, headers: { authorization: `Bearer ${token}` } })
-
-  it('lets an allowed request through, with the verdict on it', async () => {
-    const response = await call(mint())
-    expect(response.status).toBe(200)
-    expect(await response.json()).toEqual({ sub: 'alice' })
-    expect(response.headers.get('access-control-expose-headers')).toBeNull()
-  })
-
-  it('D6: hands on who the connection comes from, and believes no header of it', async () => {
-    const rules = (range: string) => [
-      { version: 1, since: 0 },
-      { policies: [{ id: 'office-only', include: 'All', exclude: ['office'] }] },
-      { location: { id: 'office', kind: 'ip', trusted: true } },
-      { ranges: [range] },
-    ]
-    const bound = mint({ capolids_latebind: ['office-only'] })
-    const from = (forwarded: string) => fetch(`${origin}/files/1`, { headers: { authorization: `Bearer ${bound}`, 'x-forwarded-for': forwarded } })
-    started.sink.rules(rules('127.0.0.1'))
-    expect((await from('203.0.113.9')).status).toBe(200)
-    started.sink.rules(rules('203.0.113.9'))
-    const denied = await from('203.0.113.9')
-    expect([denied.status, ((await denied.json()) as { code: string }).code]).toEqual([401, 'location'])
-  })
-
-  it('answers a revoked one with a challenge that a page of another origin can read', async () => {
-    started.sink.merge([cutoff('user', 'alice', START)])
-    const response = await call(mint({ xms_cc: ['cp1'] }))
-    expect(response.status).toBe(401)
-    expect(readClaimsChallenge(response.headers.get('www-authenticate'))).toMatchObject({
-      nbf: START + 1,
-      authorizationUri: 'https://id.example/authorize',
+testAdapter({
+  name: 'express',
+  serve({ guard, writers, handler }) {
+    const app = express()
+    app.use((request, response, next) => {
+      response.set(CORS)
+      if (isPreflight(request.method, request.get('access-control-request-method'))) response.sendStatus(204)
+      else next()
     })
-    expect(response.headers.get('access-control-expose-headers')).toBe('WWW-Authenticate')
-    expect(response.headers.get('cache-control')).toBe('no-store')
-    expect(response.headers.get('content-type')).toContain('application/json')
-    expect(response.headers.get('retry-after')).toBeNull()
-    expect(await response.json()).toMatchObject({ error: 'insufficient_claims', code: 'revoked' })
-  })
+    app.use('/files', protectExpress(guard))
+    app.use('/write', protectExpress(writers))
+    app.use(async (request, response) => send(await handler(request.auth), response))
+    const failed: ErrorRequestHandler = (error, _request, response, _next) => {
+      response.status(500).send(messageOf(error))
+    }
+    app.use(failed)
+    return serveNode(app)
+  },
+})
 
-  it('never calls the handler for a denied request', async () => {
-    let called = 0
-    handler = (_auth, response) => {
-      called++
+function fastifySite(app: FastifyInstance, { guard, writers, handler }: Site): void {
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers(CORS)
+    if (isPreflight(request.method, request.headers['access-control-request-method'])) await reply.code(204).send()
+  })
+  app.setErrorHandler((error, _request, reply) => reply.code(500).send(messageOf(error)))
+  app.all('/open', async (request) => handler(request.auth))
+  app.register(async (scope) => {
+    scope.register(protectFastify(guard))
+    scope.all('/files', async (request) => handler(request.auth))
+  })
+  app.all('/write', { onRequest: protectRoute(writers) }, async (request) => handler(request.auth))
+}
+
+async function serveFastify(app: FastifyInstance, site: Site) {
+  fastifySite(app, site)
+  await app.ready()
+  return listen(app.server, () => app.close())
+}
+
+testAdapter({ name: 'fastify', serve: (site) => serveFastify(fastify(), site) })
+testAdapter({
+  name: 'fastify, HTTP/2',
+  version: 2,
+  serve: (site) => serveFastify(fastify({ http2: true }) as unknown as FastifyInstance, site),
+})
+
+function honoApp({ guard, writers, handler }: Site, options: Parameters<typeof protectHono>[1] = {}) {
+  const app = new Hono<{ Variables: { auth?: Allowed } }>()
+  app.use(async (c, next) => {
+    for (const [name, value] of Object.entries(CORS)) c.header(name, value)
+    return isPreflight(c.req.method, c.req.header('access-control-request-method')) ? c.body(null, 204) : next()
+  })
+  app.use('/files', protectHono(guard, options))
+  app.use('/write', protectHono(writers, options))
+  app.all('*', async (c) => c.body(await handler(c.get('auth'))))
+  app.onError((error, c) => c.text(messageOf(error), 500))
+  return app
+}
+
+testAdapter({ name: 'hono on node', serve: (site) => serveNode(getRequestListener(honoApp(site).fetch)) })
+testAdapter({
+  name: 'hono on node, HTTP/2',
+  version: 2,
+  serve: (site) => listen(createHttp2Server(getRequestListener(honoApp(site).fetch))),
+})
+testAdapter({
+  name: 'hono elsewhere',
+  serve(site) {
+    const app = honoApp(site, { address: (c) => (c.env as { peer?: string }).peer })
+    return serveFetch(async (request, peer) => app.fetch(request, { peer }))
+  },
+})
+
+function fetchSite({ guard, writers, handler }: Site) {
+  const options = { address: (_: Request, peer?: string) => peer }
+  const answer = async (_: Request, auth?: Allowed) => new Response(await handler(auth))
+  const files = guarded(guard, (request, auth, _peer?: string) => answer(request, auth), options)
+  const write = guarded(writers, (request, auth, _peer?: string) => answer(request, auth), options)
+  return async (request: Request, peer?: string): Promise<Response> => {
+    const { pathname } = new URL(request.url)
+    if (isPreflight(request.method, request.headers.get('access-control-request-method'))) return new Response(null, { status: 204, headers: CORS })
+    let response: Response
+    try {
+      response = await (pathname === '/open' ? answer(request) : pathname === '/write' ? write(request, peer) : files(request, peer))
+    } catch (error) {
+      response = new Response(messageOf(error), { status: 500 })
+    }
+    for (const [name, value] of Object.entries(CORS)) {
+      if (name === 'access-control-allow-origin') response.headers.set(name, value)
+      else response.headers.set(name, [value, response.headers.get(name) ?? []].flat().join(', '))
+    }
+    return response
+  }
+}
+
+testAdapter({ name: 'fetch', serve: (site) => serveFetch(fetchSite(site)) })
+testAdapter({
+  name: 'fetch on @hono/node-server',
+  serve: (site) => serveNode(getRequestListener((request, env) => fetchSite(site)(request, (env as HttpBindings).incoming.socket.remoteAddress))),
+})
+
+it('E3: ten thousand requests over one connection leave nothing behind', async () => {
+  const { guard } = startGuard()
+  const protect = protectNode(guard)
+  let read = 0
+  const served = await serveNode((request, response) =>
+    protect(request, response, () => {
+      if (!(request as GuardedRequest).auth.signal.aborted) read++
       response.end()
-    }
-    expect((await fetch(`${origin}/files/1`)).status).toBe(401)
-    expect((await call(mint(), '/files/1?access_token=x')).status).toBe(400)
-    expect((await call(mint({ aud: 'other' }), '/files/1', { method: 'POST', body: 'x' })).status).toBe(401)
-    started.sink.outOfSync('whatever')
-    await started.guard.close()
-    expect((await call(mint())).status).toBe(503)
-    expect(called).toBe(0)
-  })
-
-  it('sees a second Authorization line, which node hides', async () => {
-    const request = httpRequest(`${origin}/files/1`, {
-      headers: ['Host', 'x', 'Authorization', `Bearer ${mint()}`, 'Authorization', 'Bearer x'] as never,
-    })
-    request.end()
-    const [response] = (await once(request, 'response')) as [IncomingMessage]
-    response.resume()
-    expect(response.statusCode).toBe(400)
-  })
-
-  it('waits where a key must be fetched first', async () => {
-    const keys: KeySource = {
-      ...started.keys,
-      learn: async (issuer) => {
-        await new Promise((resolve) => setTimeout(resolve, 10))
-        started.keys.replace(issuer, { keys: [jwkOf(otherEc, 'k2')] })
-      },
-    }
-    const own = startGuard({ keys })
-    server.removeAllListeners('request')
-    server.on(
-      'request',
-      adapt(own.guard, (auth, response) => handler(auth, response)),
-    )
-    expect((await call(mint({}, { kid: 'k2' }, otherEc.privateKey))).status).toBe(200)
-  })
-
-  it('E3: a stream ends when its token does, and a finished or broken one is not watched any more', async () => {
-    handler = ({ signal }, response) => {
-      response.write('begun')
-      signal.addEventListener('abort', () => response.end('ended'))
-    }
-    const streaming = await call(mint())
-    const bystander = await call(mint({ sub: 'bob', oid: 'bob', sid: 's-2' }))
-    expect(started.guard.status().live).toBe(2)
-    started.sink.merge([cutoff('user', 'alice', START)])
-    expect(await streaming.text()).toBe('begunended')
-    await bystander.body?.cancel()
-    for (let i = 0; i < 200 && started.guard.status().live > 0; i++) await new Promise((resolve) => setTimeout(resolve, 5))
-    expect(started.guard.status().live).toBe(0)
-
-    handler = ({ signal }, response) => response.end(String(signal.aborted))
-    for (let i = 0; i < 5; i++) expect(await (await call(mint({ sub: 'bob', oid: 'bob' }))).text()).toBe('false')
-    for (let i = 0; i < 200 && started.guard.status().live > 0; i++) await new Promise((resolve) => setTimeout(resolve, 5))
-    expect(started.guard.status().live).toBe(0)
-  })
+    }),
+  )
+  const socket = connect(Number(new URL(served.origin).port), '127.0.0.1').resume()
+  const asked = `GET /files HTTP/1.1\r\nHost: api.test\r\nAuthorization: Bearer ${mint()}\r\n\r\n`
+  for (let i = 1; i <= 100; i++) {
+    socket.write(asked.repeat(100))
+    await expect.poll(() => read, { interval: 1, timeout: 10_000 }).toBe(i * 100)
+  }
+  await expect.poll(() => guard.status().live).toBe(0)
+  expect(served.connections).toBe(1)
+  socket.destroy()
+  await served.close()
 })

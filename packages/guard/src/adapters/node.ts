@@ -1,14 +1,18 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Http2ServerRequest } from 'node:http2'
 import type { Checker } from '../guard.ts'
 import type { Allowed, Denied, Verdict } from '../verdict.ts'
+import { type NodeResponse, releaseAtClose } from './release.ts'
+
+export type NodeRequest = IncomingMessage | Http2ServerRequest
 
 /** A request that the guard let pass. */
 export type GuardedRequest = IncomingMessage & { auth: Allowed }
 
 /** A handler of `(request, response, next)`: `next()` is called for allowed requests only, with `request.auth` set; denied ones are answered. */
-export type Protect = (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void) => void
+export type Protect = (request: NodeRequest, response: NodeResponse, next: (error?: unknown) => void) => void
 
-/** Puts a guard in front of plain node handlers and whatever takes `(request, response, next)`. */
+/** Puts a guard in front of plain node handlers (HTTP/1.1 or 2) and whatever takes `(request, response, next)`. */
 export function protect(guard: Checker): Protect {
   return (request, response, next) => {
     const verdict = guard.check(request)
@@ -17,15 +21,13 @@ export function protect(guard: Checker): Protect {
   }
 }
 
-function settle(verdict: Verdict, request: IncomingMessage, response: ServerResponse, next: () => void): void {
+function settle(verdict: Verdict, request: NodeRequest, response: NodeResponse, next: () => void): void {
   if (!verdict.allowed) {
-    refuse(verdict, response)
+    refuse(verdict, response as ServerResponse)
     return
   }
   ;(request as GuardedRequest).auth = verdict
-  // Finished or broken off: either way nobody waits for the signal any more.
-  if (response.destroyed) verdict.release()
-  else response.once('close', () => verdict.release())
+  releaseAtClose(response, verdict)
   next()
 }
 
