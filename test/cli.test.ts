@@ -233,7 +233,7 @@ describe('the caegis command', () => {
       expect(stdout).toContain(`Usage: caegis${path.map((one) => ` ${one}`).join('')}`)
       seen.push(path.join(' '))
       const commands = stdout.split('\nCommands:\n')[1] ?? ''
-      const names = [...commands.matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name as string).filter((name) => name !== 'help')
+      const names = [...commands.matchAll(/^ {2}([\w-]+)/gm)].map(([, name]) => name as string).filter((name) => name !== 'help')
       await Promise.all(names.map((name) => walk([...path, name])))
     }
     await walk([])
