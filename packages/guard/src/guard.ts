@@ -1,5 +1,5 @@
 import { hash as digestOf } from 'node:crypto'
-import { CaegisError, type Cutoff, type Head } from '@caegis/protocol'
+import { CaegisError, type Cutoff } from '@caegis/protocol'
 import type { Receiver } from '@caegis/ssf/receiver'
 import { type GuardRequest, readCredentials } from './credentials.ts'
 import { createCutoffTable } from './cutoff-table.ts'
@@ -10,20 +10,22 @@ import { isCapable, remember } from './examine.ts'
 import { createFirstRefusals } from './first-refusals.ts'
 import { createFreshness } from './freshness.ts'
 import { claimsHalf, createKeyedHash, cutoffText } from './hash.ts'
+import { namedIssuer, readIssuers, type SeveralIssuers } from './issuers.ts'
 import { createJwksKeys } from './jwks.ts'
 import type { VerifyKey } from './keys.ts'
 import { createLive } from './live.ts'
 import { compileNeeds, type Needs, type Requirement, stepOf } from './needs.ts'
 import { openSource } from './open-source.ts'
-import { type GuardOptions, readOptions } from './options.ts'
+import type { GuardOptions, GuardSettings } from './options.ts'
 import { type Revocation, readRevocation } from './revoke.ts'
 import { createRules } from './rules.ts'
 import { createSenders } from './sender.ts'
-import type { CountedOutcome, Sink } from './source.ts'
+import type { Sink } from './source.ts'
+import { type GuardStatus, type IssuerStatus, sumOf } from './status.ts'
 import { keepIn, loadStore } from './store.ts'
 import { createTally } from './tally.ts'
 import { checkTimes, type ParsedToken, parseToken, type TokenRules } from './token.ts'
-import { createTokenCache, type SeenToken } from './token-cache.ts'
+import { createTokenCache, type SeenToken, type TokenCache } from './token-cache.ts'
 import type { Verdict } from './verdict.ts'
 
 /** What adapters put in front of handlers: a guard, or one that was derived from it. */
@@ -48,36 +50,13 @@ export interface Guard extends Checker {
   revoke(revocation: Revocation): Cutoff
   /**
    * Takes what a transmitter pushes: for the adapters of `@caegis/ssf/receiver`, at the path that its `endpointUrl` names.
+   * @param issuer only to be left out where the guard has one issuer
    * @throws TypeError without such a transmitter
    */
-  receiver(): Pick<Receiver, 'handler'>
+  receiver(issuer?: string): Pick<Receiver, 'handler'>
   status(): GuardStatus
   /** Ends the subscription and every live signal; nothing is allowed afterwards. */
   close(): Promise<void>
-}
-
-export interface GuardStatus extends Record<CountedOutcome, number> {
-  hydrated: boolean
-  inSync: boolean
-  /** Why not in sync. */
-  reason: string | undefined
-  /** Seconds since the newest applied head was read from the issuer's log; `Infinity` before the first. */
-  age: number
-  stale: boolean
-  /** What shows how late it may be: the heads of the issuer's log, mere contact with a transmitter (best effort), or nothing: only what the API's owner revokes is known. */
-  proof: 'heads' | 'contact' | 'none'
-  /** Of a transmitter of somebody else: its stream, as the receiver sees it. */
-  source: Record<string, unknown> | undefined
-  head: Head | undefined
-  /** What could not be mapped or was refused, with how often. */
-  details: Record<string, number>
-  cutoffs: number
-  /** Bytes that the cutoffs take. */
-  cutoffBytes: number
-  tokens: number
-  live: number
-  /** The location rules that are in force, by the issuer's own number (0: none), and how many policies and locations they hold. */
-  rules: { version: number; policies: number; locations: number }
 }
 
 type Shown = { token: string; dpop: boolean }
@@ -86,19 +65,89 @@ type Shown = { token: string; dpop: boolean }
 const CHALLENGED: ReadonlySet<VerdictCode> = new Set(['revoked', 'stale', 'token_key', 'location'])
 
 /**
- * A guard for one API: checks tokens of one issuer, follows the issuer's revocations, and answers each request with a verdict.
+ * A guard for one API: checks tokens of one issuer or of several, follows what each issuer revokes, and answers each request with a verdict.
  * @throws TypeError without issuer, audience, or a way to hear of revocations
  */
-export function createGuard(options: GuardOptions): Guard {
-  const settings = readOptions(options)
+export function createGuard(options: GuardOptions | SeveralIssuers): Guard {
+  const all = readIssuers(options)
+  const cache = createTokenCache((all[0] as GuardSettings).maxTokens)
+  const realms = new Map<string, Realm>()
+  try {
+    for (const settings of all) realms.set(settings.issuer, createRealm(settings, cache))
+  } catch (error) {
+    for (const realm of realms.values()) void realm.close()
+    throw error
+  }
+  const first = realms.get((all[0] as GuardSettings).issuer) as Realm
+  const only = realms.size === 1 ? first : undefined
+  // To whom a request without a token should turn, only one issuer can say.
+  const deny = only?.deny ?? createDenials({ issuer: '', clientId: undefined, authorizationUri: () => undefined })
+  let closed = false
+
+  return {
+    check: (request) => check(request),
+    require(requirement) {
+      const needs = compileNeeds(requirement)
+      return { check: (request) => check(request, needs) }
+    },
+    async ready() {
+      await Promise.all([...realms.values()].map((realm) => realm.ready()))
+    },
+    revoke: (revocation) => named('revoke', revocation.issuer).revoke(revocation),
+    receiver: (issuer) => named('receiver', issuer).receiver(),
+    status: () => sumOf(Object.fromEntries([...realms].map(([issuer, realm]) => [issuer, realm.status()])), cache.size),
+    async close() {
+      closed = true
+      await Promise.all([...realms.values()].map((realm) => realm.close()))
+    },
+  }
+
+  function check(request: GuardRequest, needs?: Needs): Verdict | Promise<Verdict> {
+    if (closed || (only !== undefined && !only.hydrated)) return deny('not_ready')
+    const credentials = readCredentials(request)
+    if ('code' in credentials) return deny(credentials.code, credentials)
+    const digest = digestOf('sha256', credentials.token, 'binary')
+    const seen = cache.get(digest)
+    if (seen !== undefined && !seen.key.gone) return (only ?? realmOf(seen.subject.issuer) ?? first).answer(seen, request, credentials, needs)
+    const realm = only ?? realmOf(namedIssuer(credentials.token))
+    // Of no issuer that is known here: whichever is asked refuses it, for this or for what is worse.
+    if (realm === undefined) return first.firstSight(credentials, digest, request, needs)
+    // An issuer whose revocations are not loaded keeps nobody from using another's tokens.
+    return realm.hydrated ? realm.firstSight(credentials, digest, request, needs) : realm.deny('not_ready')
+  }
+
+  function realmOf(issuer: unknown): Realm | undefined {
+    return typeof issuer === 'string' ? realms.get(issuer) : undefined
+  }
+
+  function named(what: string, issuer: string | undefined): Realm {
+    const realm = issuer === undefined ? only : realms.get(issuer)
+    if (realm === undefined)
+      throw new TypeError(`${what}: ${issuer === undefined ? 'which issuer? There are several' : 'the guard has no such issuer'}`)
+    return realm
+  }
+}
+
+/** One issuer's part of a guard: keys, cutoffs, staleness and live connections are its own, so nothing that one issuer says or is reaches another's tokens (threat A5). */
+interface Realm extends Pick<Guard, 'ready' | 'revoke' | 'close'> {
+  firstSight(shown: Shown, digest: string, request: GuardRequest, needs?: Needs): Verdict | Promise<Verdict>
+  answer(seen: SeenToken, request: GuardRequest, shown: Shown, needs?: Needs): Verdict
+  deny: ReturnType<typeof createDenials>
+  receiver(): Pick<Receiver, 'handler'>
+  status(): IssuerStatus
+  readonly hydrated: boolean
+}
+
+/** @param cache of all issuers; its entries know whose they are */
+function createRealm(settings: GuardSettings, cache: TokenCache): Realm {
   const { issuer, now, monotonic, log, fetch, maxStaleness, horizon } = settings
   const rules: TokenRules = settings
   const discovery = createDiscovery({ issuer, fetch, metadataUrl: settings.metadataUrl })
-  const keys = settings.keys ?? createJwksKeys({ issuer, discovery, fetch, monotonic, log })
+  // First what may throw: keys would be fetched for ever for nobody.
   const source = openSource(settings, discovery, (cutoffs) => keepIn(settings.store, cutoffs, log))
+  const keys = settings.keys ?? createJwksKeys({ issuer, discovery, fetch, monotonic, log })
   const hash = createKeyedHash()
   const table = createCutoffTable(settings.leeway)
-  const cache = createTokenCache(settings.maxTokens)
   const freshness = createFreshness({ now, monotonic })
   const places = createRules(settings)
   const senders = createSenders(settings)
@@ -167,17 +216,14 @@ export function createGuard(options: GuardOptions): Guard {
   begin()
 
   return {
-    check: (request) => check(request),
-    require(requirement) {
-      const needs = compileNeeds(requirement)
-      return { check: (request) => check(request, needs) }
+    ...{ firstSight, answer, deny, status },
+    get hydrated() {
+      return freshness.hydrated
     },
     async ready() {
       await Promise.all([hydration.promise, keys.ready()])
     },
     revoke(revocation) {
-      const { issuer: named = issuer } = revocation
-      if (named !== issuer) throw new TypeError('revoke: the guard has no such issuer')
       const cutoff = readRevocation(revocation, { issuer, now: now() / 1000, horizon })
       merge([cutoff])
       keepIn(settings.store, [cutoff], log)
@@ -189,7 +235,6 @@ export function createGuard(options: GuardOptions): Guard {
       if (source.receiver === undefined) throw new TypeError('receiver: no transmitter pushes events to this guard')
       return source.receiver
     },
-    status,
     async close() {
       if (closed) return
       closed = true
@@ -199,16 +244,6 @@ export function createGuard(options: GuardOptions): Guard {
       keys.close()
       await source.close()
     },
-  }
-
-  function check(request: GuardRequest, needs?: Needs): Verdict | Promise<Verdict> {
-    if (closed || !freshness.hydrated) return deny('not_ready')
-    const credentials = readCredentials(request)
-    if ('code' in credentials) return deny(credentials.code, credentials)
-    const digest = digestOf('sha256', credentials.token, 'binary')
-    const seen = cache.get(digest)
-    if (seen !== undefined && !seen.key.gone) return answer(seen, request, credentials, needs)
-    return firstSight(credentials, digest, request, needs)
   }
 
   function firstSight(shown: Shown, digest: string, request: GuardRequest, needs?: Needs): Verdict | Promise<Verdict> {
@@ -351,14 +386,14 @@ export function createGuard(options: GuardOptions): Guard {
     return Math.min(now(), started.wall + monotonic() - started.monotonic) / 1000
   }
 
-  function status(): GuardStatus {
+  function status(): IssuerStatus {
     const { hydrated, inSync, reason, head } = freshness
     return {
-      ...{ hydrated, inSync, reason, head, age: freshness.age(), stale: isStale() },
+      ...{ hydrated, inSync, reason, head, age: source.proof === 'none' ? 0 : freshness.age(), stale: isStale() },
       ...{ proof: source.proof ?? 'heads', source: source.status?.() },
       ...tally.read(),
       rules: places.status(),
-      ...{ cutoffs: table.size, cutoffBytes: table.bytes, tokens: cache.size, live: live.size },
+      ...{ cutoffs: table.size, cutoffBytes: table.bytes, live: live.size },
     }
   }
 }
