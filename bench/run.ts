@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- [guard|client|policy|signals|issuer|access|directory|loop] [--json]`: every figure beside its budget. With `--json` one line a figure goes to stdout and the table to stderr.
+ * `npm run bench -- [guard|client|policy|signals|issuer|access|directory|loop|gateway] [--json]`: every figure beside its budget. With `--json` one line a figure goes to stdout and the table to stderr.
  * The machine and what else it does decide about half of every figure: compare within a run, not between machines.
  */
 import { cpus } from 'node:os'
@@ -14,6 +14,7 @@ const SUITES: Record<string, () => Promise<{ run(emit: (figure: Figure) => void)
   access: () => import('./access.ts'),
   directory: () => import('./directory.ts'),
   loop: () => import('./loop.ts'),
+  gateway: () => import('./gateway.ts'),
 }
 
 const json = process.argv.includes('--json')
