@@ -8,6 +8,8 @@ export interface DenialOptions {
   authorizationUri: () => string | undefined
   issuer: string
   clientId: string | undefined
+  /** Where the API describes itself. */
+  resourceMetadata: string | undefined
 }
 
 /** Overrides for one denial. */
@@ -24,7 +26,13 @@ export interface DenialDetail {
 }
 
 /** From the reason to what goes on the wire (RFC 6750 section 3). Never a `Retry-After`: clients would lock themselves out for that long. */
-export function createDenials({ authorizationUri, issuer, clientId }: DenialOptions): (code: VerdictCode, detail?: DenialDetail) => Denied {
+export function createDenials({
+  authorizationUri,
+  issuer,
+  clientId,
+  resourceMetadata,
+}: DenialOptions): (code: VerdictCode, detail?: DenialDetail) => Denied {
+  const described = resourceMetadata === undefined ? {} : { resourceMetadata }
   return (code, { status: override, challenge, needs, dpop, nonce } = {}) => {
     const text: DenialText = VERDICT_CODES[code]
     const status = override ?? text.status
@@ -34,11 +42,12 @@ export function createDenials({ authorizationUri, issuer, clientId }: DenialOpti
     if (status !== 503) {
       const uri = authorizationUri()
       headers['WWW-Authenticate'] = claims
-        ? formatChallenge({ authorizationUri: uri ?? issuer, ...(clientId === undefined ? {} : { clientId }), claims })
+        ? formatChallenge({ authorizationUri: uri ?? issuer, ...(clientId === undefined ? {} : { clientId }), claims, ...described })
         : formatRefusal({
             ...(uri === undefined ? {} : { authorizationUri: uri }),
             ...(error === undefined ? {} : { error }),
             ...needs,
+            ...described,
             ...(dpop ? { proofAlgorithms: ALGORITHMS } : {}),
           })
     }

@@ -14,6 +14,7 @@ import { namedIssuer, readIssuers, type SeveralIssuers } from './issuers.ts'
 import { createJwksKeys } from './jwks.ts'
 import type { VerifyKey } from './keys.ts'
 import { createLive } from './live.ts'
+import { describeResource, metadataUrlOf, type ResourceMetadata } from './metadata.ts'
 import { compileNeeds, type Needs, type Requirement, stepOf } from './needs.ts'
 import { openSource } from './open-source.ts'
 import type { GuardOptions, GuardSettings } from './options.ts'
@@ -40,6 +41,11 @@ export interface Guard extends Checker {
    * @throws TypeError for a requirement that asks for nothing, or for what no token could have
    */
   require(requirement: Requirement): Checker
+  /**
+   * What the API says of itself (RFC 9728), to be served where its resource identifier says.
+   * @throws TypeError for a guard that was made without `resource`
+   */
+  metadata(): ResourceMetadata
   /** Resolves when revocations and keys are loaded: before that, nothing is allowed. */
   ready(): Promise<void>
   /**
@@ -81,7 +87,14 @@ export function createGuard(options: GuardOptions | SeveralIssuers): Guard {
   const first = realms.get((all[0] as GuardSettings).issuer) as Realm
   const only = realms.size === 1 ? first : undefined
   // To whom a request without a token should turn, only one issuer can say.
-  const deny = only?.deny ?? createDenials({ issuer: '', clientId: undefined, authorizationUri: () => undefined })
+  const deny =
+    only?.deny ??
+    createDenials({
+      issuer: '',
+      clientId: undefined,
+      authorizationUri: () => undefined,
+      resourceMetadata: resourceMetadataOf(all[0] as GuardSettings),
+    })
   let closed = false
 
   return {
@@ -89,6 +102,11 @@ export function createGuard(options: GuardOptions | SeveralIssuers): Guard {
     require(requirement) {
       const needs = compileNeeds(requirement)
       return { check: (request) => check(request, needs) }
+    },
+    metadata() {
+      const { resource, scopes } = all[0] as GuardSettings
+      if (resource === undefined) throw new TypeError('createGuard needs a resource: the URL that the metadata are about')
+      return describeResource(resource, [...realms.keys()], scopes)
     },
     async ready() {
       await Promise.all([...realms.values()].map((realm) => realm.ready()))
@@ -128,6 +146,10 @@ export function createGuard(options: GuardOptions | SeveralIssuers): Guard {
   }
 }
 
+function resourceMetadataOf({ resource }: GuardSettings): string | undefined {
+  return resource === undefined ? undefined : metadataUrlOf(resource)
+}
+
 /** One issuer's part of a guard: keys, cutoffs, staleness and live connections are its own, so nothing that one issuer says or is reaches another's tokens (threat A5). */
 interface Realm extends Pick<Guard, 'ready' | 'revoke' | 'close'> {
   firstSight(shown: Shown, digest: string, request: GuardRequest, needs?: Needs): Verdict | Promise<Verdict>
@@ -161,6 +183,7 @@ function createRealm(settings: GuardSettings, cache: TokenCache): Realm {
   const firsts = createFirstRefusals()
   const deny = createDenials({
     ...{ issuer, clientId: settings.clientId },
+    resourceMetadata: resourceMetadataOf(settings),
     authorizationUri: () => settings.authorizationUri ?? keys.authorizationUri,
   })
   const closing = new AbortController()

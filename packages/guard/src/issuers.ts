@@ -9,7 +9,7 @@ type Own = (typeof OWN)[number]
 /** What belongs to the whole guard. */
 const WHOLE = [
   ...(['fetch', 'now', 'monotonic', 'log', 'maxTokens', 'trustedProxies', 'country'] as const),
-  ...(['origin', 'nonceSecret', 'maxProofs', 'clientCertificateHeader'] as const),
+  ...(['origin', 'nonceSecret', 'maxProofs', 'clientCertificateHeader', 'resource', 'scopes'] as const),
 ] as const
 
 /** One of several issuers: what it does not say is taken from the guard's own options. */

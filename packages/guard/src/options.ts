@@ -47,6 +47,10 @@ export interface GuardOptions {
    * behind proxies, and wherever the same token is good at another host too.
    */
   origin?: string | readonly string[]
+  /** The API's own identifier, an https URL: `metadata()` describes it, and refusals say where that can be read (RFC 9728). */
+  resource?: string
+  /** The scopes that the API knows, for its metadata. */
+  scopes?: readonly string[]
   /** Proofs must hold a nonce made with this secret, which all replicas share; default: none is asked for. At least 32 characters. */
   nonceSecret?: string
   /** Proofs of possession that are remembered for two minutes at least, default 200,000 (about 150 B each); further ones are refused. */
@@ -87,6 +91,7 @@ export type GuardSettings = Readonly<
       | 'store'
       | 'origin'
       | 'nonceSecret'
+      | 'resource'
       | 'clientCertificateHeader'
     >
   > & {
@@ -94,6 +99,7 @@ export type GuardSettings = Readonly<
     audience: ReadonlySet<string>
     origins: readonly string[]
     nonceSecret: string | undefined
+    resource: string | undefined
     clientCertificateHeader: string | undefined
     clientId: string | undefined
     authorizationUri: string | undefined
@@ -141,6 +147,8 @@ export function readOptions(options: GuardOptions): GuardSettings {
     country: functionOf(options.country),
     origins: originsOf(options.origin),
     nonceSecret: secretOf(options.nonceSecret),
+    resource: resourceOf(options.resource),
+    scopes: Object.freeze([...(options.scopes ?? [])]),
     clientCertificateHeader: headerName(options),
     maxProofs: seconds('maxProofs', options.maxProofs, 200_000),
     fetch: options.fetch ?? globalThis.fetch,
@@ -181,6 +189,12 @@ function originsOf(origin: string | readonly string[] = []): readonly string[] {
   // With a path it would be compared with something that never has one.
   if (!list.every((one) => URL.parse(one)?.origin === one)) throw new TypeError('origin is like https://api.example, without a path')
   return Object.freeze(list)
+}
+
+function resourceOf(resource: string | undefined): string | undefined {
+  if (resource === undefined) return undefined
+  if (!isSafeUrl(resource) || /[?#]/.test(resource)) throw new TypeError('resource is an https URL without query and fragment')
+  return resource
 }
 
 function secretOf(secret: string | undefined): string | undefined {

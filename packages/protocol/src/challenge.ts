@@ -21,6 +21,8 @@ export interface ChallengeParameters {
   /** The API's own client id. */
   clientId?: string
   claims: ChallengeClaims
+  /** Where the API describes itself (RFC 9728 section 5.1). */
+  resourceMetadata?: string
 }
 
 /** The JSON object that a challenge carries: an OpenID Connect claims request with the member `access_token`. */
@@ -51,7 +53,7 @@ export function encodeClaims(claims: object): string {
  * The `WWW-Authenticate` value that every known parser accepts: one Bearer challenge, this order, comma and space between, every value quoted, a harmless
  * parameter last, and nothing in any value that a naive splitter trips over.
  */
-export function formatChallenge({ authorizationUri, clientId, claims }: ChallengeParameters): string {
+export function formatChallenge({ authorizationUri, clientId, claims, resourceMetadata }: ChallengeParameters): string {
   const parameters: [string, string][] = [
     ['realm', ''],
     ['authorization_uri', authorizationUri],
@@ -59,6 +61,7 @@ export function formatChallenge({ authorizationUri, clientId, claims }: Challeng
     ['error', 'insufficient_claims'],
     ['claims', encodeClaims(challengeObject(claims))],
     ['cc_type', 'cae'],
+    ...(resourceMetadata === undefined ? [] : ([['resource_metadata', resourceMetadata]] as [string, string][])),
   ]
   return `Bearer ${parameters.map(([name, value]) => `${name}="${plain(value)}"`).join(', ')}`
 }
@@ -73,12 +76,14 @@ export interface RefusalParameters {
   acrValues?: readonly string[] | undefined
   /** Seconds: how old the sign-in may be (RFC 9470 section 3). */
   maxAge?: number | undefined
+  /** Where the API describes itself (RFC 9728 section 5.1). */
+  resourceMetadata?: string
   /** The token is, or must be, bound to a key: what its proofs may be signed with (RFC 9449 section 7.1). */
   proofAlgorithms?: readonly string[]
 }
 
 /** The plain refusal for a client that did not say `cp1`, or that sent nothing usable (RFC 6750 section 3, RFC 9470 section 3). */
-export function formatRefusal({ authorizationUri, error, scope, acrValues, maxAge, proofAlgorithms }: RefusalParameters): string {
+export function formatRefusal({ authorizationUri, error, scope, acrValues, maxAge, resourceMetadata, proofAlgorithms }: RefusalParameters): string {
   const list: [string, readonly string[] | undefined][] = [
     ['realm', []],
     ['authorization_uri', authorizationUri === undefined ? undefined : [authorizationUri]],
@@ -87,6 +92,7 @@ export function formatRefusal({ authorizationUri, error, scope, acrValues, maxAg
     ['acr_values', acrValues],
     ['max_age', maxAge === undefined ? undefined : [String(maxAge)]],
     ['algs', proofAlgorithms],
+    ['resource_metadata', resourceMetadata === undefined ? undefined : [resourceMetadata]],
   ]
   return `${proofAlgorithms ? 'DPoP' : 'Bearer'} ${list.flatMap(([name, words]) => (words ? `${name}="${words.map(plain).join(' ')}"` : [])).join(', ')}`
 }

@@ -138,16 +138,35 @@ const authorizationUri = fc.oneof(
 describe.each(Object.entries(parsers))('%s', (_, parse) => {
   it('reads every challenge of ours', () => {
     fc.assert(
-      fc.property(claims, authorizationUri, fc.option(fc.string({ minLength: 1 }), { nil: undefined }), (asked, uri, clientId) => {
-        const text = parse(formatChallenge({ authorizationUri: uri, ...(clientId === undefined ? {} : { clientId }), claims: asked }))
-        expect(JSON.parse(text ?? 'null')).toEqual(challengeObject(asked))
-      }),
+      fc.property(
+        claims,
+        authorizationUri,
+        fc.option(fc.string({ minLength: 1 }), { nil: undefined }),
+        fc.option(authorizationUri, { nil: undefined }),
+        (asked, uri, clientId, about) => {
+          const text = parse(
+            formatChallenge({
+              authorizationUri: uri,
+              ...(clientId === undefined ? {} : { clientId }),
+              claims: asked,
+              ...(about === undefined ? {} : { resourceMetadata: about }),
+            }),
+          )
+          expect(JSON.parse(text ?? 'null')).toEqual(challengeObject(asked))
+        },
+      ),
     )
   })
 
   it('sees none in a plain refusal', () => {
     const authorizationUri = 'https://id.example/authorize'
-    const needs = { error: 'insufficient_user_authentication', scope: ['a', 'b'], acrValues: ['c1', 'c2'], maxAge: 300 }
+    const needs = {
+      error: 'insufficient_user_authentication',
+      scope: ['a', 'b'],
+      resourceMetadata: 'https://api.example/.well-known/oauth-protected-resource',
+      acrValues: ['c1', 'c2'],
+      maxAge: 300,
+    }
     for (const more of [{ error: 'invalid_token' }, needs]) expect(parse(formatRefusal({ authorizationUri, ...more }))).toBeUndefined()
   })
 })

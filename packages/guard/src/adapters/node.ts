@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest } from 'node:http2'
-import type { Checker } from '../guard.ts'
+import type { Checker, Guard } from '../guard.ts'
+import { metadataUrlOf } from '../metadata.ts'
 import type { Allowed, Denied, Verdict } from '../verdict.ts'
 import { type NodeResponse, releaseAtClose } from './release.ts'
 
@@ -21,6 +22,27 @@ export function protect(guard: Checker): Protect {
   }
 }
 
+/**
+ * Serves what the API says of itself (RFC 9728), at the one path that clients look for; everything else goes on. Put it before `protect`: it is for whoever has no token yet.
+ * @throws TypeError for a guard that was made without `resource`
+ */
+export function metadata(guard: Pick<Guard, 'metadata'>): Protect {
+  const about = guard.metadata()
+  const path = new URL(metadataUrlOf(about.resource)).pathname
+  const body = JSON.stringify(about)
+  return (request, answer, next) => {
+    const response = answer as ServerResponse
+    const isRead = request.method === 'GET' || request.method === 'HEAD'
+    if (!isRead || request.url?.split('?', 1)[0] !== path) return next()
+    response.statusCode = 200
+    response.setHeader('Content-Type', 'application/json')
+    response.setHeader('Cache-Control', 'public, max-age=3600')
+    // Nothing in it is about anybody, so every page may read it.
+    response.setHeader('Access-Control-Allow-Origin', '*')
+    response.end(request.method === 'HEAD' ? undefined : body)
+  }
+}
+
 function settle(verdict: Verdict, request: NodeRequest, response: NodeResponse, next: () => void): void {
   if (!verdict.allowed) {
     refuse(verdict, response as ServerResponse)
@@ -35,7 +57,7 @@ function refuse({ status, headers, body }: Denied, response: ServerResponse): vo
   response.statusCode = status
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
   // Without this a page from another origin cannot read the challenge.
-  response.appendHeader('Access-Control-Expose-Headers', 'WWW-Authenticate')
+  response.appendHeader('Access-Control-Expose-Headers', 'DPoP-Nonce' in headers ? 'WWW-Authenticate, DPoP-Nonce' : 'WWW-Authenticate')
   response.setHeader('Content-Type', 'application/json')
   response.end(JSON.stringify(body))
 }
