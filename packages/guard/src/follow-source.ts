@@ -74,7 +74,7 @@ export function createFollowSource(options: FollowSourceOptions): Source {
     }
     const meaning = cutoffsOf(set, trust, horizon)
     if (meaning.outcome === 'cutoffs') {
-      sink.merge(meaning.cutoffs, set.seq)
+      sink.merge(meaning.cutoffs, set.seq, set.txn)
       sink.count('applied')
     } else if (meaning.outcome === 'none') sink.count('none')
     else {

@@ -366,7 +366,7 @@ function createRealm(settings: GuardSettings, cache: TokenCache): Realm {
     return !freshness.inSync || freshness.age() > maxStaleness
   }
 
-  function merge(cutoffs: Iterable<Cutoff>, seq?: number): void {
+  function merge(cutoffs: Iterable<Cutoff>, seq?: number, txn?: string): void {
     const learn = seq === undefined ? undefined : firsts.learnFrom(seq)
     try {
       for (const { issuer: whose, kind, id, t, depth, until } of cutoffs) {
@@ -374,7 +374,7 @@ function createRealm(settings: GuardSettings, cache: TokenCache): Realm {
         const h1 = hash.out[0] as number
         const h2 = depth === 'claims' ? claimsHalf(hash.out[1] as number) : (hash.out[1] as number)
         learn?.(h1, h2, t)
-        if (table.raise(h1, h2, t, until)) live.touch(h1)
+        if (table.raise(h1, h2, t, until)) live.touch(h1, t, txn)
       }
     } finally {
       // What was applied before a cutoff that makes no sense is in force.

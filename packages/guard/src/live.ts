@@ -1,5 +1,6 @@
 import { CaegisError } from '@caegis/protocol'
 import { VERDICT_CODES, type VerdictCode } from './errors.ts'
+import { mayFollow } from './hand-over.ts'
 import type { LateBound } from './rules.ts'
 import type { SeenToken } from './token-cache.ts'
 import type { Allowed } from './verdict.ts'
@@ -18,8 +19,12 @@ export interface Live {
    * @param freshUntil the second after which the sign-in is too old for what was asked for
    */
   allow(seen: SeenToken, stale: boolean, address?: string, freshUntil?: number): Allowed
-  /** A cutoff with this hash came in: look at the tokens that it may hit. Call `drain` when all cutoffs of the batch are in the table. */
-  touch(h1: number): void
+  /**
+   * A cutoff with this hash came in: look at the tokens that it may hit. Call `drain` when all cutoffs of the batch are in the table.
+   * @param t its second
+   * @param txn of the change behind it: the connections that it ends are told
+   */
+  touch(h1: number, t: number, txn?: string): void
   drain(): void
   /** Looks at every token that has live signals, in batches. */
   sweep(): void
@@ -33,6 +38,8 @@ const CONTROLLER = Symbol('abort controller')
 const RELEASED = Symbol('released')
 const ADDRESS = Symbol('address')
 const FRESH_UNTIL = Symbol('fresh until')
+
+type Writable<T> = { -readonly [name in keyof T]: T[name] }
 
 interface Internal extends Allowed {
   [SEEN]: SeenToken
@@ -76,7 +83,8 @@ interface Connections {
 export function createLive({ now, judge, isOutside, edition }: LiveOptions): Live {
   const open = new Map<SeenToken, Connections>()
   const byHash = new Map<number, Set<SeenToken>>()
-  const pending = new Set<SeenToken>()
+  /** Tokens to look at, with the txn of the change that may have ended them. */
+  const pending = new Map<SeenToken, string | undefined>()
   let size = 0
   let draining = false
   let sweeping = false
@@ -90,11 +98,14 @@ export function createLive({ now, judge, isOutside, edition }: LiveOptions): Liv
     release(): void {
       release(this as unknown as Internal)
     },
+    handOver(next: Allowed): boolean {
+      return handOver(this as unknown as Internal, next as Internal)
+    },
   }
 
   return {
     allow(seen, stale, address, freshUntil) {
-      const one = Object.create(verdict) as { -readonly [name in keyof Internal]: Internal[name] }
+      const one = Object.create(verdict) as Writable<Internal>
       one.allowed = true
       one.claims = seen.claims
       one.subject = seen.subject
@@ -106,15 +117,16 @@ export function createLive({ now, judge, isOutside, edition }: LiveOptions): Liv
       one[FRESH_UNTIL] = freshUntil
       return one
     },
-    touch(h1) {
+    touch(h1, t, txn) {
       const hit = byHash.get(h1)
-      if (hit !== undefined) for (const seen of hit) pending.add(seen)
+      // Whatever has ended it first stays the reason.
+      if (hit !== undefined) for (const seen of hit) if (seen.times.iat <= t && pending.get(seen) === undefined) pending.set(seen, txn)
     },
     drain,
     sweep,
     close() {
       clearInterval(timer)
-      for (const seen of open.keys()) pending.add(seen)
+      for (const seen of open.keys()) look(seen)
       drain()
     },
     get size() {
@@ -122,17 +134,42 @@ export function createLive({ now, judge, isOutside, edition }: LiveOptions): Liv
     },
   }
 
-  function signalOf(one: { -readonly [name in keyof Internal]: Internal[name] }): AbortSignal {
+  function signalOf(one: Writable<Internal>): AbortSignal {
     const known = one[CONTROLLER]
     if (known !== undefined) return known.signal
     const controller = new AbortController()
     one[CONTROLLER] = controller
     // The verdict may be older than a cutoff by now, or its request over.
-    const terms = { address: one[ADDRESS], freshUntil: one[FRESH_UNTIL] }
+    const terms = termsOf(one)
     const code = judge(one[SEEN]) ?? judgeTerms(one[SEEN], terms)
     if (code !== undefined || one[RELEASED]) controller.abort(ended(code))
     else watch(one[SEEN], controller, terms)
     return controller.signal
+  }
+
+  function termsOf(one: Internal): Terms {
+    return { address: one[ADDRESS], freshUntil: one[FRESH_UNTIL] }
+  }
+
+  function handOver(one: Writable<Internal>, next: Internal): boolean {
+    // Another guard's verdict hangs on another table of cutoffs.
+    if (Object.getPrototypeOf(next) !== verdict) return false
+    const controller = one[CONTROLLER]
+    if (one[RELEASED] || controller?.signal.aborted || !mayFollow(next[SEEN], one[SEEN])) return false
+    // The connection stays where it is, and what was asked of it stays asked.
+    const terms = { address: one[ADDRESS] ?? next[ADDRESS], freshUntil: one[FRESH_UNTIL] === undefined ? undefined : next[FRESH_UNTIL] }
+    if (one[FRESH_UNTIL] !== undefined && next[FRESH_UNTIL] === undefined) return false
+    // What has ended is not to be saved: it only has not been told yet.
+    if ((judge(one[SEEN]) ?? judgeTerms(one[SEEN], termsOf(one)) ?? judge(next[SEEN]) ?? judgeTerms(next[SEEN], terms)) !== undefined) return false
+    if (controller !== undefined) unwatch(one[SEEN], controller)
+    one.claims = next.claims
+    one.subject = next.subject
+    one.stale = next.stale
+    one[SEEN] = next[SEEN]
+    one[ADDRESS] = terms.address
+    one[FRESH_UNTIL] = terms.freshUntil
+    if (controller !== undefined) watch(next[SEEN], controller, terms)
+    return true
   }
 
   function judgeTerms({ late }: SeenToken, { address = '', freshUntil = Number.POSITIVE_INFINITY }: Terms): VerdictCode | undefined {
@@ -161,13 +198,17 @@ export function createLive({ now, judge, isOutside, edition }: LiveOptions): Liv
     }
   }
 
-  function release(one: { -readonly [name in keyof Internal]: Internal[name] }): void {
+  function release(one: Writable<Internal>): void {
     one[RELEASED] = true
     const controller = one[CONTROLLER]
-    const controllers = open.get(one[SEEN])?.controllers
-    if (controller === undefined || controllers?.delete(controller) !== true) return
+    if (controller !== undefined) unwatch(one[SEEN], controller)
+  }
+
+  function unwatch(seen: SeenToken, controller: AbortController): void {
+    const controllers = open.get(seen)?.controllers
+    if (controllers?.delete(controller) !== true) return
     size--
-    if (controllers.size === 0) forget(one[SEEN])
+    if (controllers.size === 0) forget(seen)
   }
 
   function forget(seen: SeenToken): void {
@@ -188,7 +229,7 @@ export function createLive({ now, judge, isOutside, edition }: LiveOptions): Liv
     if (draining || pending.size === 0) return
     draining = true
     let left = BATCH
-    for (const seen of pending) {
+    for (const [seen, txn] of pending) {
       if (left-- <= 0) break
       const code = judge(seen)
       const connections = open.get(seen) as Connections
@@ -211,12 +252,16 @@ export function createLive({ now, judge, isOutside, edition }: LiveOptions): Liv
         }
         controllers.delete(controller)
         size--
-        controller.abort(ended(why))
+        controller.abort(ended(why, why === 'revoked' ? txn : undefined))
       }
       if (controllers.size === 0) forget(seen)
     }
     draining = false
     if (pending.size > 0) setImmediate(drain)
+  }
+
+  function look(seen: SeenToken): void {
+    if (!pending.has(seen)) pending.set(seen, undefined)
   }
 
   function isJudged({ late }: SeenToken, connections: Connections): boolean {
@@ -232,7 +277,7 @@ export function createLive({ now, judge, isOutside, edition }: LiveOptions): Liv
       let left = SWEEP_BATCH
       for (let next = all.next(); !next.done; next = all.next()) {
         const [seen, connections] = next.value
-        if (judge(seen) !== undefined || !isJudged(seen, connections)) pending.add(seen)
+        if (judge(seen) !== undefined || !isJudged(seen, connections)) look(seen)
         if (--left === 0) {
           drain()
           setImmediate(step)
@@ -245,6 +290,7 @@ export function createLive({ now, judge, isOutside, edition }: LiveOptions): Liv
   }
 }
 
-function ended(code: VerdictCode | undefined): CaegisError {
-  return code === undefined ? new CaegisError('released', 'The request is over.') : new CaegisError(code, VERDICT_CODES[code].message)
+function ended(code: VerdictCode | undefined, txn?: string): CaegisError {
+  if (code === undefined) return new CaegisError('released', 'The request is over.')
+  return Object.assign(new CaegisError(code, VERDICT_CODES[code].message), txn === undefined ? {} : { txn })
 }

@@ -7,8 +7,9 @@ export interface Sink {
   /**
    * Takes cutoffs in by maximum, duplicates and reordering being harmless, and ends the live connections that they hit.
    * @param seq position of the event that they come from: its first refusal is reported to the source
+   * @param txn of the change that the event told of: live connections that it ends are told
    */
-  merge(cutoffs: Iterable<Cutoff>, seq?: number): void
+  merge(cutoffs: Iterable<Cutoff>, seq?: number, txn?: string): void
   /** State is complete up to `head.seq` of `head.epoch`, and the head was received now. */
   synced(head: Head): void
   /** A source without heads lives, and has handed over all that it was told. It proves nothing about what it was not told. */

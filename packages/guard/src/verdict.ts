@@ -12,10 +12,18 @@ export interface Allowed {
   readonly subject: TokenSubject
   /** The guard has not heard from the issuer for longer than `maxStaleness`. */
   readonly stale: boolean
-  /** Aborted when this token's access ends: revoked, expired, or no longer to be known. Made when first read; for sockets, streams and long work. */
+  /**
+   * Aborted when this token's access ends: revoked, expired, or no longer to be known. Made when first read; for sockets, streams and long work. Its `reason` has the
+   * `code`, and the `txn` of the change behind it where that is known.
+   */
   readonly signal: AbortSignal
   /** The request is over: its signal needs no more watching. Adapters call it. */
   release(): void
+  /**
+   * Gives a connection that lasts the verdict on a newer token: the signal now hangs on that one, and `claims` are its. Taken is only the same access: issuer, subject,
+   * client, audience and key, issued no earlier, with no more scopes or roles. @returns whether it was taken; if not, everything is as it was
+   */
+  handOver(next: Allowed): boolean
 }
 
 export interface Denied {

@@ -1,5 +1,6 @@
 import { setImmediate as immediate } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { mayFollow } from '../src/hand-over.ts'
 import type { Allowed, Verdict } from '../src/verdict.ts'
 import { cutoff, head, ISSUER, jwkOf, mint, otherEc, outcome, START, startGuard } from './tokens.ts'
 
@@ -170,6 +171,177 @@ describe('live signals', () => {
     return immediate().then(() => {
       expect(bystander.signal.aborted).toBe(true)
       expect(guard.status().live).toBe(0)
+    })
+  })
+
+  it('E3: a cutoff of a tenant that ends 100,000 connections is in force first, and the event loop turns between its batches', async () => {
+    const { check, sink, guard } = startGuard()
+    const token = mint()
+    let ended = 0
+    let most = 0
+    let before = 0
+    for (let i = 0; i < 100_000; i++) allowed(check(token)).signal.addEventListener('abort', () => ended++)
+    sink.merge([cutoff('tenant', 'contoso', START)])
+    expect(outcome(check(token))).toBe('revoked')
+    while (ended < 100_000) {
+      most = Math.max(most, ended - before)
+      before = ended
+      await immediate()
+    }
+    expect(most).toBeLessThanOrEqual(512)
+    expect(guard.status().live).toBe(0)
+  })
+
+  it('E3: 10,000 requests with a signal each leave nothing behind', () => {
+    const { check, guard, sink } = startGuard()
+    const token = mint()
+    for (let i = 0; i < 10_000; i++) {
+      const verdict = allowed(check(token))
+      expect(verdict.signal.aborted).toBe(false)
+      verdict.release()
+    }
+    expect([guard.status().live, vi.getTimerCount()]).toEqual([0, 0])
+    sink.merge([cutoff('user', 'alice', START)])
+  })
+
+  it('tells the txn of the change that ended it, not of one that did not', () => {
+    const { check, sink } = startGuard()
+    const [alice, bob, carol] = ['alice', 'bob', 'carol'].map((name) => allowed(check(mint({ sub: name, oid: name, sid: name }))).signal)
+    sink.merge([cutoff('user', 'alice', START - 100)], 1, 'before-her-token')
+    expect(alice?.aborted).toBe(false)
+    sink.merge([cutoff('user', 'alice', START)], 2, 'disabled')
+    sink.merge([cutoff('user', 'bob', START)], 3)
+    sink.rules([{ version: 1, since: 0 }])
+    sink.merge([cutoff('user', 'alice', START + 1), cutoff('user', 'carol', START)], 4, 'later')
+    expect([alice, bob, carol].map((signal) => ({ ...(signal?.reason as object) }))).toMatchObject([
+      { code: 'revoked', txn: 'disabled' },
+      { code: 'revoked' },
+      { code: 'revoked', txn: 'later' },
+    ])
+    expect(bob?.reason).not.toHaveProperty('txn')
+  })
+
+  it('a location that is left to the guard ends it when the rules change, and no other', () => {
+    const rules = (range: string, version: number) => [
+      { version, since: 0 },
+      { policies: [{ id: 'office-only', include: 'All' as const, exclude: ['office'] }] },
+      { location: { id: 'office', kind: 'ip', trusted: true } },
+      { ranges: [range] },
+    ]
+    const { guard, check, sink } = startGuard()
+    sink.rules(rules('198.51.100.0/24', 1))
+    const headers = { authorization: `Bearer ${mint({ capolids_latebind: ['office-only'] })}` }
+    const bound = allowed(guard.check({ url: '/', headers, socket: { remoteAddress: '198.51.100.7' } }) as Verdict)
+    const free = allowed(check(mint({ jti: 'j-2' })))
+    expect([bound.signal.aborted, free.signal.aborted]).toEqual([false, false])
+    sink.rules(rules('203.0.113.0/24', 2))
+    expect([bound.signal.aborted, free.signal.aborted]).toEqual([true, false])
+    expect(codeOf(bound.signal)).toBe('location')
+  })
+
+  describe('E3: a connection is handed a newer token', () => {
+    const base = { scp: 'Files.Read Files.Write', xms_cc: ['cp1'] }
+    const newer = { ...base, iat: START - 30, jti: 'j-2', exp: START + 7200 }
+
+    it('and hangs on that one from now on', () => {
+      const { check, sink, guard, clocks } = startGuard()
+      const verdict = allowed(check(mint({ ...base, exp: START + 10 })))
+      const { signal } = verdict
+      const next = allowed(check(mint(newer)))
+      expect(verdict.handOver(next)).toBe(true)
+      expect(verdict.claims).toBe(next.claims)
+      expect(verdict.signal).toBe(signal)
+      expect(guard.status().live).toBe(1)
+      next.release()
+      sink.merge([cutoff('user', 'alice', START - 60)])
+      clocks.pass(60)
+      sink.synced(head(1, clocks.seconds))
+      vi.advanceTimersByTime(1000)
+      expect(signal.aborted).toBe(false)
+      sink.merge([cutoff('token', 'j-2', START)], 9, 'gone')
+      expect(signal.reason).toMatchObject({ code: 'revoked', txn: 'gone' })
+      expect([guard.status().live, vi.getTimerCount()]).toEqual([0, 0])
+    })
+
+    it('before its signal was read, too', () => {
+      const { check, sink } = startGuard()
+      const verdict = allowed(check(mint(base)))
+      expect(verdict.handOver(allowed(check(mint(newer))))).toBe(true)
+      sink.merge([cutoff('token', 'j-2', START)])
+      expect(verdict.signal.aborted).toBe(true)
+    })
+
+    it.each([
+      ['of another user', { sub: 'bob', oid: 'bob' }],
+      ['of another client', { client_id: 'other' }],
+      ['for another audience', { aud: ['api://files', 'api://mail'] }],
+      ['that another party acts with', { act: { sub: 'mail-api' } }],
+      ['that is older', { iat: START - 61 }],
+      ['with one more scope', { scp: 'Files.Read Files.Write Files.Delete' }],
+      ['with a role', { roles: ['Admin'] }],
+    ])('never one %s', (_, more) => {
+      const { check, sink, guard } = startGuard()
+      const verdict = allowed(check(mint(base)))
+      const { signal, claims } = verdict
+      const next = allowed(check(mint({ ...newer, ...more })))
+      expect(verdict.handOver(next)).toBe(false)
+      expect([verdict.claims, verdict.signal, signal.aborted]).toEqual([claims, signal, false])
+      expect(guard.status().live).toBe(1)
+      sink.merge([cutoff('token', 'j-1', START)])
+      expect(signal.aborted).toBe(true)
+    })
+
+    it('and one with less is taken', () => {
+      const { check } = startGuard()
+      expect(allowed(check(mint(base))).handOver(allowed(check(mint({ ...newer, scp: 'Files.Read', iat: START - 60 }))))).toBe(true)
+    })
+
+    it('never one of another issuer, or bound to another key: by what the tokens say', () => {
+      const token = (claims: object) => ({ times: { iat: 1 }, claims: { iss: 'a', cnf: { jkt: 'x' }, ...claims } }) as never
+      expect(mayFollow(token({}), token({}))).toBe(true)
+      for (const other of [{ iss: 'b' }, { cnf: { jkt: 'y' } }, { cnf: undefined }]) {
+        expect([mayFollow(token(other), token({})), mayFollow(token({}), token(other))]).toEqual([false, false])
+      }
+    })
+
+    it('never by what has ended, was let go, or is dead itself', () => {
+      const { check, sink, guard } = startGuard()
+      const [ended, released, good] = [allowed(check(mint(base))), allowed(check(mint(base))), allowed(check(mint({ ...base, jti: 'j-3' })))]
+      const dead = allowed(check(mint(newer)))
+      expect(ended.signal.aborted).toBe(false)
+      released.release()
+      expect(released.handOver(dead)).toBe(false)
+      sink.merge([cutoff('token', 'j-2', START)])
+      expect(good.handOver(dead)).toBe(false)
+      sink.merge([cutoff('token', 'j-1', START)])
+      const fresh = allowed(check(mint({ ...newer, jti: 'j-4' })))
+      expect([ended.handOver(fresh), good.handOver(fresh)]).toEqual([false, true])
+      expect(guard.status().live).toBe(0)
+    })
+
+    it('never by the verdict of another guard, which knows other cutoffs', () => {
+      const verdict = allowed(startGuard().check(mint(base)))
+      expect(verdict.handOver(allowed(startGuard().check(mint(newer))))).toBe(false)
+      expect(verdict.handOver({ ...verdict } as Allowed)).toBe(false)
+    })
+
+    it('and stays where it is: what is left to the guard is judged by the address of the connection', () => {
+      const { guard, sink } = startGuard()
+      const rules = (range: string, version: number) => [
+        { version, since: 0 },
+        { policies: [{ id: 'office-only', include: 'All' as const, exclude: ['office'] }] },
+        { location: { id: 'office', kind: 'ip', trusted: true } },
+        { ranges: [range] },
+      ]
+      sink.rules(rules('198.51.100.0/24', 1))
+      const bound = { ...base, capolids_latebind: ['office-only'] }
+      const at = (claims: object, remoteAddress: string) =>
+        allowed(guard.check({ url: '/', headers: { authorization: `Bearer ${mint({ ...claims })}` }, socket: { remoteAddress } }) as Verdict)
+      const verdict = at(bound, '198.51.100.7')
+      const { signal } = verdict
+      expect(verdict.handOver(at({ ...newer, capolids_latebind: ['office-only'] }, '198.51.100.200'))).toBe(true)
+      sink.rules(rules('198.51.100.128/25', 2))
+      expect(codeOf(signal)).toBe('location')
     })
   })
 })
