@@ -57,7 +57,7 @@ describe.skipIf(!hasSlapd())('people of an LDAP directory', () => {
     }))
   /** Signs somebody in who has got a password here, and shows that the API lets them in. */
   const tokenOf = async (upn: string) => {
-    const { accessToken } = await createFlow(loop, { username: upn }).tokens()
+    const { accessToken } = await createFlow(loop, { username: upn, capable: true }).tokens()
     expect(await verdictOf(guard, accessToken)).toMatchObject({ allowed: true })
     return accessToken
   }
