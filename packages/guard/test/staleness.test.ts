@@ -82,7 +82,7 @@ describe('I4: staleness, second by second', () => {
   })
 })
 
-describe('B10: what shows a guard to be one', () => {
+describe('B10: replicas', () => {
   it('B10(c): a replica that does not hear is itself the one that is stale; the others are not', () => {
     const one = startGuard()
     const other = startGuard()
