@@ -16,7 +16,7 @@ import { type GuardedRequest, protect as protectNode } from '../src/adapters/nod
 import type { Allowed } from '../src/verdict.ts'
 import { type Answer, CORS, isPreflight, type Site, testAdapter } from './adapters.contract.ts'
 import { listen, serveFetch, serveNode, serveNode2 } from './serving.ts'
-import { mint, startGuard } from './tokens.ts'
+import { cutoff, mint, START, startGuard } from './tokens.ts'
 
 const messageOf = (error: unknown) => (error as Error).message
 
@@ -175,4 +175,26 @@ it('E3: ten thousand requests over one connection leave nothing behind', async (
   expect(served.connections).toBe(1)
   socket.destroy()
   await served.close()
+})
+
+it.each(['101', '200'])('E3: a socket outlives the answer %s that opened it, and any other answer does not', async (opened) => {
+  const { guard, sink } = startGuard()
+  const signals: AbortSignal[] = []
+  const handle = guarded(guard, (_, auth) => {
+    signals.push(auth.signal)
+    // A Response cannot be made with 101 here; runtimes have their own.
+    return opened === '101' ? ({ status: 101, body: null } as Response) : new Response(null)
+  })
+  const headers = { authorization: `Bearer ${mint()}` }
+  await handle({
+    method: 'GET',
+    url: 'https://api.test/',
+    headers: new Headers({ ...headers, upgrade: 'websocket' }),
+    signal: new AbortController().signal,
+  } as Request)
+  expect(guard.status().live).toBe(1)
+  await handle(new Request('https://api.test/', { headers }))
+  expect(guard.status().live).toBe(1)
+  sink.merge([cutoff('user', 'alice', START)])
+  expect(signals.map(({ aborted }) => aborted)).toEqual([true, false])
 })

@@ -221,6 +221,18 @@ describe('live signals', () => {
     expect(bob?.reason).not.toHaveProperty('txn')
   })
 
+  it('tells the txn of the change that ended it, where ending takes many turns', async () => {
+    const { check, sink } = startGuard()
+    const crowd = mint({ sub: 'bob', oid: 'bob', sid: 's-2' })
+    for (let i = 0; i < 1000; i++) expect(allowed(check(crowd)).signal.aborted).toBe(false)
+    const { signal } = allowed(check(mint()))
+    sink.merge([cutoff('user', 'bob', START)], 1, 'the crowd')
+    sink.merge([cutoff('user', 'alice', START - 100)], 2, 'before-her-token')
+    sink.merge([cutoff('user', 'alice', START)], 3, 'disabled')
+    for (let i = 0; i < 20 && !signal.aborted; i++) await immediate()
+    expect(signal.reason).toMatchObject({ code: 'revoked', txn: 'disabled' })
+  })
+
   it('a location that is left to the guard ends it when the rules change, and no other', () => {
     const rules = (range: string, version: number) => [
       { version, since: 0 },
@@ -317,6 +329,36 @@ describe('live signals', () => {
       const fresh = allowed(check(mint({ ...newer, jti: 'j-4' })))
       expect([ended.handOver(fresh), good.handOver(fresh)]).toEqual([false, true])
       expect(guard.status().live).toBe(0)
+    })
+
+    it('never once the old one has ended, told or not', () => {
+      const { check, sink, clocks } = startGuard()
+      const verdict = allowed(check(mint({ ...base, exp: START + 10 })))
+      expect(verdict.signal.aborted).toBe(false)
+      clocks.pass(41)
+      sink.synced(head(1, clocks.seconds))
+      expect(verdict.handOver(allowed(check(mint(newer))))).toBe(false)
+      vi.advanceTimersByTime(1000)
+      expect(codeOf(verdict.signal)).toBe('token_expired')
+    })
+
+    it('never, where a fresh sign-in was asked for, by one of whom that was not asked', () => {
+      const { guard, check, clocks, sink } = startGuard()
+      const recent = guard.require({ maxAge: 300 })
+      const at = (claims: object) => allowed(recent.check({ url: '/', headers: { authorization: `Bearer ${mint({ ...claims })}` } }) as Verdict)
+      const verdict = at({ ...base, auth_time: START - 100 })
+      const { signal } = verdict
+      expect(verdict.handOver(allowed(check(mint(newer))))).toBe(false)
+      expect(verdict.handOver(at({ ...newer, auth_time: START - 50 }))).toBe(true)
+      for (const [seconds, aborted] of [
+        [230, false],
+        [60, true],
+      ] as const) {
+        clocks.pass(seconds)
+        sink.synced(head(seconds, clocks.seconds))
+        vi.advanceTimersByTime(1000)
+        expect(signal.aborted).toBe(aborted)
+      }
     })
 
     it('never by the verdict of another guard, which knows other cutoffs', () => {
