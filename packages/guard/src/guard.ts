@@ -1,32 +1,16 @@
 import { hash as digestOf } from 'node:crypto'
-import { CaegisError, type Cutoff } from '@caegis/protocol'
+import type { Cutoff } from '@caegis/protocol'
 import type { Receiver } from '@caegis/ssf/receiver'
 import { type GuardRequest, readCredentials } from './credentials.ts'
-import { createCutoffTable } from './cutoff-table.ts'
 import { createDenials } from './denial.ts'
-import { createDiscovery } from './discovery.ts'
-import { GUARD_ERRORS, type VerdictCode } from './errors.ts'
-import { isCapable, remember } from './examine.ts'
-import { createFirstRefusals } from './first-refusals.ts'
-import { createFreshness } from './freshness.ts'
-import { claimsHalf, createKeyedHash, cutoffText } from './hash.ts'
 import { namedIssuer, readIssuers, type SeveralIssuers } from './issuers.ts'
-import { createJwksKeys } from './jwks.ts'
-import type { VerifyKey } from './keys.ts'
-import { createLive } from './live.ts'
-import { describeResource, metadataUrlOf, type ResourceMetadata } from './metadata.ts'
-import { compileNeeds, type Needs, type Requirement, stepOf } from './needs.ts'
-import { openSource } from './open-source.ts'
+import { describeResource, type ResourceMetadata, resourceMetadataOf } from './metadata.ts'
+import { compileNeeds, type Needs, type Requirement } from './needs.ts'
 import type { GuardOptions, GuardSettings } from './options.ts'
-import { type Revocation, readRevocation } from './revoke.ts'
-import { createRules } from './rules.ts'
-import { createSenders } from './sender.ts'
-import type { Sink } from './source.ts'
-import { type GuardStatus, type IssuerStatus, sumOf } from './status.ts'
-import { keepIn, loadStore } from './store.ts'
-import { createTally } from './tally.ts'
-import { checkTimes, type ParsedToken, parseToken, type TokenRules } from './token.ts'
-import { createTokenCache, type SeenToken, type TokenCache } from './token-cache.ts'
+import { createRealm, type Realm } from './realm.ts'
+import type { Revocation } from './revoke.ts'
+import { type GuardStatus, sumOf } from './status.ts'
+import { createTokenCache } from './token-cache.ts'
 import type { Verdict } from './verdict.ts'
 
 /** What adapters put in front of handlers: a guard, or one that was derived from it. */
@@ -65,11 +49,6 @@ export interface Guard extends Checker {
   close(): Promise<void>
 }
 
-type Shown = { token: string; dpop: boolean }
-
-/** What a new token can mend. */
-const CHALLENGED: ReadonlySet<VerdictCode> = new Set(['revoked', 'stale', 'token_key', 'location'])
-
 /**
  * A guard for one API: checks tokens of one issuer or of several, follows what each issuer revokes, and answers each request with a verdict.
  * @throws TypeError without issuer, audience, or a way to hear of revocations
@@ -93,7 +72,7 @@ export function createGuard(options: GuardOptions | SeveralIssuers): Guard {
       issuer: '',
       clientId: undefined,
       authorizationUri: () => undefined,
-      resourceMetadata: resourceMetadataOf(all[0] as GuardSettings),
+      resourceMetadata: resourceMetadataOf((all[0] as GuardSettings).resource),
     })
   let closed = false
 
@@ -143,280 +122,5 @@ export function createGuard(options: GuardOptions | SeveralIssuers): Guard {
     if (realm === undefined)
       throw new TypeError(`${what}: ${issuer === undefined ? 'which issuer? There are several' : 'the guard has no such issuer'}`)
     return realm
-  }
-}
-
-function resourceMetadataOf({ resource }: GuardSettings): string | undefined {
-  return resource === undefined ? undefined : metadataUrlOf(resource)
-}
-
-/** One issuer's part of a guard: keys, cutoffs, staleness and live connections are its own, so nothing that one issuer says or is reaches another's tokens (threat A5). */
-interface Realm extends Pick<Guard, 'ready' | 'revoke' | 'close'> {
-  firstSight(shown: Shown, digest: string, request: GuardRequest, needs?: Needs): Verdict | Promise<Verdict>
-  answer(seen: SeenToken, request: GuardRequest, shown: Shown, needs?: Needs): Verdict
-  deny: ReturnType<typeof createDenials>
-  receiver(): Pick<Receiver, 'handler'>
-  status(): IssuerStatus
-  readonly hydrated: boolean
-}
-
-/** @param cache of all issuers; its entries know whose they are */
-function createRealm(settings: GuardSettings, cache: TokenCache): Realm {
-  const { issuer, now, monotonic, log, fetch, maxStaleness, horizon } = settings
-  const rules: TokenRules = settings
-  const discovery = createDiscovery({ issuer, fetch, metadataUrl: settings.metadataUrl })
-  // First what may throw: keys would be fetched for ever for nobody.
-  const source = openSource(settings, discovery, (cutoffs) => keepIn(settings.store, cutoffs, log))
-  const keys = settings.keys ?? createJwksKeys({ issuer, discovery, fetch, monotonic, log })
-  const hash = createKeyedHash()
-  const table = createCutoffTable(settings.leeway)
-  const freshness = createFreshness({ now, monotonic })
-  const places = createRules(settings)
-  const senders = createSenders(settings)
-  const live = createLive({
-    now,
-    judge: (seen) => judge(seen, isStale()),
-    isOutside: places.isOutside,
-    edition: () => places.edition,
-  })
-  const tally = createTally()
-  const firsts = createFirstRefusals()
-  const deny = createDenials({
-    ...{ issuer, clientId: settings.clientId },
-    resourceMetadata: resourceMetadataOf(settings),
-    authorizationUri: () => settings.authorizationUri ?? keys.authorizationUri,
-  })
-  const closing = new AbortController()
-  const started = { wall: now(), monotonic: monotonic() }
-  const hydration = Promise.withResolvers<void>()
-  hydration.promise.catch(() => {})
-  let closed = false
-  let sweptAt = 0
-
-  const sink: Sink = {
-    merge,
-    rules(parts) {
-      places.load(parts)
-      log.info('location rules loaded', { issuer, ...places.status() })
-      live.sweep()
-    },
-    get rulesVersion() {
-      return places.version
-    },
-    synced(head) {
-      freshness.synced(head)
-      if (!freshness.inSync) {
-        log.warn('out of sync', { issuer, reason: freshness.reason })
-        return
-      }
-      hydration.resolve()
-      // Only the issuer's own clock may make the guard forget: ours may be set wrong for a minute.
-      forgetUntil(head.asOf)
-    },
-    heard() {
-      freshness.heard()
-      hydration.resolve()
-      forgetUntil(ownSeconds())
-    },
-    outOfSync(reason) {
-      freshness.outOfSync(reason)
-      // Positions may mean other events from here on.
-      firsts.clear()
-      log.warn('out of sync', { issuer, reason })
-      if (settings.staleness === 'strict') live.sweep()
-    },
-    keysChanged() {
-      keys.changed().then(
-        () => {
-          cache.dropGone()
-          live.sweep()
-        },
-        (error: unknown) => log.warn('signing keys not refetched', { issuer, error: String(error) }),
-      )
-    },
-    count: tally.count,
-  }
-  begin()
-
-  return {
-    ...{ firstSight, answer, deny, status },
-    get hydrated() {
-      return freshness.hydrated
-    },
-    async ready() {
-      await Promise.all([hydration.promise, keys.ready()])
-    },
-    revoke(revocation) {
-      const cutoff = readRevocation(revocation, { issuer, now: now() / 1000, horizon })
-      merge([cutoff])
-      keepIn(settings.store, [cutoff], log)
-      // There is no head that would ever make room.
-      if (source.proof === 'none') forgetUntil(ownSeconds())
-      return cutoff
-    },
-    receiver() {
-      if (source.receiver === undefined) throw new TypeError('receiver: no transmitter pushes events to this guard')
-      return source.receiver
-    },
-    async close() {
-      if (closed) return
-      closed = true
-      closing.abort()
-      hydration.reject(new CaegisError('guard_closed', GUARD_ERRORS.guard_closed))
-      live.close()
-      keys.close()
-      await source.close()
-    },
-  }
-
-  function firstSight(shown: Shown, digest: string, request: GuardRequest, needs?: Needs): Verdict | Promise<Verdict> {
-    const parsed = parseToken(shown.token, rules)
-    if (typeof parsed === 'string') return deny(parsed)
-    const untimely = checkTimes(parsed.times, rules, now() / 1000, table.forgotten)
-    if (untimely !== undefined) return deny(untimely)
-    const candidates = keys.find(issuer, parsed.kid)
-    if (candidates.length > 0) return verify(parsed, candidates, digest, request, shown, needs)
-    const learning = keys.learn(issuer)
-    if (learning === undefined) return verify(parsed, candidates, digest, request, shown, needs)
-    return learning.then(() => verify(parsed, keys.find(issuer, parsed.kid), digest, request, shown, needs))
-  }
-
-  function verify(
-    parsed: ParsedToken,
-    candidates: readonly VerifyKey[],
-    digest: string,
-    request: GuardRequest,
-    shown: Shown,
-    needs?: Needs,
-  ): Verdict {
-    // A client that can be challenged must be, or it would serve the token of a removed key from its cache until that expires.
-    if (candidates.length === 0) return deny('token_key', isCapable(parsed.claims) ? { challenge: { nbf: parsed.times.iat + 1 } } : {})
-    const key = candidates.find(({ algorithms }) => algorithms.includes(parsed.algorithm))
-    if (key === undefined) return deny('token_algorithm')
-    if (!key.verify(parsed.algorithm, parsed.signed, parsed.signature)) return deny('token_signature')
-    const seen = remember(parsed, key, digest, issuer, hash)
-    if (seen === undefined) return deny('token_actor')
-    cache.set(digest, seen)
-    return answer(seen, request, shown, needs)
-  }
-
-  function answer(seen: SeenToken, request: GuardRequest, shown: Shown, needs?: Needs): Verdict {
-    const dpop = seen.bound?.jkt !== undefined
-    if (shown.dpop || seen.bound !== undefined) {
-      const fault = senders.fault(request, shown, seen.bound)
-      if (fault !== undefined) return deny(fault, { dpop, nonce: fault === 'use_dpop_nonce' ? senders.nonce() : undefined })
-    }
-    const stale = isStale()
-    const place = seen.late === undefined ? undefined : places.placeOf(seen, seen.late, request)
-    const outside = place !== undefined && place.unmet.length > 0
-    const code = judge(seen, stale) ?? (outside ? 'location' : undefined)
-    const own = needs?.of(seen)
-    const isOld = own !== undefined && own.freshUntil < now() / 1000
-    if (code === undefined) {
-      if (own === undefined || needs === undefined) return live.allow(seen, stale, place?.address)
-      // What no sign-in mends comes first: nobody is asked for a second factor in vain.
-      if (own.forbidden) return deny('insufficient_scope', { dpop, needs: { scope: needs.scope.length > 0 ? needs.scope : undefined } })
-      if (!own.missesContext && !isOld) return live.allow(seen, stale, place?.address, own.freshUntil)
-      const step = stepOf(needs, isOld)
-      // A daemon has no sign-in that could be newer, whatever else it understands.
-      const challenged = seen.capable && !(own.appOnly && isOld)
-      return deny(
-        'insufficient_user_authentication',
-        challenged ? { challenge: step } : { dpop, needs: { acrValues: step.acrs, maxAge: step.maxAge } },
-      )
-    }
-    const { iat } = seen.times
-    if (code === 'revoked') for (const seq of firsts.refused(seen.hashes, iat)) source.refused?.(seq, now() / 1000)
-    if (!seen.capable || !CHALLENGED.has(code)) return deny(code, { dpop })
-    // Everything that is wrong at once: the client tries again once only.
-    const challenge = { nbf: Math.max(seen.cutoff, iat) + 1, ...(needs ? stepOf(needs, isOld && own?.appOnly === false) : {}) }
-    if (outside && place.address !== '') {
-      return deny(code, { challenge: { ...challenge, rpAddress: place.address, evidence: places.evidence(seen, place.address) } })
-    }
-    // Where nobody knows the address, no new token would be good either.
-    return code === 'location' ? deny(code, { dpop }) : deny(code, { challenge })
-  }
-
-  /** Why a verified token is not good now; asked at every request, and of every live connection. */
-  function judge(seen: SeenToken, stale: boolean): VerdictCode | undefined {
-    if (closed) return 'not_ready'
-    if (seen.key.gone) return 'token_key'
-    const untimely = checkTimes(seen.times, rules, now() / 1000, table.forgotten)
-    if (untimely !== undefined) return untimely
-    if (seen.version !== table.version) {
-      seen.version = table.version
-      seen.cutoff = latestCutoff(seen.hashes)
-    }
-    if (seen.times.iat <= seen.cutoff) return 'revoked'
-    if (!stale) return undefined
-    if (settings.staleness === 'strict') return 'out_of_sync'
-    if (seen.longLived && freshness.age() > settings.trustStale + seen.spread * settings.trustStaleSpread) return 'stale'
-    return undefined
-  }
-
-  function latestCutoff(hashes: Int32Array): number {
-    let latest = -1
-    for (let i = 0; i < hashes.length; i += 2) latest = Math.max(latest, table.find(hashes[i] as number, hashes[i + 1] as number))
-    return latest
-  }
-
-  function isStale(): boolean {
-    // Where nobody tells of revocations, nothing can be late.
-    if (source.proof === 'none') return false
-    return !freshness.inSync || freshness.age() > maxStaleness
-  }
-
-  function merge(cutoffs: Iterable<Cutoff>, seq?: number, txn?: string): void {
-    const learn = seq === undefined ? undefined : firsts.learnFrom(seq)
-    try {
-      for (const { issuer: whose, kind, id, t, depth, until } of cutoffs) {
-        hash.of(cutoffText(whose, kind, id))
-        const h1 = hash.out[0] as number
-        const h2 = depth === 'claims' ? claimsHalf(hash.out[1] as number) : (hash.out[1] as number)
-        learn?.(h1, h2, t)
-        if (table.raise(h1, h2, t, until)) live.touch(h1, t, txn)
-      }
-    } finally {
-      // What was applied before a cutoff that makes no sense is in force.
-      live.drain()
-    }
-  }
-
-  /** Without a store at once: a source that is in this process may hydrate the guard before it is returned. */
-  function begin(): void {
-    if (settings.store === undefined) {
-      source.start(sink)
-      return
-    }
-    loadStore(settings.store, { issuer, log, signal: closing.signal }).then(
-      (cutoffs) => {
-        merge(cutoffs)
-        source.start(sink)
-      },
-      () => {},
-    )
-  }
-
-  function forgetUntil(seconds: number): void {
-    table.advance(seconds)
-    if (monotonic() - sweptAt < 1000) return
-    sweptAt = monotonic()
-    table.sweep()
-  }
-
-  /** The slower of our clocks: one that is set ahead for a minute makes nothing forgotten (threat A8). */
-  function ownSeconds(): number {
-    return Math.min(now(), started.wall + monotonic() - started.monotonic) / 1000
-  }
-
-  function status(): IssuerStatus {
-    const { hydrated, inSync, reason, head } = freshness
-    return {
-      ...{ hydrated, inSync, reason, head, age: source.proof === 'none' ? 0 : freshness.age(), stale: isStale() },
-      ...{ proof: source.proof ?? 'heads', source: source.status?.() },
-      ...tally.read(),
-      rules: places.status(),
-      ...{ cutoffs: table.size, cutoffBytes: table.bytes, live: live.size },
-    }
   }
 }

@@ -26,3 +26,8 @@ export function metadataUrlOf(resource: string): string {
   const { origin, pathname } = new URL(resource)
   return `${origin}${WELL_KNOWN}${pathname === '/' ? '' : pathname}`
 }
+
+/** What a refusal says of that, where there is something to say. */
+export function resourceMetadataOf(resource: string | undefined): string | undefined {
+  return resource === undefined ? undefined : metadataUrlOf(resource)
+}
