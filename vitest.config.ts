@@ -11,6 +11,9 @@ process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL('node_modules/.cache/ca
 const ALONE = ['test/kill.test.ts', 'test/reevaluation-kill.test.ts']
 const WAIT = { testTimeout: 60_000, hookTimeout: 60_000 }
 
+/** A test that waits for something says for what; how long that takes on a busy machine is no matter of any test. */
+const patient = { poll: { timeout: 15_000 } }
+
 export default defineConfig({
   ssr,
   test: {
@@ -21,14 +24,18 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts'],
+          expect: patient,
           testTimeout: 20_000,
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
       },
       // Real servers on free ports with data of their own: two files at a time is what two cores bear.
-      { ssr, test: { name: 'e2e', include: ['test/**/*.test.ts'], exclude: ALONE, ...WAIT, maxWorkers: 2, sequence: { groupOrder: 1 } } },
-      { ssr, test: { name: 'e2e-alone', include: ALONE, ...WAIT, fileParallelism: false, sequence: { groupOrder: 2 } } },
+      {
+        ssr,
+        test: { name: 'e2e', include: ['test/**/*.test.ts'], exclude: ALONE, ...WAIT, expect: patient, maxWorkers: 2, sequence: { groupOrder: 1 } },
+      },
+      { ssr, test: { name: 'e2e-alone', include: ALONE, ...WAIT, expect: patient, fileParallelism: false, sequence: { groupOrder: 2 } } },
     ],
   },
 })

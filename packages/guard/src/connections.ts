@@ -69,12 +69,18 @@ export function endStream(stream: ServerResponse | ReadableStream<Uint8Array>, v
 }
 
 /** For work that takes long: aborted when the access ends, and when the client goes away. Takes a `Request`, or node's response. */
-export function whileAllowed(verdict: Allowed, from: Request | ServerResponse): AbortSignal {
-  if (from instanceof Request) return AbortSignal.any([verdict.signal, from.signal])
-  const gone = new AbortController()
-  if (from.destroyed) gone.abort()
-  else from.once('close', () => gone.abort())
-  return AbortSignal.any([verdict.signal, gone.signal])
+export function whileAllowed({ signal }: Pick<Allowed, 'signal'>, from: Request | ServerResponse): AbortSignal {
+  const over = new AbortController()
+  // Listens to each: a signal of `AbortSignal.any` that nobody listens to forgets an end whose source is collected before somebody asks (Node 24.16 to 26, nodejs/node#65995).
+  const until = (one: AbortSignal) => {
+    if (one.aborted) over.abort(one.reason)
+    else one.addEventListener('abort', () => over.abort(one.reason), { once: true })
+  }
+  until(signal)
+  if (from instanceof Request) until(from.signal)
+  else if (from.destroyed) over.abort()
+  else from.once('close', () => over.abort())
+  return over.signal
 }
 
 function onEnd({ signal }: Allowed, ended: (why: Ended) => void): void {

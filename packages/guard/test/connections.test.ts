@@ -1,14 +1,26 @@
-import { once } from 'node:events'
-import { createServer, request as httpRequest, type IncomingMessage } from 'node:http'
+import { EventEmitter, once } from 'node:events'
+import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { setImmediate as immediate } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { protect } from '../src/adapters/node.ts'
 import { ACCESS_ENDED, endStream, endWebSocket, whileAllowed } from '../src/connections.ts'
 import type { Allowed } from '../src/verdict.ts'
 import { cutoff, mint, START, startGuard } from './tokens.ts'
+
+/** What nobody holds any more is gone. */
+async function collected(): Promise<void> {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  for (let i = 0; i < 3; i++) {
+    await immediate()
+    collect()
+  }
+}
 
 const ENDS = [cutoff('user', 'alice', START)]
 
@@ -161,7 +173,14 @@ describe('connections that last', () => {
     expect(signals[0]?.aborted).toBe(false)
     asked.destroy()
     await expect.poll(() => signals[0]?.aborted).toBe(true)
-    await immediate()
-    expect(started.guard.status().live).toBe(0)
+    await expect.poll(() => started.guard.status().live).toBe(0)
+  })
+
+  it('E3: an end that nobody listened to is known to who asks later', async () => {
+    const response = new EventEmitter() as ServerResponse
+    const work = whileAllowed(bob(), response)
+    response.emit('close')
+    await collected()
+    expect(work.aborted).toBe(true)
   })
 })

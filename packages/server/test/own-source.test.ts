@@ -6,6 +6,9 @@ import { createOwnSource } from '../src/signals/own-source.ts'
 import { createSecrets } from '../src/store/secrets.ts'
 import { createStore } from '../src/store/store.ts'
 
+/** Milliseconds; how long it takes is no matter here. */
+const PATIENT = { timeout: 15_000 }
+
 const TENANT = 't'
 const ISSUER = 'https://host.test/t/v2.0'
 const SECOND = 1_700_000_000
@@ -66,10 +69,10 @@ describe('the server’s own log', () => {
   it('a list of cutoffs is merged whole', async () => {
     const { store, told, merged, sink, source, append } = await setUp()
     source.start(sink)
-    await vi.waitFor(() => expect(told).toEqual(['synced 0']))
+    await vi.waitFor(() => expect(told).toEqual(['synced 0']), PATIENT)
     const cutoffs = [...['s1', 's2'].map(session), { ...session('s1'), depth: 'claims' as const }]
     await append(EVENT.cutoffs, event(EVENT.cutoffs, { cutoffs: packCutoffs(cutoffs)[0] ?? [] }).payload)
-    await vi.waitFor(() => expect(told).toEqual(['synced 0', 'applied', 'synced 1']), { timeout: 5000 })
+    await vi.waitFor(() => expect(told).toEqual(['synced 0', 'applied', 'synced 1']), PATIENT)
     expect([...merged.values()]).toEqual(cutoffs)
     await source.close()
     await store.close()
@@ -79,7 +82,7 @@ describe('the server’s own log', () => {
     const { store, told, ruled, sink, source, append } = await setUp()
     const load = sink.rules
     source.start(sink)
-    await vi.waitFor(() => expect(told).toEqual(['synced 0']))
+    await vi.waitFor(() => expect(told).toEqual(['synced 0']), PATIENT)
     expect(ruled).toMatchObject([{ version: 0, since: 0 }])
     let tries = 0
     sink.rules = (parts) => {
@@ -89,7 +92,7 @@ describe('the server’s own log', () => {
     }
     await store.db.updateTable('tenants').set({ policies_version: 4 }).where('id', '=', TENANT).execute()
     await append(EVENT.locationRulesChanged, {})
-    await vi.waitFor(() => expect(told).toContain('synced 1'), { timeout: 5000 })
+    await vi.waitFor(() => expect(told).toContain('synced 1'), PATIENT)
     expect(told).toEqual(['synced 0', 'none', 'none', 'none', 'rules', 'synced 1'])
     expect(ruled).toMatchObject([{ version: 0 }, { version: 4 }])
     await source.close()
@@ -99,10 +102,10 @@ describe('the server’s own log', () => {
   it('a log that ends before its head: out of sync, until the live cutoffs are read', async () => {
     const { store, told, sink, source } = await setUp()
     source.start(sink)
-    await vi.waitFor(() => expect(told).toEqual(['synced 0']))
+    await vi.waitFor(() => expect(told).toEqual(['synced 0']), PATIENT)
     await store.db.updateTable('tenants').set({ seq: 1 }).where('id', '=', TENANT).execute()
     store.wake(TENANT)
-    await vi.waitFor(() => expect(told).toEqual(['synced 0', 'the log has a hole', 'synced 1']), { timeout: 5000 })
+    await vi.waitFor(() => expect(told).toEqual(['synced 0', 'the log has a hole', 'synced 1']), PATIENT)
     await source.close()
     await store.close()
   })
@@ -113,9 +116,9 @@ describe('the server’s own log', () => {
   ])('%s: out of sync, until the live cutoffs are read', async (_, payload, skip, reasons) => {
     const { store, told, merged, sink, source, append } = await setUp()
     source.start(sink)
-    await vi.waitFor(() => expect(told).toEqual(['synced 0']))
+    await vi.waitFor(() => expect(told).toEqual(['synced 0']), PATIENT)
     await append(EVENT.cutoffs, payload, [session('s1')], skip)
-    await vi.waitFor(() => expect(told).toEqual(['synced 0', ...reasons, `synced ${1 + skip}`]), { timeout: 5000 })
+    await vi.waitFor(() => expect(told).toEqual(['synced 0', ...reasons, `synced ${1 + skip}`]), PATIENT)
     expect([...merged.values()]).toEqual([session('s1')])
     await source.close()
     await store.close()

@@ -314,8 +314,8 @@ describe('B9: nobody holds the log for ever', () => {
     const { sets } = await polled(loop, plain)
     expect(Object.values(sets).map((jwt) => decodeJwt(jwt).events)).toEqual([{ [EVENT.streamUpdated]: { status: 'disabled', reason: 'lagging' } }])
     loop.intercept = undefined
-    await until(() => guard.heads.at(-1)?.seq === 3)
-    expect(guard.follower.status().stream).not.toBe(followed)
+    // A poll that was held at the commit may still have brought the events: the stream is lost either way.
+    await until(() => guard.heads.at(-1)?.seq === 3 && ![undefined, followed].includes(guard.follower.status().stream as string | undefined))
     expect([...guard.table.keys()].sort()).toEqual(['user a', 'user b', 'user c'])
   })
 

@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import { whileAllowed } from '@caegis/guard/live'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Permission } from '../directory/permissions.ts'
 import { type Admitted, authorize } from './caller.ts'
@@ -52,16 +53,11 @@ export function createSse({ limit = 32, heartbeat = 10_000 }: SseOptions = {}): 
         reply.header('retry-after', '5')
         throw new GraphError(429, 'TooManyRequests', 'Too many event streams are open.')
       }
-      const gone = new AbortController()
-      if (reply.raw.destroyed) gone.abort()
-      else {
+      const signal = whileAllowed({ signal: caller.signal() }, reply.raw)
+      if (!reply.raw.destroyed) {
         open.set(tenant, others + 1)
-        reply.raw.once('close', () => {
-          gone.abort()
-          open.set(tenant, (open.get(tenant) as number) - 1)
-        })
+        reply.raw.once('close', () => open.set(tenant, (open.get(tenant) as number) - 1))
       }
-      const signal = AbortSignal.any([gone.signal, caller.signal()])
       const beat = () => AbortSignal.any([signal, AbortSignal.timeout(heartbeat)])
       const allowed = () => authorize(caller, ...permissions)
       reply.headers({ 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' })
