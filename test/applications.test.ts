@@ -120,6 +120,14 @@ describe('applications in the admin API', () => {
     expect((await loop.graph('POST', '/applications', { displayName: 'x', ...more })).status).toBe(status)
   })
 
+  it('is not registered under a name that every object has: what a session keeps of it would be kept with all of them', async () => {
+    for (const appId of Object.getOwnPropertyNames(Object.prototype)) {
+      expect((await loop.graph('POST', '/applications', JSON.parse(`{"appId":"${appId}","displayName":"x"}`))).status, appId).toBe(400)
+      const file = `{"tenant":{"name":"contoso"},"applications":[{"appId":"${appId}"}]}`
+      await expect(loop.server.apply(file), appId).rejects.toMatchObject({ code: 'invalid_tenant_file' })
+    }
+  })
+
   it('refuses the rights of the server by their URLs, and to touch its own applications', async () => {
     for (const more of [{ permissions: [`${loop.origin}/User.ReadWrite.All`] }, { identifierUris: [`${loop.origin}/v1.0`] }])
       expect((await loop.graph('POST', '/applications', { displayName: 'x', ...more })).status).toBe(400)

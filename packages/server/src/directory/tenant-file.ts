@@ -75,7 +75,11 @@ export const redirect = z
 const hasCredential = (app: { clientSecret?: unknown; secrets?: unknown[] | undefined; certificates?: unknown[] | undefined }) =>
   app.clientSecret !== undefined || (app.secrets?.length ?? 0) + (app.certificates?.length ?? 0) > 0
 
-export const applicationId = z.string().regex(/^[A-Za-z0-9._-]{1,128}$/, 'must be 1 to 128 of letters, digits and . _ -')
+export const applicationId = z
+  .string()
+  .regex(/^[A-Za-z0-9._-]{1,128}$/, 'must be 1 to 128 of letters, digits and . _ -')
+  // The OpenID provider keeps what a session gave to whom in a plain object: as `__proto__`, that would be every object of this process, of all tenants.
+  .refine((given) => !(given in Object.prototype), 'must not be a name that every object has')
 
 export const identifierUris = z
   .array(
