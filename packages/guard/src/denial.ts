@@ -25,6 +25,11 @@ export interface DenialDetail {
   nonce?: string | undefined
 }
 
+/** What a page of another origin may read of a refusal only if it is told so (`Access-Control-Expose-Headers`): the challenge, and the nonce of the next proof. */
+export function exposedOf(headers: Denied['headers']): string {
+  return 'DPoP-Nonce' in headers ? 'WWW-Authenticate, DPoP-Nonce' : 'WWW-Authenticate'
+}
+
 /** From the reason to what goes on the wire (RFC 6750 section 3). Never a `Retry-After`: clients would lock themselves out for that long. */
 export function createDenials({
   authorizationUri,

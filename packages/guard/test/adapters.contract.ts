@@ -1,11 +1,12 @@
+import { createHash } from 'node:crypto'
 import type { OutgoingHttpHeaders } from 'node:http'
 import { readClaimsChallenge } from '@caegis/protocol'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { Checker } from '../src/guard.ts'
+import type { Checker, Guard } from '../src/guard.ts'
 import type { KeySource } from '../src/keys.ts'
 import type { Allowed, Denied, Verdict } from '../src/verdict.ts'
 import { type Caller, createCaller, type Served } from './serving.ts'
-import { cutoff, ISSUER, jwkOf, mint, otherEc, START, startGuard } from './tokens.ts'
+import { cutoff, ISSUER, jwkOf, mint, otherEc, START, signJws, startGuard } from './tokens.ts'
 
 /** What a handler answers: text, or a stream of it. What it throws is for the framework's own error handler. */
 export type Answer = string | ReadableStream<Uint8Array>
@@ -14,6 +15,8 @@ export interface Site {
   guard: Checker
   /** Guards `/write` in addition, or alone. */
   writers: Checker
+  /** Described to everybody, at `/.well-known/oauth-protected-resource/files`. */
+  described: Pick<Guard, 'metadata'>
   /** Behind the guard, every path but these two. Gets `undefined` where there is no verdict: at `/open`. */
   handler(auth: Allowed | undefined): Answer | Promise<Answer>
 }
@@ -28,6 +31,7 @@ export interface Adapter {
   serve(site: Site): Promise<Served>
 }
 
+const RESOURCE = 'https://api.test/files'
 export const CORS = { 'access-control-allow-origin': '*', 'access-control-expose-headers': 'X-Trace' }
 export const isPreflight = (method: string | undefined, asked: unknown) => method === 'OPTIONS' && typeof asked === 'string'
 
@@ -46,7 +50,10 @@ export function testAdapter(adapter: Adapter): void {
       checker = { check: (request) => started.guard.check(request) }
       handler = (auth) => JSON.stringify({ sub: auth?.claims.sub })
       const watched: Checker = { check: (request) => noted(checker.check(request)) }
-      served = await adapter.serve({ guard: watched, writers: started.guard.require({ scope: 'Files.Write' }), handler: (auth) => handler(auth) })
+      served = await adapter.serve({
+        ...{ guard: watched, writers: started.guard.require({ scope: 'Files.Write' }), described: startGuard({ resource: RESOURCE }).guard },
+        handler: (auth) => handler(auth),
+      })
       caller = createCaller(served.origin, adapter.version)
     })
     afterEach(async () => {
@@ -124,6 +131,32 @@ export function testAdapter(adapter: Adapter): void {
       expect(headers['access-control-allow-origin']).toBe('*')
       expect(headers['access-control-expose-headers']?.split(/, */)).toEqual(['X-Trace', 'WWW-Authenticate'])
       expect((await call('/files', bearer(mint({ sub: 'bob', oid: 'bob' })))).headers['access-control-expose-headers']).toBe('X-Trace')
+    })
+
+    it('and the nonce of the next proof', async () => {
+      started = startGuard({ origin: 'https://api.test', nonceSecret: 'a secret that all replicas have in common' })
+      const { token, proof } = boundToken('GET', 'https://api.test/files')
+      const { status, text, headers } = await call('/files', { authorization: `DPoP ${token}`, dpop: proof })
+      expect([status, JSON.parse(text).code]).toEqual([401, 'use_dpop_nonce'])
+      expect(headers['dpop-nonce']).toMatch(/^[\w-]{43}$/)
+      expect(headers['access-control-expose-headers']?.split(/, */)).toEqual(['X-Trace', 'WWW-Authenticate', 'DPoP-Nonce'])
+    })
+
+    it('says to everybody what the API is, at the one path of RFC 9728', async () => {
+      const path = '/.well-known/oauth-protected-resource/files'
+      const answer = await call(`${path}?x=1`)
+      expect([answer.status, answer.headers['access-control-allow-origin']]).toEqual([200, '*'])
+      expect(answer.headers['content-type']).toMatch(/^application\/json/)
+      expect(JSON.parse(answer.text)).toMatchObject({ resource: RESOURCE, authorization_servers: [ISSUER] })
+      expect(await call(path, {}, 'HEAD')).toMatchObject({ status: 200, text: '' })
+      expect(verdicts).toEqual([])
+      expect((await call('/files', {}, 'GET')).status).toBe(401)
+      for (const [other, method] of [
+        [path, 'POST'],
+        [`${path}/x`, 'GET'],
+        ['/.well-known/oauth-protected-resource', 'GET'],
+      ] as const)
+        expect((await call(other, {}, method)).text).not.toContain(RESOURCE)
     })
 
     it('a preflight is answered by what stands in front; every other OPTIONS is guarded like any method', async () => {
@@ -278,6 +311,16 @@ function lateKeys(wait = () => new Promise<void>((resolve) => setImmediate(resol
       keys.replace(ISSUER, { keys: [jwkOf(otherEc, 'k2')] })
     },
   }
+}
+
+/** A token that is bound to a key, and a proof by that key for one request. */
+function boundToken(htm: string, htu: string): { token: string; proof: string } {
+  const { crv, kty, x, y } = otherEc.publicKey.export({ format: 'jwk' })
+  const jkt = createHash('sha256').update(JSON.stringify({ crv, kty, x, y })).digest('base64url')
+  const token = mint({ cnf: { jkt } })
+  const ath = createHash('sha256').update(token).digest('base64url')
+  const header = { typ: 'dpop+jwt', alg: 'ES256', jwk: { kty, crv, x, y } }
+  return { token, proof: signJws(header, { htm, htu, ath, iat: START, jti: 'p-1' }, otherEc.privateKey) }
 }
 
 function streamUntilAbort(signal: AbortSignal): ReadableStream<Uint8Array> {

@@ -8,11 +8,11 @@ import express, { type ErrorRequestHandler } from 'express'
 import { type FastifyInstance, fastify } from 'fastify'
 import { Hono } from 'hono'
 import { expect, it } from 'vitest'
-import { protect as protectExpress } from '../src/adapters/express.ts'
-import { protect as protectFastify, protectRoute } from '../src/adapters/fastify.ts'
-import { guarded } from '../src/adapters/fetch.ts'
-import { protect as protectHono } from '../src/adapters/hono.ts'
-import { type GuardedRequest, protect as protectNode } from '../src/adapters/node.ts'
+import { metadata as metadataExpress, protect as protectExpress } from '../src/adapters/express.ts'
+import { metadata as metadataFastify, protect as protectFastify, protectRoute } from '../src/adapters/fastify.ts'
+import { guarded, metadata as metadataFetch } from '../src/adapters/fetch.ts'
+import { metadata as metadataHono, protect as protectHono } from '../src/adapters/hono.ts'
+import { type GuardedRequest, metadata as metadataNode, protect as protectNode } from '../src/adapters/node.ts'
 import type { Allowed } from '../src/verdict.ts'
 import { type Answer, CORS, isPreflight, type Site, testAdapter } from './adapters.contract.ts'
 import { listen, serveFetch, serveNode, serveNode2 } from './serving.ts'
@@ -25,9 +25,10 @@ async function send(answer: Answer, response: ServerResponse): Promise<void> {
   else await pipeline(Readable.fromWeb(answer as never), response).catch(() => {})
 }
 
-function nodeListener({ guard, writers, handler }: Site) {
+function nodeListener({ guard, writers, described, handler }: Site) {
   const files = protectNode(guard)
   const write = protectNode(writers)
+  const about = metadataNode(described)
   return (request: IncomingMessage, response: ServerResponse) => {
     for (const [name, value] of Object.entries(CORS)) response.setHeader(name, value)
     if (isPreflight(request.method, request.headers['access-control-request-method'])) {
@@ -45,8 +46,10 @@ function nodeListener({ guard, writers, handler }: Site) {
         fail(error)
       }
     }
-    if (request.url === '/open') void answer()
-    else (request.url === '/write' ? write : files)(request, response, (error) => (error ? fail(error) : void answer()))
+    about(request, response, () => {
+      if (request.url === '/open') void answer()
+      else (request.url === '/write' ? write : files)(request, response, (error) => (error ? fail(error) : void answer()))
+    })
   }
 }
 
@@ -55,13 +58,14 @@ testAdapter({ name: 'node, HTTP/2', version: 2, serve: (site) => serveNode2(node
 
 testAdapter({
   name: 'express',
-  serve({ guard, writers, handler }) {
+  serve({ guard, writers, described, handler }) {
     const app = express()
     app.use((request, response, next) => {
       response.set(CORS)
       if (isPreflight(request.method, request.get('access-control-request-method'))) response.sendStatus(204)
       else next()
     })
+    app.use(metadataExpress(described))
     app.use('/files', protectExpress(guard))
     app.use('/write', protectExpress(writers))
     app.use(async (request, response) => send(await handler(request.auth), response))
@@ -73,11 +77,12 @@ testAdapter({
   },
 })
 
-function fastifySite(app: FastifyInstance, { guard, writers, handler }: Site): void {
+function fastifySite(app: FastifyInstance, { guard, writers, described, handler }: Site): void {
   app.addHook('onRequest', async (request, reply) => {
     reply.headers(CORS)
     if (isPreflight(request.method, request.headers['access-control-request-method'])) await reply.code(204).send()
   })
+  app.register(metadataFastify(described))
   app.setErrorHandler((error, _request, reply) => reply.code(500).send(messageOf(error)))
   app.all('/open', async (request) => handler(request.auth))
   app.register(async (scope) => {
@@ -100,12 +105,13 @@ testAdapter({
   serve: (site) => serveFastify(fastify({ http2: true }) as unknown as FastifyInstance, site),
 })
 
-function honoApp({ guard, writers, handler }: Site, options: Parameters<typeof protectHono>[1] = {}) {
+function honoApp({ guard, writers, described, handler }: Site, options: Parameters<typeof protectHono>[1] = {}) {
   const app = new Hono<{ Variables: { auth?: Allowed } }>()
   app.use(async (c, next) => {
     for (const [name, value] of Object.entries(CORS)) c.header(name, value)
     return isPreflight(c.req.method, c.req.header('access-control-request-method')) ? c.body(null, 204) : next()
   })
+  app.use(metadataHono(described))
   app.use('/files', protectHono(guard, options))
   app.use('/write', protectHono(writers, options))
   app.all('*', async (c) => c.body(await handler(c.get('auth'))))
@@ -127,17 +133,19 @@ testAdapter({
   },
 })
 
-function fetchSite({ guard, writers, handler }: Site) {
+function fetchSite({ guard, writers, described, handler }: Site) {
   const options = { address: (_: Request, peer?: string) => peer }
   const answer = async (_: Request, auth?: Allowed) => new Response(await handler(auth))
   const files = guarded(guard, (request, auth, _peer?: string) => answer(request, auth), options)
   const write = guarded(writers, (request, auth, _peer?: string) => answer(request, auth), options)
+  const about = metadataFetch(described)
   return async (request: Request, peer?: string): Promise<Response> => {
     const { pathname } = new URL(request.url)
     if (isPreflight(request.method, request.headers.get('access-control-request-method'))) return new Response(null, { status: 204, headers: CORS })
     let response: Response
     try {
-      response = await (pathname === '/open' ? answer(request) : pathname === '/write' ? write(request, peer) : files(request, peer))
+      response = await (about(request) ??
+        (pathname === '/open' ? answer(request) : pathname === '/write' ? write(request, peer) : files(request, peer)))
     } catch (error) {
       response = new Response(messageOf(error), { status: 500 })
     }

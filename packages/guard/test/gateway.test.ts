@@ -10,7 +10,7 @@ import type { GuardRequest } from '../src/credentials.ts'
 import { createGateway, type GatewayOptions, IDENTITY_HEADERS } from '../src/gateway/index.ts'
 import { readPath } from '../src/gateway/path.ts'
 import { compileRoutes, parseRoute, type RouteMap } from '../src/gateway/routes.ts'
-import { ec, mint, START, startGuard } from './tokens.ts'
+import { ec, head, mint, START, startGuard } from './tokens.ts'
 
 const cases = JSON.parse(readFileSync(new URL('vectors/forward-auth.json', import.meta.url), 'utf8')) as {
   description: string
@@ -185,6 +185,28 @@ describe('the answers', () => {
     const kind = await start({ guard, unavailable: 401 })
     const got = await kind.nginx('/a', bearer())
     expect([got.status, got.headers['www-authenticate']]).toEqual([401, 'Bearer error="temporarily_unavailable"'])
+  })
+
+  it('say that nothing can be known when a strict guard has lost its source, and only then', async () => {
+    const { guard, clocks, sink } = startGuard({ trustedProxies: TRUSTED, staleness: 'strict' })
+    const [plain, kind] = [await start({ guard }), await start({ guard, unavailable: 401 })]
+    const ask = async () => {
+      const answers = [await plain.nginx('/a', bearer()), await plain.caddy('/a', bearer()), await kind.nginx('/a', bearer())]
+      return answers.map(({ status, body, headers }) => [status, body.code, headers['www-authenticate']])
+    }
+    const fine = Array(3).fill([200, undefined, undefined])
+    const lost = [503, 503, 401].map((status) => [status, 'out_of_sync', status === 401 ? 'Bearer error="temporarily_unavailable"' : undefined])
+    expect(await ask()).toEqual(fine)
+    sink.outOfSync('the connection is lost')
+    expect(await ask()).toEqual(lost)
+    expect(await plain.ask('/readyz')).toMatchObject({ status: 200, body: { ready: true, inSync: false } })
+    sink.synced(head(1, START))
+    expect(await ask()).toEqual(fine)
+    // Nobody says anything any more.
+    clocks.pass(31)
+    expect(await ask()).toEqual(lost)
+    sink.synced(head(2, clocks.seconds))
+    expect(await ask()).toEqual(fine)
   })
 
   it('let a preflight pass only where that was asked for', async () => {

@@ -1,11 +1,6 @@
-import { once } from 'node:events'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { parseChallenges, readClaimsChallenge } from '@caegis/protocol'
-import express from 'express'
 import { describe, expect, it } from 'vitest'
-import { metadata as metadataExpress } from '../src/adapters/express.ts'
-import { metadata as metadataNode, protect } from '../src/adapters/node.ts'
+import { metadata as metadataNode } from '../src/adapters/node.ts'
 import { createGuard } from '../src/guard.ts'
 import { createStaticKeys } from '../src/keys.ts'
 import { metadataUrlOf } from '../src/metadata.ts'
@@ -58,49 +53,6 @@ describe('what an API says of itself (RFC 9728)', () => {
     expect(about({ resource: RESOURCE }, mint({ xms_cc: ['cp1'] }), true)).toEqual([WHERE, START + 1])
     expect(about({}, mint({ xms_cc: ['cp1'] }), true)).toEqual([undefined, START + 1])
     expect(about({}, 'x')).toEqual([undefined, undefined])
-  })
-
-  it.each<[string, (guard: ReturnType<typeof startGuard>['guard']) => Parameters<typeof createServer>[1]]>([
-    [
-      'node',
-      (guard) => {
-        const [describing, secured] = [metadataNode(guard), protect(guard)]
-        return (req, res) => describing(req, res, () => secured(req, res, () => res.end('in')))
-      },
-    ],
-    [
-      'express',
-      (guard) => {
-        const app = express()
-        app.use(metadataExpress(guard), protect(guard), (_req, res) => {
-          res.end('in')
-        })
-        return app
-      },
-    ],
-  ])('is served to everybody by the adapter for %s, and nothing else is', async (_, make) => {
-    const server = createServer(make(startGuard({ resource: RESOURCE }).guard) as never).listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const at = (path: string, init?: RequestInit) => fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`, init)
-    const path = new URL(WHERE).pathname
-    const answer = await at(`${path}?x=1`)
-    expect([answer.status, answer.headers.get('content-type'), answer.headers.get('access-control-allow-origin')]).toEqual([
-      200,
-      'application/json',
-      '*',
-    ])
-    expect(await answer.json()).toMatchObject({ resource: RESOURCE })
-    expect(await (await at(path, { method: 'HEAD' })).text()).toBe('')
-    for (const [other, method] of [
-      [path, 'POST'],
-      [`${path}/x`, 'GET'],
-      ['/files', 'GET'],
-      ['/.well-known/oauth-protected-resource', 'GET'],
-    ] as const) {
-      expect((await at(other, { method })).status).toBe(401)
-    }
-    server.closeAllConnections()
-    server.close()
   })
 
   it('a guard without a resource, or with one that is none, is a mistake', () => {

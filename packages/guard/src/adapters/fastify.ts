@@ -1,6 +1,8 @@
 import type { FastifyPluginCallback, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
-import type { Checker } from '../guard.ts'
+import { exposedOf } from '../denial.ts'
+import type { Checker, Guard } from '../guard.ts'
 import type { Allowed, Verdict } from '../verdict.ts'
+import { createDescription } from './description.ts'
 import { releaseAtClose } from './release.ts'
 
 declare module 'fastify' {
@@ -17,8 +19,7 @@ export function protect(guard: Checker): FastifyPluginCallback {
     scope.addHook('onRequest', protectRoute(guard))
     done()
   }
-  // Without this Fastify would give the plugin a scope of its own, and guard nothing but that.
-  return Object.assign(plugin, { [Symbol.for('skip-override')]: true, [Symbol.for('fastify.display-name')]: '@caegis/guard' })
+  return inScope(plugin)
 }
 
 /** For one route: `scope.get('/files', { onRequest: protectRoute(guard) }, handler)`. */
@@ -30,10 +31,27 @@ export function protectRoute(guard: Checker): onRequestHookHandler {
   }
 }
 
+/** `app.register(metadata(guard))`, before `protect`: serves what the API says of itself (RFC 9728). */
+export function metadata(guard: Pick<Guard, 'metadata'>): FastifyPluginCallback {
+  const { headers, bodyFor } = createDescription(guard)
+  return inScope((scope, _options, done) => {
+    scope.addHook('onRequest', (request, reply, next) => {
+      const body = bodyFor(request.method, request.url)
+      if (body === undefined) next()
+      else reply.code(200).headers(headers).send(body)
+    })
+    done()
+  })
+}
+
+/** Without this Fastify would give the plugin a scope of its own, and it would act on nothing but that. */
+function inScope(plugin: FastifyPluginCallback): FastifyPluginCallback {
+  return Object.assign(plugin, { [Symbol.for('skip-override')]: true, [Symbol.for('fastify.display-name')]: '@caegis/guard' })
+}
+
 function settle(verdict: Verdict, request: FastifyRequest, reply: FastifyReply, done: () => void): void {
   if (!verdict.allowed) {
-    // Without the last one a page from another origin cannot read the challenge.
-    const exposed = [reply.getHeader('Access-Control-Expose-Headers') ?? [], 'WWW-Authenticate'].flat().join(', ')
+    const exposed = [reply.getHeader('Access-Control-Expose-Headers') ?? [], exposedOf(verdict.headers)].flat().join(', ')
     reply.code(verdict.status).headers(verdict.headers).header('Access-Control-Expose-Headers', exposed).send(verdict.body)
     return
   }

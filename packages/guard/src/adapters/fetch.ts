@@ -1,5 +1,7 @@
-import type { Checker } from '../guard.ts'
+import { exposedOf } from '../denial.ts'
+import type { Checker, Guard } from '../guard.ts'
 import type { Allowed, Denied } from '../verdict.ts'
+import { createDescription } from './description.ts'
 import { releaseAtEnd } from './release.ts'
 
 /** What a runtime hands over beside the request (`env`, `info`, `server`, route parameters) goes on as it came. */
@@ -28,7 +30,15 @@ export function guarded<Asked extends Request, Rest extends unknown[], Answer ex
   }
 }
 
+/** `(request) => metadata(guard)(request) ?? handle(request)`, made once: what the API says of itself (RFC 9728), where that is asked. */
+export function metadata(guard: Pick<Guard, 'metadata'>): (request: Request) => Response | undefined {
+  const { headers, bodyFor } = createDescription(guard)
+  return ({ method, url }) => {
+    const body = bodyFor(method, url)
+    return body === undefined ? undefined : new Response(body, { headers })
+  }
+}
+
 function refuse({ status, headers, body }: Denied): Response {
-  // Without the last one a page from another origin cannot read the challenge.
-  return Response.json(body, { status, headers: { ...headers, 'Access-Control-Expose-Headers': 'WWW-Authenticate' } })
+  return Response.json(body, { status, headers: { ...headers, 'Access-Control-Expose-Headers': exposedOf(headers) } })
 }

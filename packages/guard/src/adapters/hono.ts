@@ -1,7 +1,9 @@
 import type { Context, MiddlewareHandler } from 'hono'
 import type { GuardRequest } from '../credentials.ts'
-import type { Checker } from '../guard.ts'
+import { exposedOf } from '../denial.ts'
+import type { Checker, Guard } from '../guard.ts'
 import type { Allowed } from '../verdict.ts'
+import { createDescription } from './description.ts'
 import { type NodeResponse, releaseAtClose, releaseAtEnd } from './release.ts'
 
 /** What `@hono/node-server` hands over. */
@@ -23,8 +25,7 @@ export function protect(guard: Checker, { address }: HonoOptions = {}): Middlewa
     const verdict = await guard.check(incoming ?? { method, url, headers, socket: { remoteAddress: address?.(c) } })
     if (!verdict.allowed) {
       for (const [name, value] of Object.entries(verdict.headers)) c.header(name, value)
-      // Without this a page from another origin cannot read the challenge.
-      c.header('Access-Control-Expose-Headers', 'WWW-Authenticate', { append: true })
+      c.header('Access-Control-Expose-Headers', exposedOf(verdict.headers), { append: true })
       return c.json(verdict.body, verdict.status)
     }
     c.set('auth', verdict)
@@ -37,5 +38,14 @@ export function protect(guard: Checker, { address }: HonoOptions = {}): Middlewa
       return c.res
     })
     if (response !== c.res) c.res = response
+  }
+}
+
+/** `app.use(metadata(guard))`, before `protect`: serves what the API says of itself (RFC 9728). */
+export function metadata(guard: Pick<Guard, 'metadata'>): MiddlewareHandler {
+  const { headers, bodyFor } = createDescription(guard)
+  return async (c, next) => {
+    const body = bodyFor(c.req.method, c.req.url)
+    return body === undefined ? next() : c.body(body, 200, headers)
   }
 }

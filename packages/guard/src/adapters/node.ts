@@ -1,8 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest } from 'node:http2'
+import { exposedOf } from '../denial.ts'
 import type { Checker, Guard } from '../guard.ts'
-import { metadataUrlOf } from '../metadata.ts'
 import type { Allowed, Denied, Verdict } from '../verdict.ts'
+import { createDescription } from './description.ts'
 import { type NodeResponse, releaseAtClose } from './release.ts'
 
 export type NodeRequest = IncomingMessage | Http2ServerRequest
@@ -27,19 +28,14 @@ export function protect(guard: Checker): Protect {
  * @throws TypeError for a guard that was made without `resource`
  */
 export function metadata(guard: Pick<Guard, 'metadata'>): Protect {
-  const about = guard.metadata()
-  const path = new URL(metadataUrlOf(about.resource)).pathname
-  const body = JSON.stringify(about)
+  const { headers, bodyFor } = createDescription(guard)
   return (request, answer, next) => {
     const response = answer as ServerResponse
-    const isRead = request.method === 'GET' || request.method === 'HEAD'
-    if (!isRead || request.url?.split('?', 1)[0] !== path) return next()
+    const body = bodyFor(request.method, request.url)
+    if (body === undefined) return next()
     response.statusCode = 200
-    response.setHeader('Content-Type', 'application/json')
-    response.setHeader('Cache-Control', 'public, max-age=3600')
-    // Nothing in it is about anybody, so every page may read it.
-    response.setHeader('Access-Control-Allow-Origin', '*')
-    response.end(request.method === 'HEAD' ? undefined : body)
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
+    response.end(body)
   }
 }
 
@@ -56,8 +52,7 @@ function settle(verdict: Verdict, request: NodeRequest, response: NodeResponse, 
 function refuse({ status, headers, body }: Denied, response: ServerResponse): void {
   response.statusCode = status
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
-  // Without this a page from another origin cannot read the challenge.
-  response.appendHeader('Access-Control-Expose-Headers', 'DPoP-Nonce' in headers ? 'WWW-Authenticate, DPoP-Nonce' : 'WWW-Authenticate')
+  response.appendHeader('Access-Control-Expose-Headers', exposedOf(headers))
   response.setHeader('Content-Type', 'application/json')
   response.end(JSON.stringify(body))
 }

@@ -2,6 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { compileRanges, parseAddress } from '@caegis/policy'
 import type { GuardRequest } from '../credentials.ts'
+import { exposedOf } from '../denial.ts'
 import type { Checker, Guard } from '../guard.ts'
 import { type Log, silent } from '../log.ts'
 import type { Requirement } from '../needs.ts'
@@ -44,8 +45,6 @@ interface Answer {
 const NO_STORE = { 'Cache-Control': 'no-store' }
 /** Kept by applications for so long: short, as the key is new after each start. */
 const KEYS_FOR = { 'Cache-Control': 'public, max-age=60' }
-/** Without this a page from another origin cannot read the challenge. */
-const EXPOSED = { 'Access-Control-Expose-Headers': 'WWW-Authenticate' }
 
 /**
  * Forward authentication: a proxy asks about each request before it hands it on, and gets a 200 with everything that the application may know of the caller, or
@@ -152,7 +151,7 @@ function send(response: ServerResponse, { status, headers, body }: Answer): void
   const text = body === undefined ? '' : JSON.stringify(body)
   response.writeHead(status, {
     ...NO_STORE,
-    ...(status >= 400 ? EXPOSED : {}),
+    ...(status >= 400 ? { 'Access-Control-Expose-Headers': exposedOf(headers) } : {}),
     ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
     ...headers,
     'Content-Length': Buffer.byteLength(text),
