@@ -1,0 +1,58 @@
+/**
+ * `npm run chaos -- [soak] [--short] [--seconds=n] [--json]`: what only shows after a while, or under stress, against models that know what must come of it. `--short` keeps all
+ * runs together under ten minutes. The last line is the summary; the exit code is 1 when something did not hold. With `--json` one line a figure goes to stdout, the rest to stderr.
+ */
+import type { Figure } from '../bench/figure.ts'
+
+export interface RunOptions {
+  short: boolean
+  /** Length, in place of the run's own. */
+  seconds?: number
+  emit(figure: Figure): void
+  progress(text: string): void
+}
+
+export interface Outcome {
+  /** What did not hold; nothing, if all went well. */
+  failed: string[]
+  summary: string
+}
+
+const RUNS: Record<string, () => Promise<{ run(options: RunOptions): Promise<Outcome> }>> = {
+  soak: () => import('./soak.ts'),
+}
+
+if (import.meta.main) {
+  const given = process.argv.slice(2)
+  const json = given.includes('--json')
+  const short = given.includes('--short')
+  const length = given.find((one) => one.startsWith('--seconds='))?.slice('--seconds='.length)
+  const named = given.filter((one) => !one.startsWith('--'))
+  const unknown = named.filter((one) => !Object.hasOwn(RUNS, one))
+  if (unknown.length > 0 || (length !== undefined && !(Number(length) >= 20))) {
+    process.stderr.write(`There are the runs ${Object.keys(RUNS).join(', ')}, and a length is at least 20 seconds.\n`)
+    process.exit(1)
+  }
+  const say = (text: string) => (json ? process.stderr : process.stdout).write(`${text}\n`)
+  const lines: string[] = []
+  let bad = 0
+  for (const name of named.length > 0 ? named : Object.keys(RUNS)) {
+    say(`\n${name}`)
+    const { run } = await (RUNS[name] as (typeof RUNS)[string])()
+    const { failed, summary } = await run({
+      short,
+      ...(length !== undefined && { seconds: Number(length) }),
+      emit(figure) {
+        if (json) process.stdout.write(`${JSON.stringify(figure)}\n`)
+        const value = `${figure.value.toLocaleString('en', { maximumSignificantDigits: 4 })} ${figure.unit}`
+        say(`  ${figure.name.padEnd(52)} ${value.padStart(20)}  ${figure.budget ? `${figure.holds ? 'holds' : 'MISSED'}: ${figure.budget}` : ''}`)
+      },
+      progress: (text) => process.stderr.write(`  ${text}\n`),
+    }).catch((error: unknown): Outcome => ({ failed: [String(error)], summary: 'it broke off' }))
+    for (const fault of failed) say(`  DOES NOT HOLD: ${fault}`)
+    if (failed.length > 0) bad++
+    lines.push(`${name} ${failed.length > 0 ? 'DOES NOT HOLD' : 'holds'}: ${summary}`)
+  }
+  say(`chaos: ${lines.join('; ')}`)
+  process.exit(bad > 0 ? 1 : 0)
+}
