@@ -293,6 +293,47 @@ describe('writes', () => {
   })
 })
 
+describe('C3: whoever sets a password can sign in with it', () => {
+  const given = { passwordProfile: { password: 'a password of theirs', forceChangePasswordNextSignIn: false } }
+  const rowOf = (name: string) =>
+    loop.server.store.db
+      .selectFrom('users')
+      .selectAll()
+      .where('id', '=', ids[name] as string)
+      .executeTakeFirstOrThrow()
+
+  it('a daemon ends administrators, and becomes none, whatever it is permitted', async () => {
+    const before = await rowOf('second')
+    for (const daemon of ['d-all', 'd-default']) await refused(await as(daemon)('PATCH', `/users/${ids.second}`, given), 403)
+    expect(await rowOf('second')).toEqual(before)
+    for (const accountEnabled of [false, true])
+      expect((await as('d-all')('PATCH', `/users/${ids.second}`, { accountEnabled })).status).toBe(204)
+  })
+
+  it('the emergency account is not to be had through the API, and no daemon touches it', async () => {
+    const mark = (break_glass: number) =>
+      loop.server.store.db
+        .updateTable('users')
+        .set({ break_glass })
+        .where('id', '=', ids.bob as string)
+        .execute()
+    await mark(1)
+    const before = await rowOf('bob')
+    await refused(await as('admin')('PATCH', `/users/${ids.bob}`, given), 403)
+    const path = `/users/${ids.bob}`
+    for (const [method, url, body] of [
+      ['PATCH', path, given],
+      ['PATCH', path, { accountEnabled: false }],
+      ['PATCH', path, { userPrincipalName: 'gone@contoso.test' }],
+      ['DELETE', path, undefined],
+      ['POST', `${path}/revokeSignInSessions`, undefined],
+    ] as const)
+      await refused(await as('d-default')(method, url, body), 403)
+    expect(await rowOf('bob')).toEqual(before)
+    await mark(0)
+  })
+})
+
 describe('C3: the actor is looked at again inside the change', () => {
   /** Stops the next commit of the admin API at its door: the guard and the permissions have let it in. */
   function holdNextCommit() {
@@ -325,7 +366,7 @@ describe('C3: the actor is looked at again inside the change', () => {
   const losses: [string, () => Promise<unknown>][] = [
     ['is revoked', () => as('d-default')('POST', '/users/second@contoso.test/revokeSignInSessions')],
     ['is disabled', () => as('d-default')('PATCH', '/users/second@contoso.test', { accountEnabled: false })],
-    ['gets another password', () => as('d-default')('PATCH', '/users/second@contoso.test', { passwordProfile: { password: PASSWORD } })],
+    ['gets another password', () => as('admin')('PATCH', '/users/second@contoso.test', { passwordProfile: { password: PASSWORD } })],
     ['loses the role', () => asSystem({ roles: '[]' }, 'users', ['upn', 'second@contoso.test'])],
   ]
   it.each(losses)('an admin who %s meanwhile changes nothing any more', async (_name, lose) => {

@@ -1,8 +1,8 @@
 /** Codes of the server; each is the `code` of a CaegisError and safe to show. */
 export const SERVER_ERRORS = {
   actor_revoked: 'The caller lost the right to do this while the request was under way.',
-  administrator: 'Who has a directory role gets a new password from an administrator, not by provisioning.',
-  emergency_account: 'The emergency account is not ended from outside.',
+  administrator: 'Who has a directory role gets a new password from an administrator, not from an application.',
+  emergency_account: 'The emergency account is not to be had, nor ended, from outside: it is made and renewed on the host.',
   changed_meanwhile: 'The object was changed by somebody else meanwhile: read it again.',
   user_not_found: 'No such user.',
   user_exists: 'There is a user of that name already, or one that the same system knows by the same id.',
@@ -28,6 +28,8 @@ export const SERVER_ERRORS = {
   application_not_found: 'No such application.',
   application_exists: 'There is, or was, an application with that id, or there is one with that identifier URI.',
   own_application: 'This is an application of the server itself: it is neither changed so nor deleted.',
+  mightier_application:
+    'This application may do more in the admin API than the one that asks: a credential, or an address to answer to, comes from one that may do as much, or from the tenant file.',
   last_admin: 'This is the last administrator: make somebody else one first.',
   command_line: 'This is how administrators use the command line, and it would lock them out. End the sessions of a user instead.',
   public_client: 'A public client cannot keep a secret.',

@@ -80,6 +80,8 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
       async edit(context) {
         const user = await find(context.db, idOrName)
         if (!user) throw new CaegisError('user_not_found', SERVER_ERRORS.user_not_found)
+        // It is for the day on which applications are in the wrong hands.
+        if (user.break_glass === 1 && actor.kind === 'app') throw new CaegisError('emergency_account', SERVER_ERRORS.emergency_account)
         return work(context, user)
       },
     })
@@ -141,6 +143,7 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
       const run = () =>
         edit(actor, idOrName, async (context, user) => {
           check(toUser(user))
+          if (password !== undefined) refuseTakeover(actor, user)
           const subject = about(user.id)
           const columns = await changeNaming(context, user, given, subject)
           if (password !== undefined) {
@@ -199,6 +202,15 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
 }
 
 export type Directory = ReturnType<typeof createDirectory>
+
+/**
+ * Whoever sets a password can sign in with it. What an application may do ends where its user would be an administrator, and what administrators may do at the
+ * account that no policy and no stop reaches.
+ */
+function refuseTakeover({ kind }: Actor, user: UserRow): void {
+  if (user.break_glass === 1 && (kind === 'app' || kind === 'user')) throw new CaegisError('emergency_account', SERVER_ERRORS.emergency_account)
+  if (kind === 'app' && user.roles !== '[]') throw new CaegisError('administrator', SERVER_ERRORS.administrator)
+}
 
 const hashIfGiven = async (password: string | undefined) => (password === undefined ? null : hashPassword(password))
 

@@ -239,7 +239,8 @@ function toGraphError(error: Error & { statusCode?: number }): GraphError {
     if (error.code === 'last_admin' || error.code === 'command_line' || error.code === 'own_application')
       return new GraphError(400, 'Request_BadRequest', error.message)
     if (error.code === 'changed_meanwhile') return new GraphError(412, 'PreconditionFailed', error.message)
-    if (error.code === 'actor_revoked') return new GraphError(403, 'Authorization_RequestDenied', error.message)
+    if (['actor_revoked', 'administrator', 'emergency_account', 'mightier_application'].includes(error.code))
+      return new GraphError(403, 'Authorization_RequestDenied', error.message)
     if (
       error.code === 'invalid_password' ||
       error.code === 'invalid_certificate' ||

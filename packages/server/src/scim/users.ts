@@ -60,15 +60,11 @@ async function save(caller: Caller, request: Answered, reply: FastifyReply, user
   return answerOne(USER.schema, request, reply.header('caegis-txn', done.txn), toScimUser(await existing(caller, user.id), caller))
 }
 
-/**
- * The emergency account is not to be had from outside, and an administrator may be ended but not taken over: whoever sets a password can sign in with it. Who names a
- * version changes that one only.
- */
+/** Who names a version changes that one only. That a password is an administrator's already is not to be found out by trying. */
 function checkOf(caller: Caller, request: Answered, setsPassword = false): (user: User) => void {
   const versions = versionCheck(request)
   return (user) => {
     if (setsPassword && user.roles.length > 0) throw new CaegisError('administrator', SERVER_ERRORS.administrator)
-    if (user.emergency) throw new CaegisError('emergency_account', SERVER_ERRORS.emergency_account)
     versions(() => toScimUser(user, caller).meta.version)
   }
 }
