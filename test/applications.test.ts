@@ -12,6 +12,9 @@ const TENANT = JSON.stringify({
       ...{ appId: 'named-in-file', type: 'native', redirectUris: ['http://localhost'], permissions: [SCOPE] },
       appRoles: [{ value: 'Reader', users: ['alice@contoso.test'] }],
     },
+    { appId: 'mighty', type: 'daemon', clientSecret: SECRET, permissions: ['graph/.default'] },
+    { appId: 'portal', type: 'web', redirectUris: ['https://portal.test/in'], clientSecret: SECRET, permissions: ['graph/User.ReadWrite.All'] },
+    { appId: 'lister', type: 'web', redirectUris: ['https://lister.test/in'], clientSecret: SECRET, permissions: ['graph/Application.Read.All'] },
   ],
 })
 const REDIRECT = 'http://localhost'
@@ -126,6 +129,30 @@ describe('applications in the admin API', () => {
       const file = `{"tenant":{"name":"contoso"},"applications":[{"appId":"${appId}"}]}`
       await expect(loop.server.apply(file), appId).rejects.toMatchObject({ code: 'invalid_tenant_file' })
     }
+  })
+
+  it('gets no credential and no address through one that may do less than it: nobody comes so to rights in the admin API', async () => {
+    const secret = { passwordCredential: { displayName: 'x' } }
+    const elsewhere = { web: { redirectUris: ['https://elsewhere.test/in'] } }
+    const rows = () => loop.server.store.db.selectFrom('credentials').selectAll().orderBy('id').execute()
+    const before = await rows()
+    for (const appId of ['mighty', 'portal']) {
+      const answer = await loop.graph('POST', `/servicePrincipals/${appId}/addPassword`, secret)
+      expect(answer.status, appId).toBe(403)
+      expect(await answer.text()).not.toContain('secretText')
+    }
+    expect((await loop.graph('PATCH', '/applications/portal', elsewhere)).status).toBe(403)
+    expect(await rows()).toEqual(before)
+    expect((await read('/applications/portal')).web).toEqual({ redirectUris: ['https://portal.test/in'] })
+    // What takes away, and what gives no more than there is, is no matter.
+    expect((await loop.graph('PATCH', '/applications/portal', { displayName: 'Portal', web: { redirectUris: [] } })).status).toBe(204)
+    expect((await loop.graph('POST', '/servicePrincipals/lister/addPassword', secret)).status).toBe(200)
+    expect((await loop.graph('PATCH', '/applications/lister', elsewhere)).status).toBe(204)
+    // Who may do everything gives everything.
+    const token = await loop.daemonToken('mighty', `${loop.origin}/.default`)
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
+    const url = `${loop.origin}/v1.0/servicePrincipals/portal/addPassword`
+    expect((await fetch(url, { method: 'POST', headers, body: JSON.stringify(secret) })).status).toBe(200)
   })
 
   it('refuses the rights of the server by their URLs, and to touch its own applications', async () => {

@@ -10,6 +10,7 @@ import { auditApplication, auditGoneApplication } from './audit-words.ts'
 import { readCertificate } from './credentials.ts'
 import { createListing, type Listed, type Page } from './listing.ts'
 import { settleApi } from './offered.ts'
+import { includesPermission, isPermission } from './permissions.ts'
 import { changeRights } from './rights.ts'
 import { type ApplicationEntry, OWN_APPS } from './tenant-file.ts'
 
@@ -41,8 +42,21 @@ export function createApplications(store: Store, tenant: string, secrets: Secret
       },
     })
 
-  const add = async ({ db }: ChangeContext, app: Application, row: Omit<CredentialRow, 'tenant' | 'app_id'>) => {
+  /**
+   * Whoever gives an application a credential, or an address to answer to, can speak for it. Nobody comes so to rights in the admin API that the application through
+   * which they do it does not have itself: that is for the tenant file.
+   */
+  const refuseMightier = async ({ db }: ChangeContext, actor: Actor, app: Application) => {
+    if (actor.kind !== 'app' && actor.kind !== 'user') return
+    const held = adminRightsOf((await findApplication(db, tenant, actor.appId)) ?? { permissions: [] })
+    const isWithin = (right: string) => held.includes('.default') || held.includes(right) || (isPermission(right) && includesPermission(held, right))
+    if (!adminRightsOf(app).every(isWithin)) throw new CaegisError('mightier_application', SERVER_ERRORS.mightier_application)
+  }
+
+  const add = async (context: ChangeContext, actor: Actor, app: Application, row: Omit<CredentialRow, 'tenant' | 'app_id'>) => {
     if (app.type === 'spa' || app.type === 'native') throw new CaegisError('public_client', SERVER_ERRORS.public_client)
+    await refuseMightier(context, actor, app)
+    const { db } = context
     await db
       .insertInto('credentials')
       .values({ tenant, app_id: app.appId, ...row })
@@ -92,6 +106,7 @@ export function createApplications(store: Store, tenant: string, secrets: Secret
     update: (actor: Actor, appId: string, { displayName, redirectUris, identifierUris, scopes }: ApplicationUpdate) =>
       edit(actor, appId, async (context, app) => {
         refuseOwn(app.appId)
+        if (redirectUris?.some((uri) => !app.redirectUris.includes(uri))) await refuseMightier(context, actor, app)
         await refuseTaken(context, app.appId, identifierUris)
         await context.db
           .updateTable('applications')
@@ -157,7 +172,7 @@ export function createApplications(store: Store, tenant: string, secrets: Secret
         const id = randomUUID()
         const text = randomBytes(30).toString('base64url')
         const value = secrets.digest(`client:${tenant}:${app.appId}`, text)
-        await add(context, app, { id, kind: 'secret', value, display_name: displayName, not_before: 0, expires_at: expiresAt ?? null })
+        await add(context, actor, app, { id, kind: 'secret', value, display_name: displayName, not_before: 0, expires_at: expiresAt ?? null })
         return { id, secret: text }
       }),
 
@@ -165,7 +180,7 @@ export function createApplications(store: Store, tenant: string, secrets: Secret
       const read = readCertificate(pem)
       return edit(actor, appId, async (context, app) => {
         const id = randomUUID()
-        await add(context, app, { id, display_name: displayName, ...read })
+        await add(context, actor, app, { id, display_name: displayName, ...read })
         return id
       })
     },
@@ -178,6 +193,12 @@ export function createApplications(store: Store, tenant: string, secrets: Secret
       }),
   }
 }
+
+const GRAPH = 'graph/'
+
+/** What an application may do in the admin API. */
+const adminRightsOf = ({ permissions }: Pick<Application, 'permissions'>) =>
+  permissions.filter((one) => one.startsWith(GRAPH)).map((one) => one.slice(GRAPH.length))
 
 export type Applications = ReturnType<typeof createApplications>
 
