@@ -44,16 +44,17 @@ export function createDenials({
     const claims = status === 401 ? challenge : undefined
     const error = claims ? 'insufficient_claims' : override === 400 ? 'invalid_request' : text.error
     const headers: Record<string, string> = { 'Cache-Control': 'no-store' }
+    const proof = dpop ? { proofAlgorithms: ALGORITHMS } : {}
     if (status !== 503) {
       const uri = authorizationUri()
       headers['WWW-Authenticate'] = claims
-        ? formatChallenge({ authorizationUri: uri ?? issuer, ...(clientId === undefined ? {} : { clientId }), claims, ...described })
+        ? formatChallenge({ authorizationUri: uri ?? issuer, ...(clientId === undefined ? {} : { clientId }), claims, ...described, ...proof })
         : formatRefusal({
             ...(uri === undefined ? {} : { authorizationUri: uri }),
             ...(error === undefined ? {} : { error }),
             ...needs,
             ...described,
-            ...(dpop ? { proofAlgorithms: ALGORITHMS } : {}),
+            ...proof,
           })
     }
     if (nonce !== undefined) headers['DPoP-Nonce'] = nonce

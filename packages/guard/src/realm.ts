@@ -175,7 +175,8 @@ export function createRealm(settings: GuardSettings, cache: TokenCache): Realm {
     needs?: Needs,
   ): Verdict {
     // A client that can be challenged must be, or it would serve the token of a removed key from its cache until that expires.
-    if (candidates.length === 0) return deny('token_key', isCapable(parsed.claims) ? { challenge: { nbf: parsed.times.iat + 1 } } : {})
+    if (candidates.length === 0)
+      return deny('token_key', isCapable(parsed.claims) ? { dpop: shown.dpop, challenge: { nbf: parsed.times.iat + 1 } } : {})
     const key = candidates.find(({ algorithms }) => algorithms.includes(parsed.algorithm))
     if (key === undefined) return deny('token_algorithm')
     if (!key.verify(parsed.algorithm, parsed.signed, parsed.signature)) return deny('token_signature')
@@ -207,7 +208,7 @@ export function createRealm(settings: GuardSettings, cache: TokenCache): Realm {
       const challenged = seen.capable && !(own.appOnly && isOld)
       return deny(
         'insufficient_user_authentication',
-        challenged ? { challenge: step } : { dpop, needs: { acrValues: step.acrs, maxAge: step.maxAge } },
+        challenged ? { dpop, challenge: step } : { dpop, needs: { acrValues: step.acrs, maxAge: step.maxAge } },
       )
     }
     const { iat } = seen.times
@@ -216,10 +217,10 @@ export function createRealm(settings: GuardSettings, cache: TokenCache): Realm {
     // Everything that is wrong at once: the client tries again once only.
     const challenge = { nbf: Math.max(seen.cutoff, iat) + 1, ...(needs ? stepOf(needs, isOld && own?.appOnly === false) : {}) }
     if (outside && place.address !== '') {
-      return deny(code, { challenge: { ...challenge, rpAddress: place.address, evidence: places.evidence(seen, place.address) } })
+      return deny(code, { dpop, challenge: { ...challenge, rpAddress: place.address, evidence: places.evidence(seen, place.address) } })
     }
     // Where nobody knows the address, no new token would be good either.
-    return code === 'location' ? deny(code, { dpop }) : deny(code, { challenge })
+    return code === 'location' ? deny(code, { dpop }) : deny(code, { dpop, challenge })
   }
 
   /** Why a verified token is not good now; asked at every request, and of every live connection. */

@@ -223,6 +223,7 @@ describe('a token that is bound to a key', () => {
     sink.merge([cutoff('user', 'alice', START)])
     const revoked = show(token, proof(token))
     expect(readClaimsChallenge(revoked.allowed ? '' : revoked.headers['WWW-Authenticate'])?.nbf).toBe(START + 1)
+    expect(first(revoked)).toMatchObject({ scheme: 'dpop', error: 'insufficient_claims', algs: 'ES256 RS256 PS256 EdDSA' })
     // Whoever cannot show the key learns nothing of it.
     expect(at(token)).toBe('invalid_dpop_proof')
   })

@@ -23,6 +23,8 @@ export interface ChallengeParameters {
   claims: ChallengeClaims
   /** Where the API describes itself (RFC 9728 section 5.1). */
   resourceMetadata?: string
+  /** The token is bound to a key: what its proofs may be signed with (RFC 9449 section 7.1). */
+  proofAlgorithms?: readonly string[]
 }
 
 /** The JSON object that a challenge carries: an OpenID Connect claims request with the member `access_token`. */
@@ -51,9 +53,9 @@ export function encodeClaims(claims: object): string {
 
 /**
  * The `WWW-Authenticate` value that every known parser accepts: one Bearer challenge, this order, comma and space between, every value quoted, a harmless
- * parameter last, and nothing in any value that a naive splitter trips over.
+ * parameter last, and nothing in any value that a naive splitter trips over. For a token that is bound to a key it is one of the scheme that such a token needs.
  */
-export function formatChallenge({ authorizationUri, clientId, claims, resourceMetadata }: ChallengeParameters): string {
+export function formatChallenge({ authorizationUri, clientId, claims, resourceMetadata, proofAlgorithms }: ChallengeParameters): string {
   const parameters: [string, string][] = [
     ['realm', ''],
     ['authorization_uri', authorizationUri],
@@ -63,7 +65,9 @@ export function formatChallenge({ authorizationUri, clientId, claims, resourceMe
     ['cc_type', 'cae'],
     ...(resourceMetadata === undefined ? [] : ([['resource_metadata', resourceMetadata]] as [string, string][])),
   ]
-  return `Bearer ${parameters.map(([name, value]) => `${name}="${plain(value)}"`).join(', ')}`
+  const said = parameters.map(([name, value]) => `${name}="${plain(value)}"`)
+  if (!proofAlgorithms) return `Bearer ${said.join(', ')}`
+  return `DPoP ${[...said, `algs="${proofAlgorithms.map(plain).join(' ')}"`].join(', ')}`
 }
 
 /** What a refusal says beyond that it is one. */

@@ -53,6 +53,15 @@ describe('formatChallenge', () => {
     )
   })
 
+  it('is of the scheme that a bound token needs (RFC 9449 section 7.1), and read as the other one is', () => {
+    const header = formatChallenge({ authorizationUri, claims: { nbf: 5 }, proofAlgorithms: ['ES256', 'x", claims="e'] })
+    expect(header).toMatch(
+      /^DPoP realm="", authorization_uri="[^"]+", error="insufficient_claims", claims="[^"]+", cc_type="cae", algs="ES256 x[^" ]+"$/,
+    )
+    expect(parseChallenges(header)).toHaveLength(1)
+    expect(readClaimsChallenge(header)).toMatchObject({ nbf: 5, authorizationUri })
+  })
+
   it('A11: carries all unmet constraints at once', () => {
     const header = formatChallenge({ authorizationUri, claims: { nbf: 1753000000, rpAddress: '203.0.113.7' } })
     expect(readClaimsChallenge(header)).toEqual({ claims: JSON.stringify(T2), nbf: 1753000000, authorizationUri })

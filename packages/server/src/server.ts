@@ -68,7 +68,13 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
 
   /** The server's own guard: a verdict for a request, from the tenant that its token names. */
   const admit = async (guard: Guard, audience: string, request: FastifyRequest, reply: FastifyReply) => {
-    const verdict = await guard.check({ url: request.url, headers: request.headers, rawHeaders: request.raw.rawHeaders, socket: request.socket })
+    const verdict = await guard.check({
+      method: request.method,
+      url: request.url,
+      headers: request.headers,
+      rawHeaders: request.raw.rawHeaders,
+      socket: request.socket,
+    })
     if (!verdict.allowed) {
       void reply
         .code(verdict.status)

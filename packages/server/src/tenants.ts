@@ -157,6 +157,7 @@ export function createTenants({ settings, store, secrets, dialer, countryOf, log
       createGuard({
         ...{ issuer, now, log, audience, source, horizon: HORIZON, clientId: 'caegis', trustedProxies: settings.trustedProxies },
         country: tenant.countryOf,
+        origin,
         keys: keySourceOf(issuer, keys),
         authorizationUri: `${base}/oauth2/v2.0/authorize`,
       })

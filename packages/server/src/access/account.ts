@@ -20,6 +20,8 @@ export type Denial =
   | { reason: 'user-disabled' }
   /** What the sign-in was made from is disabled, or is not registered any more. */
   | { reason: 'device-disabled' | 'device-missing' | 'device-unproved' }
+  /** There is no proof of the key that the token is to be bound to, or one that was used before. */
+  | { reason: 'key-unproved' }
   /** The tenant is stopped: no sign-in would help. */
   | { reason: 'tenant-stopped' }
   /** Proved at or before `validFrom`: a fresh sign-in is needed. */

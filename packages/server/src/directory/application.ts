@@ -32,6 +32,8 @@ export interface Application {
   backchannelLogout: { uri: string; sessionRequired: boolean } | null
   /** Users are asked before it gets anything. */
   consentRequired: boolean
+  /** It gets no token without a proof of the key that the token is bound to (RFC 9449 section 5.2). */
+  dpopBound: boolean
   /** What its tokens hold beyond the usual, as an API. */
   optionalClaims: string[]
   version: number
@@ -81,6 +83,7 @@ export function toApplication(row: ApplicationRow, credentials: CredentialRow[])
     permissions: JSON.parse(row.permissions),
     backchannelLogout: row.logout_uri === null ? null : { uri: row.logout_uri, sessionRequired: row.logout_session === 1 },
     consentRequired: row.consent === 1,
+    dpopBound: row.dpop_bound === 1,
     optionalClaims: JSON.parse(row.optional_claims),
     version: row.version,
     validFrom: row.valid_from,

@@ -25,6 +25,7 @@ export interface ApplicationUpdate {
   redirectUris?: string[]
   identifierUris?: string[]
   scopes?: string[]
+  dpopBound?: boolean
 }
 
 /** What the server's administrators do to applications. Whatever takes something away from one ends what it holds, in the same change. */
@@ -103,7 +104,7 @@ export function createApplications(store: Store, tenant: string, secrets: Secret
         },
       }),
 
-    update: (actor: Actor, appId: string, { displayName, redirectUris, identifierUris, scopes }: ApplicationUpdate) =>
+    update: (actor: Actor, appId: string, { displayName, redirectUris, identifierUris, scopes, dpopBound }: ApplicationUpdate) =>
       edit(actor, appId, async (context, app) => {
         refuseOwn(app.appId)
         if (redirectUris?.some((uri) => !app.redirectUris.includes(uri))) await refuseMightier(context, actor, app)
@@ -115,6 +116,7 @@ export function createApplications(store: Store, tenant: string, secrets: Secret
             redirect_uris: JSON.stringify(redirectUris ?? app.redirectUris),
             identifier_uris: JSON.stringify(identifierUris ?? app.identifierUris),
             scopes: JSON.stringify(scopes ?? app.scopes),
+            dpop_bound: (dpopBound ?? app.dpopBound) ? 1 : 0,
           })
           .where('tenant', '=', tenant)
           .where('id', '=', app.id)
@@ -216,6 +218,7 @@ export async function saveApplication(context: ChangeContext, secrets: Secrets, 
     identifier_uris: JSON.stringify(entry.identifierUris ?? []),
     scopes: JSON.stringify(entry.scopes ?? []),
     permissions: JSON.stringify(entry.permissions ?? []),
+    dpop_bound: entry.dpopBoundAccessTokens ? 1 : 0,
     optional_claims: JSON.stringify(entry.optionalClaims ?? []),
     logout_uri: entry.backchannelLogoutUri ?? null,
     logout_session: entry.backchannelLogoutSessionRequired ? 1 : 0,
@@ -302,6 +305,7 @@ function loss(before: Application, after: Application): string | undefined {
   if (!before.credentials.every(kept)) return 'A credential of the application was removed or replaced'
   if (!before.permissions.every((one) => after.permissions.includes(one))) return 'A permission of the application was withdrawn'
   if (!before.consentRequired && after.consentRequired) return 'Users are asked from now on before the application gets anything'
+  if (!before.dpopBound && after.dpopBound) return 'The application gets tokens that are bound to a key from now on, and no others'
   if (before.type !== after.type) return 'The application became one of another kind'
   return undefined
 }

@@ -104,6 +104,8 @@ const application = z
     cae: z.boolean().optional(),
     /** Users are asked before the application gets anything; without it, its permissions are what an administrator granted. */
     consent: z.literal('required').optional(),
+    /** RFC 9449 section 5.2: no token without a proof of the key that it is bound to. */
+    dpopBoundAccessTokens: z.boolean().optional(),
     /** What its tokens hold beyond the usual, as an API. */
     optionalClaims: z
       .array(z.enum(['email', 'upn', 'groups', 'login_hint', 'acct', 'acrs']))

@@ -18,6 +18,8 @@ const redirects = z.strictObject({ redirectUris: z.array(redirect).max(64) }).op
 const members = {
   ...{ spa: redirects, web: redirects, publicClient: redirects, identifierUris: identifierUris.optional() },
   api: z.strictObject({ oauth2PermissionScopes: z.array(z.strictObject({ value: scopeName })).max(256) }).optional(),
+  /** Ours, by its name in RFC 9449 section 5.2: tokens are bound to a key, or not given. */
+  dpopBoundAccessTokens: z.boolean().optional(),
 }
 const created = z
   .strictObject({
@@ -47,6 +49,7 @@ type Members = { [Name in keyof typeof PLATFORMS]?: { redirectUris: string[] } |
   displayName?: string | undefined
   identifierUris?: string[] | undefined
   api?: { oauth2PermissionScopes: { value: string }[] } | undefined
+  dpopBoundAccessTokens?: boolean | undefined
 }
 
 function platforms(body: Members): (keyof typeof PLATFORMS)[] {
@@ -78,6 +81,7 @@ export const APPLICATIONS: Resource<Application> = {
     spa: { read: redirectsOf('spa'), usual: true, schema: platform },
     web: { read: redirectsOf('web'), usual: true, schema: platform },
     publicClient: { read: redirectsOf('native'), usual: true, schema: platform },
+    dpopBoundAccessTokens: { read: ({ dpopBound }) => dpopBound, usual: true, schema: { type: 'boolean' } },
     api: {
       ...{ read: ({ scopes }) => ({ oauth2PermissionScopes: scopes.map((value) => ({ value })) }), usual: true },
       schema: { type: 'object', properties: { oauth2PermissionScopes: { type: 'array', items: { type: 'object' } } } },
@@ -130,7 +134,10 @@ function registerEdits({ origin, route }: Api): void {
       const [kind] = platforms(body)
       const type = kind && { type: PLATFORMS[kind] }
       const { permissions = [] } = body
-      const done = await tenant.applications.create(actor, { appId, displayName: body.displayName, ...type, permissions, ...given(body) })
+      const done = await tenant.applications.create(actor, {
+        ...{ appId, displayName: body.displayName, ...type, permissions, ...given(body) },
+        ...(body.dpopBoundAccessTokens === undefined ? {} : { dpopBoundAccessTokens: body.dpopBoundAccessTokens }),
+      })
       const app = (await tenant.applications.find(appId)) as Application
       return written(reply, done)
         .code(201)
@@ -148,8 +155,12 @@ function registerEdits({ origin, route }: Api): void {
       if (!app) throw notFound()
       const [kind] = platforms(body)
       if (kind && PLATFORMS[kind] !== app.type) throw badRequest('An application does not become one of another kind.')
-      const { displayName } = body
-      const done = await tenant.applications.update(actor, app.appId, { ...(displayName === undefined ? {} : { displayName }), ...given(body) })
+      const { displayName, dpopBoundAccessTokens: dpopBound } = body
+      const done = await tenant.applications.update(actor, app.appId, {
+        ...(displayName === undefined ? {} : { displayName }),
+        ...(dpopBound === undefined ? {} : { dpopBound }),
+        ...given(body),
+      })
       return written(reply, done).code(204).send()
     },
   )

@@ -98,6 +98,8 @@ export async function accessTokenClaims(
     ...(daemon && resource.kind !== 'signals'
       ? { idtyp: 'app', roles: granted }
       : { scope: granted.join(' '), scp: granted.join(' '), ...(daemon ? { idtyp: 'app' } : {}) }),
+    // RFC 9449 section 6.1: the key that whoever shows it must have.
+    ...(given.cnf === undefined ? {} : { cnf: given.cnf }),
     ...(token.sessionUid === undefined ? {} : { sid: token.sessionUid }),
     ...(source?.authTime === undefined ? {} : { auth_time: source.authTime, amr: source.amr ?? ['pwd'] }),
     ...(source?.acr === undefined ? {} : { acr: source.acr }),

@@ -41,6 +41,7 @@ export function toClient(app: Application, assertion: boolean, now: number): Ada
     ...(app.backchannelLogout
       ? { backchannel_logout_uri: app.backchannelLogout.uri, backchannel_logout_session_required: app.backchannelLogout.sessionRequired }
       : {}),
+    dpop_bound_access_tokens: app.dpopBound,
     id_token_signed_response_alg: 'ES256',
   } as AdapterPayload
 }

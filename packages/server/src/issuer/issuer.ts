@@ -153,7 +153,7 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
     const url = `${path}${request.query}`
     // The provider builds its URLs from these; nothing of the sort is taken from the wire.
     const headers: Record<string, string | string[]> = { 'x-forwarded-proto': 'https', 'x-forwarded-host': origin.host, host: origin.host }
-    for (const name of PASSED) {
+    for (const name of PROVED.has(path) ? [...PASSED, 'dpop'] : PASSED) {
       const value = request.headers[name]
       if (value !== undefined) headers[name] = value
     }
@@ -229,7 +229,7 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
           // A refusal hands out no successor, so it must not spend the refresh token either: its honest holder would look like a thief.
           if (answer.status >= 500) attempt.endings.length = 0
           if (answer.status >= 500 || (isToken && answer.status >= 400 && form.get('grant_type') === 'refresh_token' && !attempt.reused)) {
-            attempt.writes.clear()
+            forget(attempt)
             attempt.mints.length = 0
           }
           return answer
@@ -275,6 +275,8 @@ const PASSED = [
   'access-control-request-method',
   'access-control-request-headers',
 ]
+/** Where a proof of a key means something (RFC 9449 sections 5 and 7); elsewhere anybody could fill the memory of proofs. */
+const PROVED: ReadonlySet<string> = new Set([ROUTES.token, ROUTES.userinfo])
 const DROPPED = new Set(['connection', 'keep-alive', 'transfer-encoding', 'content-length', 'date'])
 
 /**
@@ -333,6 +335,11 @@ function adjustQuery(request: IssuerRequest): { query: string; userCode?: string
   if (userCode === null || request.method !== 'GET') return { query: `?${form}` }
   form.delete('user_code')
   return { query: form.size > 0 ? `?${form}` : '', userCode: userCode.slice(0, 32) }
+}
+
+/** Nothing of a refused attempt comes to be, but that what is good once was shown. */
+function forget({ writes }: Attempt): void {
+  for (const [key, { model }] of writes) if (model !== 'ReplayDetection') writes.delete(key)
 }
 
 /** An answer that the provider had no part in. It tells nothing of anybody, so every page may read it. */

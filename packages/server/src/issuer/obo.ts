@@ -3,6 +3,7 @@ import { errors, type KoaContextWithOIDC } from 'oidc-provider'
 import { asShown, judge } from '../access/account.ts'
 import type { Store } from '../store/store.ts'
 import { currentAttempt, note, type OnBehalf } from './attempt.ts'
+import { provenKey } from './bound.ts'
 import { ON_BEHALF_OF } from './client.ts'
 import { readApplication, readInstants, readUser, tokenVersion } from './facts.ts'
 import { isCapable, isGood, verifyAccessToken } from './presented.ts'
@@ -29,6 +30,7 @@ export function registerOnBehalfOf(provider: Provider, tenant: Tenant, { store, 
       const { client, params = {} } = ctx.oidc
       if (!client || client.clientAuthMethod === 'none') throw new errors.InvalidClientAuth('only an API with credentials of its own may ask')
       if (params.requested_token_use !== 'on_behalf_of') throw new errors.InvalidRequest('requested_token_use must be on_behalf_of')
+      const jkt = await provenKey(ctx)
       const assertion = await admit(store, tenant, String(params.assertion ?? ''), client.clientId)
       const attempt = currentAttempt()
       attempt.onBehalf = assertion
@@ -42,6 +44,7 @@ export function registerOnBehalfOf(provider: Provider, tenant: Tenant, { store, 
         ...{ accountId: assertion.user, client, gty: ON_BEHALF_OF },
         ...(assertion.sid === undefined ? {} : { sessionUid: assertion.sid }),
       } as never)
+      if (jkt !== undefined) token.setThumbprint('jkt', jkt)
       token.resourceServer = new provider.ResourceServer(uri, (await info(ctx, uri)) as never)
       token.scope = String(params.scope)
         .split(' ')
@@ -49,7 +52,7 @@ export function registerOnBehalfOf(provider: Provider, tenant: Tenant, { store, 
         .join(' ')
       ctx.oidc.entity('AccessToken', token)
       const value = await token.save()
-      ctx.body = { access_token: value, expires_in: token.expiration, scope: token.scope, token_type: 'Bearer' }
+      ctx.body = { access_token: value, expires_in: token.expiration, scope: token.scope, token_type: token.tokenType }
     },
     ['assertion', 'requested_token_use', 'scope'],
   )

@@ -33,7 +33,7 @@ async function introspect(store: Store, tenant: Tenant, presented: string, clien
   const api = await readApplication(tenant, clientId)
   // An API learns of tokens that were issued for it, and not even the existence of others.
   if (!claims || !api?.enabled || !api.identifierUris.includes(String(claims.aud)) || !(await isGood(store, tenant, claims))) return { active: false }
-  return { active: true, token_type: 'Bearer', ...claims }
+  return { active: true, token_type: claims.cnf === undefined ? 'Bearer' : 'DPoP', ...claims }
 }
 
 /** @returns false when it is another client's */

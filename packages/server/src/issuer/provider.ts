@@ -10,6 +10,7 @@ import { accessPrompt, admitGrant, admitToken, type HeldGrant, signInAge } from 
 import { createAdapter } from './adapter.ts'
 import { checkAssertion } from './assertion.ts'
 import { currentAttempt } from './attempt.ts'
+import { lacksProof } from './bound.ts'
 import { accessTokenClaims } from './claims.ts'
 import { expandScopes, lacksConsent } from './consent.ts'
 import { noteResource, readApplication, readInstants, readResources, readUser } from './facts.ts'
@@ -135,7 +136,12 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
     assertJwtClientAuthClaimsAndHeader: async (ctx, claims, header, client) => checkAssertion(claims, header, client, store.clock(), ctx.oidc.route),
     discovery: { global_token_revocation_endpoint: `${tenant.base}/global-token-revocation` },
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
-    enabledJWA: { idTokenSigningAlgValues: ['ES256', 'RS256'], clientAuthSigningAlgValues: ['ES256', 'PS256', 'RS256'] },
+    enabledJWA: {
+      idTokenSigningAlgValues: ['ES256', 'RS256'],
+      clientAuthSigningAlgValues: ['ES256', 'PS256', 'RS256'],
+      // What guards take.
+      dPoPSigningAlgValues: ['ES256', 'RS256', 'PS256', 'EdDSA'],
+    },
     responseTypes: ['code'],
     pkce: { required: () => true },
     // The claims parameter is ours to read, in the forms that Microsoft's clients send; the built-in feature knows another dialect.
@@ -143,7 +149,8 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
       devInteractions: { enabled: false },
       claimsParameter: { enabled: false },
       pushedAuthorizationRequests: { enabled: false },
-      dPoP: { enabled: false },
+      // A nonce is handed out with every answer and taken from whoever sends it; without one, a proof must be of these five minutes.
+      dPoP: { enabled: true, nonceSecret: secrets.derive(`dpop:${tenant.id}`), requireNonce: () => false },
       clientCredentials: { enabled: true },
       // Who asks is the provider's to check; what is asked about is ours, see presented.ts.
       revocation: { enabled: true, allowedPolicy: async () => false },
@@ -339,6 +346,9 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
     noteSignOut(ctx as KoaContextWithOIDC)
   })
   provider.on('authorization.error', (ctx, error) => noteRefused(currentAttempt(), ctx, error))
+  provider.on('grant.error', (_ctx, error) => {
+    if (lacksProof(error)) currentAttempt().denial = { reason: 'key-unproved' }
+  })
   provider.on('server_error', (_ctx, error) =>
     log.error('the OpenID provider failed', { tenant: tenant.name, name: error.name, message: error.message, stack: error.stack }),
   )

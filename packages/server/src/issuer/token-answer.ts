@@ -100,6 +100,8 @@ const CODES: Record<string, number> = {
   unauthorized_client: 700016,
   authorization_pending: 70016,
   invalid_request: 900144,
+  invalid_dpop_proof: 5002720,
+  use_dpop_nonce: 5002721,
 }
 
 function ofDenial(denial: Denial): Refusal {
@@ -125,6 +127,9 @@ function ofDenial(denial: Denial): Refusal {
         code: 50155,
         text: 'the device assertion is malformed, false, expired, for somebody else or was used before',
       }
+    case 'key-unproved':
+      // No sign-in mends that: the client has to send a proof, and a new one each time.
+      return { error: 'invalid_dpop_proof', code: 5002720, text: 'the proof of the key (DPoP) is missing or was used before' }
     case 'client-loop':
       // Not the user's fault, and no reason to forget the refresh token: it is good again when the client has calmed down.
       return {

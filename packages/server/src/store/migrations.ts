@@ -373,6 +373,12 @@ MIGRATIONS['0043-decision-indexes'] = {
   },
 }
 
+MIGRATIONS['0044-dpop'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    await sql.raw('alter table applications add column dpop_bound integer not null default 0').execute(db)
+  },
+}
+
 const provider: MigrationProvider = { getMigrations: async () => MIGRATIONS }
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {

@@ -216,6 +216,8 @@ export interface ApplicationTable extends Decisive {
   logout_session: Generated<number>
   /** 1 = a user is asked before the application gets anything. */
   consent: Generated<number>
+  /** 1 = no token for it without a proof of the key that it is bound to. */
+  dpop_bound: Generated<number>
   optional_claims: Generated<string>
   /** Seconds. The row stays: what was given out before must not live on, and nobody else may take the client id. */
   deleted_at: Generated<number | null>
