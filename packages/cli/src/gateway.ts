@@ -37,6 +37,7 @@ export async function runGateway(options: GatewayFlags): Promise<void> {
   const origin = `http://${family === 'IPv6' ? `[${address}]` : address}:${bound}`
   const gateway = createGateway({
     ...{ guard, ...file, trustedProxies: proxies, unavailable: options.unavailable === '401' ? 401 : 503, log },
+    metrics: options.metrics === true,
     assertion: { issuer: options.assertionIssuer ?? origin, audience: options.assertionAudience ?? options.audience, ...key },
   })
   server.on('request', gateway.handle)

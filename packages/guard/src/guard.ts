@@ -2,7 +2,9 @@ import { hash as digestOf } from 'node:crypto'
 import type { Cutoff } from '@caegis/protocol'
 import type { Receiver } from '@caegis/ssf/receiver'
 import { type GuardRequest, readCredentials } from './credentials.ts'
-import { createDenials } from './denial.ts'
+import { createDecisionLog } from './decision-log.ts'
+import { createDenials, type DenialDetail } from './denial.ts'
+import type { VerdictCode } from './errors.ts'
 import { namedIssuer, readIssuers, type SeveralIssuers } from './issuers.ts'
 import { describeResource, type ResourceMetadata, resourceMetadataOf } from './metadata.ts'
 import { compileNeeds, type Needs, type Requirement } from './needs.ts'
@@ -11,7 +13,8 @@ import { createRealm, type Realm } from './realm.ts'
 import type { Revocation } from './revoke.ts'
 import { type GuardStatus, sumOf } from './status.ts'
 import { createTokenCache } from './token-cache.ts'
-import type { Verdict } from './verdict.ts'
+import type { Denied, Verdict } from './verdict.ts'
+import { createWitness } from './witness.ts'
 
 /** What adapters put in front of handlers: a guard, or one that was derived from it. */
 export interface Checker {
@@ -55,10 +58,12 @@ export interface Guard extends Checker {
  */
 export function createGuard(options: GuardOptions | SeveralIssuers): Guard {
   const all = readIssuers(options)
-  const cache = createTokenCache((all[0] as GuardSettings).maxTokens)
+  const { maxTokens, monotonic, resource, scopes, decisionLog, telemetry, ...whole } = all[0] as GuardSettings
+  const cache = createTokenCache(maxTokens)
+  const decisions = decisionLog && createDecisionLog(decisionLog, whole)
   const realms = new Map<string, Realm>()
   try {
-    for (const settings of all) realms.set(settings.issuer, createRealm(settings, cache))
+    for (const settings of all) realms.set(settings.issuer, createRealm(settings, cache, decisions))
   } catch (error) {
     for (const realm of realms.values()) void realm.close()
     throw error
@@ -66,14 +71,9 @@ export function createGuard(options: GuardOptions | SeveralIssuers): Guard {
   const first = realms.get((all[0] as GuardSettings).issuer) as Realm
   const only = realms.size === 1 ? first : undefined
   // To whom a request without a token should turn, only one issuer can say.
-  const deny =
-    only?.deny ??
-    createDenials({
-      issuer: '',
-      clientId: undefined,
-      authorizationUri: () => undefined,
-      resourceMetadata: resourceMetadataOf((all[0] as GuardSettings).resource),
-    })
+  const deny = createDenials({ issuer: '', clientId: undefined, authorizationUri: () => undefined, resourceMetadata: resourceMetadataOf(resource) })
+  const witness = createWitness({ issuer: undefined, monotonic, decisions, telemetry, head: () => undefined, rules: () => 0 })
+  const unwatch = telemetry?.watch(status)
   let closed = false
 
   return {
@@ -83,7 +83,6 @@ export function createGuard(options: GuardOptions | SeveralIssuers): Guard {
       return { check: (request) => check(request, needs) }
     },
     metadata() {
-      const { resource, scopes } = all[0] as GuardSettings
       if (resource === undefined) throw new TypeError('createGuard needs a resource: the URL that the metadata are about')
       return describeResource(resource, [...realms.keys()], scopes)
     },
@@ -92,17 +91,19 @@ export function createGuard(options: GuardOptions | SeveralIssuers): Guard {
     },
     revoke: (revocation) => named('revoke', revocation.issuer).revoke(revocation),
     receiver: (issuer) => named('receiver', issuer).receiver(),
-    status: () => sumOf(Object.fromEntries([...realms].map(([issuer, realm]) => [issuer, realm.status()])), cache.size),
+    status,
     async close() {
       closed = true
+      unwatch?.()
       await Promise.all([...realms.values()].map((realm) => realm.close()))
+      decisions?.close()
     },
   }
 
   function check(request: GuardRequest, needs?: Needs): Verdict | Promise<Verdict> {
-    if (closed || (only !== undefined && !only.hydrated)) return deny('not_ready')
+    if (closed || (only !== undefined && !only.hydrated)) return refuse('not_ready', request, needs)
     const credentials = readCredentials(request)
-    if ('code' in credentials) return deny(credentials.code, credentials)
+    if ('code' in credentials) return refuse(credentials.code, request, needs, credentials)
     const digest = digestOf('sha256', credentials.token, 'binary')
     const seen = cache.get(digest)
     if (seen !== undefined && !seen.key.gone) return (only ?? realmOf(seen.subject.issuer) ?? first).answer(seen, request, credentials, needs)
@@ -110,7 +111,18 @@ export function createGuard(options: GuardOptions | SeveralIssuers): Guard {
     // Of no issuer that is known here: whichever is asked refuses it, for this or for what is worse.
     if (realm === undefined) return first.firstSight(credentials, digest, request, needs)
     // An issuer whose revocations are not loaded keeps nobody from using another's tokens.
-    return realm.hydrated ? realm.firstSight(credentials, digest, request, needs) : realm.deny('not_ready')
+    return realm.hydrated ? realm.firstSight(credentials, digest, request, needs) : realm.refuse('not_ready', request, needs)
+  }
+
+  function refuse(code: VerdictCode, request: GuardRequest, needs?: Needs, detail?: DenialDetail): Denied {
+    if (only !== undefined) return only.refuse(code, request, needs, detail)
+    witness.denied(code, false, request, needs)
+    return deny(code, detail)
+  }
+
+  function status(): GuardStatus {
+    const issuers = Object.fromEntries([...realms].map(([issuer, realm]) => [issuer, realm.status()]))
+    return sumOf(issuers, { tokens: cache.size, unassigned: witness.read(), decisions: decisions?.status() })
   }
 
   function realmOf(issuer: unknown): Realm | undefined {

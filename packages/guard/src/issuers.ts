@@ -8,7 +8,7 @@ type Own = (typeof OWN)[number]
 
 /** What belongs to the whole guard. */
 const WHOLE = [
-  ...(['fetch', 'now', 'monotonic', 'log', 'maxTokens', 'trustedProxies', 'country'] as const),
+  ...(['fetch', 'now', 'monotonic', 'log', 'decisionLog', 'telemetry', 'maxTokens', 'trustedProxies', 'country'] as const),
   ...(['origin', 'nonceSecret', 'maxProofs', 'clientCertificateHeader', 'resource', 'scopes'] as const),
 ] as const
 

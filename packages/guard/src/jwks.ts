@@ -1,7 +1,7 @@
 import { CaegisError } from '@caegis/protocol'
 import { type Discovery, fetchJson } from './discovery.ts'
 import { GUARD_ERRORS } from './errors.ts'
-import { createKeyring, type KeySource } from './keys.ts'
+import { createKeyring, type KeyFetches, type KeySource } from './keys.ts'
 import type { Log } from './log.ts'
 import { sleep } from './sleep.ts'
 
@@ -34,6 +34,7 @@ export function createJwksKeys({ issuer, discovery, fetch, monotonic, log, refre
   let budget = BURST
   let refilledAt = monotonic()
   let loading: Promise<void> | undefined
+  const fetches: KeyFetches = { done: 0, failed: 0 }
   const first = loadUntilDone('first')
   // Who never asks for `ready()` is not to be brought down by a guard that was closed early.
   first.catch(() => {})
@@ -44,6 +45,7 @@ export function createJwksKeys({ issuer, discovery, fetch, monotonic, log, refre
 
   return {
     ready: () => first,
+    fetches,
     find: ring.find,
     learn(asked) {
       if (asked !== issuer || closing.signal.aborted) return undefined
@@ -82,10 +84,16 @@ export function createJwksKeys({ issuer, discovery, fetch, monotonic, log, refre
       // An answer without keys is taken for a fault: it would refuse everybody.
       if (!Array.isArray(jwks.keys) || jwks.keys.length === 0) throw new CaegisError('keys_failed', GUARD_ERRORS.keys_failed, { detail: 'no keys' })
       const usable = ring.replace(issuer, jwks)
+      fetches.done++
       log.debug('signing keys read', { issuer, usable })
-    })().finally(() => {
-      loading = undefined
-    })
+    })()
+      .catch((error: unknown) => {
+        fetches.failed++
+        throw error
+      })
+      .finally(() => {
+        loading = undefined
+      })
     return loading
   }
 

@@ -10,6 +10,11 @@ export interface VerifyKey {
   verify(algorithm: Algorithm, signed: Buffer, signature: Buffer): boolean
 }
 
+export interface KeyFetches {
+  done: number
+  failed: number
+}
+
 /** Where the guard's keys come from. */
 export interface KeySource {
   /** Resolves when keys can be looked up. */
@@ -20,6 +25,8 @@ export interface KeySource {
   learn(issuer: string): Promise<void> | undefined
   /** The issuer said that its keys changed: fetches until it succeeds. */
   changed(): Promise<void>
+  /** Fetches of keys, where that is what it does. */
+  readonly fetches?: Readonly<KeyFetches>
   /** For challenges: where clients sign in again. */
   readonly authorizationUri?: string | undefined
   close(): void

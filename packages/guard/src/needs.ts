@@ -15,6 +15,8 @@ export interface Requirement {
 
 /** A requirement, compiled once. */
 export interface Needs {
+  /** As it was asked. */
+  readonly asked: Requirement
   readonly scope: readonly string[]
   readonly acrs: readonly string[]
   readonly maxAge: number | undefined
@@ -51,7 +53,7 @@ export function compileNeeds(requirement: Requirement): Needs {
   if (scope.length + roles.length + acrs.length === 0 && maxAge === undefined) throw new TypeError('A requirement asks for something')
   const known = new WeakMap<SeenToken, TokenNeeds>()
   return {
-    ...{ scope, acrs, maxAge },
+    ...{ asked: Object.freeze({ ...requirement }), scope, acrs, maxAge },
     of(seen) {
       const found = known.get(seen)
       if (found !== undefined) return found

@@ -1,11 +1,13 @@
 import { performance } from 'node:perf_hooks'
 import { compileRanges } from '@caegis/policy'
 import { isIdentifier } from '@caegis/protocol'
+import type { DecisionLogOptions } from './decision-log.ts'
 import type { ForeignEvents } from './foreign-source.ts'
 import type { KeySource } from './keys.ts'
 import { type Log, silent } from './log.ts'
 import type { Source } from './source.ts'
 import type { CutoffStore } from './store.ts'
+import type { Telemetry } from './witness.ts'
 
 export interface GuardOptions {
   /** The issuer of the tokens, byte for byte as it stands in `iss`. */
@@ -21,6 +23,10 @@ export interface GuardOptions {
   /** A clock that is never set back, milliseconds. */
   monotonic?: () => number
   log?: Log
+  /** Where each refusal is written down (and, if asked, what was allowed): who, what for, why, and what the guard knew then; never the token. */
+  decisionLog?: DecisionLogOptions
+  /** Figures and traces for somebody else: `createTelemetry()` of `@caegis/guard/telemetry`, for OpenTelemetry. */
+  telemetry?: Telemetry
   /** Seconds, default 28 h and 5 min: tokens that live longer are refused, cutoffs are kept that long. */
   horizon?: number
   /** Seconds, default 30: older knowledge is called stale. */
@@ -93,9 +99,13 @@ export type GuardSettings = Readonly<
       | 'nonceSecret'
       | 'resource'
       | 'clientCertificateHeader'
+      | 'decisionLog'
+      | 'telemetry'
     >
   > & {
     country: GuardOptions['country'] | undefined
+    decisionLog: DecisionLogOptions | undefined
+    telemetry: Telemetry | undefined
     audience: ReadonlySet<string>
     origins: readonly string[]
     nonceSecret: string | undefined
@@ -155,6 +165,8 @@ export function readOptions(options: GuardOptions): GuardSettings {
     now: options.now ?? Date.now,
     monotonic: options.monotonic ?? (() => performance.now()),
     log: options.log ?? silent,
+    decisionLog: decisionLogOf(options.decisionLog),
+    telemetry: options.telemetry,
     staleness,
     horizon: seconds('horizon', options.horizon, 28 * 3600 + 300),
     maxStaleness: seconds('maxStaleness', options.maxStaleness, 30),
@@ -212,6 +224,14 @@ function headerName({ clientCertificateHeader: name, trustedProxies = [] }: Guar
 function functionOf(country: GuardOptions['country']): GuardOptions['country'] | undefined {
   if (country !== undefined && typeof country !== 'function') throw new TypeError('country is a function of an address')
   return country
+}
+
+function decisionLogOf(decisionLog: DecisionLogOptions | undefined): DecisionLogOptions | undefined {
+  if (decisionLog === undefined) return undefined
+  const { write, limit = 1000 } = decisionLog
+  if (typeof write !== 'function') throw new TypeError('decisionLog needs write: a function that takes one record')
+  if (!Number.isSafeInteger(limit) || limit < 1) throw new TypeError('decisionLog.limit is a whole number of records')
+  return decisionLog
 }
 
 function seconds(name: string, value: number | undefined, otherwise: number): number {

@@ -2,11 +2,11 @@ import { CaegisError, type Cutoff } from '@caegis/protocol'
 import type { Receiver } from '@caegis/ssf/receiver'
 import type { GuardRequest } from './credentials.ts'
 import { createCutoffTable } from './cutoff-table.ts'
-import { createDenials } from './denial.ts'
+import type { DecisionLog } from './decision-log.ts'
+import { createDenials, type DenialDetail } from './denial.ts'
 import { createDiscovery } from './discovery.ts'
 import { GUARD_ERRORS, type VerdictCode } from './errors.ts'
 import { isCapable, remember } from './examine.ts'
-import { createFirstRefusals } from './first-refusals.ts'
 import { createFreshness } from './freshness.ts'
 import { claimsHalf, createKeyedHash, cutoffText } from './hash.ts'
 import { createJwksKeys } from './jwks.ts'
@@ -16,6 +16,7 @@ import { resourceMetadataOf } from './metadata.ts'
 import { type Needs, stepOf } from './needs.ts'
 import { openSource } from './open-source.ts'
 import type { GuardSettings } from './options.ts'
+import { createRecentEvents } from './recent-events.ts'
 import { type Revocation, readRevocation } from './revoke.ts'
 import { createRules } from './rules.ts'
 import { createSenders } from './sender.ts'
@@ -25,7 +26,8 @@ import { keepIn, loadStore } from './store.ts'
 import { createTally } from './tally.ts'
 import { checkTimes, type ParsedToken, parseToken, type TokenRules } from './token.ts'
 import type { SeenToken, TokenCache } from './token-cache.ts'
-import type { Verdict } from './verdict.ts'
+import type { Denied, Verdict } from './verdict.ts'
+import { createWitness } from './witness.ts'
 
 type Shown = { token: string; dpop: boolean }
 
@@ -36,7 +38,8 @@ const CHALLENGED: ReadonlySet<VerdictCode> = new Set(['revoked', 'stale', 'token
 export interface Realm {
   firstSight(shown: Shown, digest: string, request: GuardRequest, needs?: Needs): Verdict | Promise<Verdict>
   answer(seen: SeenToken, request: GuardRequest, shown: Shown, needs?: Needs): Verdict
-  deny: ReturnType<typeof createDenials>
+  /** For a request whose token, if it has one, nobody looks at. */
+  refuse(code: VerdictCode, request: GuardRequest, needs?: Needs, detail?: DenialDetail): Denied
   ready(): Promise<void>
   revoke(revocation: Revocation): Cutoff
   receiver(): Pick<Receiver, 'handler'>
@@ -45,8 +48,11 @@ export interface Realm {
   close(): Promise<void>
 }
 
-/** @param cache of all issuers; its entries know whose they are */
-export function createRealm(settings: GuardSettings, cache: TokenCache): Realm {
+/**
+ * @param cache of all issuers; its entries know whose they are
+ * @param decisions of the whole guard, too
+ */
+export function createRealm(settings: GuardSettings, cache: TokenCache, decisions: DecisionLog | undefined): Realm {
   const { issuer, now, monotonic, log, fetch, maxStaleness, horizon } = settings
   const rules: TokenRules = settings
   const discovery = createDiscovery({ issuer, fetch, metadataUrl: settings.metadataUrl })
@@ -65,11 +71,16 @@ export function createRealm(settings: GuardSettings, cache: TokenCache): Realm {
     edition: () => places.edition,
   })
   const tally = createTally()
-  const firsts = createFirstRefusals()
+  const recent = createRecentEvents()
   const deny = createDenials({
     ...{ issuer, clientId: settings.clientId },
     resourceMetadata: resourceMetadataOf(settings.resource),
     authorizationUri: () => settings.authorizationUri ?? keys.authorizationUri,
+  })
+  const witness = createWitness({
+    ...{ issuer, monotonic, decisions, telemetry: settings.telemetry },
+    head: () => freshness.head,
+    rules: () => places.version,
   })
   const closing = new AbortController()
   const started = { wall: now(), monotonic: monotonic() }
@@ -106,7 +117,7 @@ export function createRealm(settings: GuardSettings, cache: TokenCache): Realm {
     outOfSync(reason) {
       freshness.outOfSync(reason)
       // Positions may mean other events from here on.
-      firsts.clear()
+      recent.forgetPositions()
       log.warn('out of sync', { issuer, reason })
       if (settings.staleness === 'strict') live.sweep()
     },
@@ -124,7 +135,7 @@ export function createRealm(settings: GuardSettings, cache: TokenCache): Realm {
   begin()
 
   return {
-    ...{ firstSight, answer, deny, status },
+    ...{ firstSight, answer, refuse, status },
     get hydrated() {
       return freshness.hydrated
     },
@@ -155,10 +166,20 @@ export function createRealm(settings: GuardSettings, cache: TokenCache): Realm {
   }
 
   function firstSight(shown: Shown, digest: string, request: GuardRequest, needs?: Needs): Verdict | Promise<Verdict> {
+    const ended = witness.firstSight()
+    const told = <T extends Verdict>(verdict: T): T => {
+      ended(verdict.allowed ? 'allowed' : verdict.code)
+      return verdict
+    }
+    const verdict = examine(shown, digest, request, needs)
+    return verdict instanceof Promise ? verdict.then(told) : told(verdict)
+  }
+
+  function examine(shown: Shown, digest: string, request: GuardRequest, needs?: Needs): Verdict | Promise<Verdict> {
     const parsed = parseToken(shown.token, rules)
-    if (typeof parsed === 'string') return deny(parsed)
+    if (typeof parsed === 'string') return refuse(parsed, request, needs)
     const untimely = checkTimes(parsed.times, rules, now() / 1000, table.forgotten)
-    if (untimely !== undefined) return deny(untimely)
+    if (untimely !== undefined) return refuse(untimely, request, needs)
     const candidates = keys.find(issuer, parsed.kid)
     if (candidates.length > 0) return verify(parsed, candidates, digest, request, shown, needs)
     const learning = keys.learn(issuer)
@@ -176,21 +197,32 @@ export function createRealm(settings: GuardSettings, cache: TokenCache): Realm {
   ): Verdict {
     // A client that can be challenged must be, or it would serve the token of a removed key from its cache until that expires.
     if (candidates.length === 0)
-      return deny('token_key', isCapable(parsed.claims) ? { dpop: shown.dpop, challenge: { nbf: parsed.times.iat + 1 } } : {})
+      return refuse('token_key', request, needs, isCapable(parsed.claims) ? { dpop: shown.dpop, challenge: { nbf: parsed.times.iat + 1 } } : {})
     const key = candidates.find(({ algorithms }) => algorithms.includes(parsed.algorithm))
-    if (key === undefined) return deny('token_algorithm')
-    if (!key.verify(parsed.algorithm, parsed.signed, parsed.signature)) return deny('token_signature')
+    if (key === undefined) return refuse('token_algorithm', request, needs)
+    if (!key.verify(parsed.algorithm, parsed.signed, parsed.signature)) return refuse('token_signature', request, needs)
     const seen = remember(parsed, key, digest, issuer, hash)
-    if (seen === undefined) return deny('token_actor')
+    if (seen === undefined) return refuse('token_actor', request, needs)
     cache.set(digest, seen)
     return answer(seen, request, shown, needs)
+  }
+
+  function refuse(code: VerdictCode, request: GuardRequest, needs?: Needs, detail?: DenialDetail, seen?: SeenToken, txn?: string): Denied {
+    const denied = deny(code, detail)
+    witness.denied(code, detail?.challenge !== undefined && denied.status === 401, request, needs, seen, txn)
+    return denied
+  }
+
+  function allow(seen: SeenToken, stale: boolean, request: GuardRequest, needs?: Needs, address?: string, freshUntil?: number): Verdict {
+    witness.allowed(request, needs, seen)
+    return live.allow(seen, stale, address, freshUntil)
   }
 
   function answer(seen: SeenToken, request: GuardRequest, shown: Shown, needs?: Needs): Verdict {
     const dpop = seen.bound?.jkt !== undefined
     if (shown.dpop || seen.bound !== undefined) {
       const fault = senders.fault(request, shown, seen.bound)
-      if (fault !== undefined) return deny(fault, { dpop, nonce: fault === 'use_dpop_nonce' ? senders.nonce() : undefined })
+      if (fault !== undefined) return refuse(fault, request, needs, { dpop, nonce: fault === 'use_dpop_nonce' ? senders.nonce() : undefined }, seen)
     }
     const stale = isStale()
     const place = seen.late === undefined ? undefined : places.placeOf(seen, seen.late, request)
@@ -199,28 +231,27 @@ export function createRealm(settings: GuardSettings, cache: TokenCache): Realm {
     const own = needs?.of(seen)
     const isOld = own !== undefined && own.freshUntil < now() / 1000
     if (code === undefined) {
-      if (own === undefined || needs === undefined) return live.allow(seen, stale, place?.address)
+      if (own === undefined || needs === undefined) return allow(seen, stale, request, needs, place?.address)
       // What no sign-in mends comes first: nobody is asked for a second factor in vain.
-      if (own.forbidden) return deny('insufficient_scope', { dpop, needs: { scope: needs.scope.length > 0 ? needs.scope : undefined } })
-      if (!own.missesContext && !isOld) return live.allow(seen, stale, place?.address, own.freshUntil)
+      if (own.forbidden)
+        return refuse('insufficient_scope', request, needs, { dpop, needs: { scope: needs.scope.length > 0 ? needs.scope : undefined } }, seen)
+      if (!own.missesContext && !isOld) return allow(seen, stale, request, needs, place?.address, own.freshUntil)
       const step = stepOf(needs, isOld)
       // A daemon has no sign-in that could be newer, whatever else it understands.
       const challenged = seen.capable && !(own.appOnly && isOld)
-      return deny(
-        'insufficient_user_authentication',
-        challenged ? { dpop, challenge: step } : { dpop, needs: { acrValues: step.acrs, maxAge: step.maxAge } },
-      )
+      const detail = challenged ? { dpop, challenge: step } : { dpop, needs: { acrValues: step.acrs, maxAge: step.maxAge } }
+      return refuse('insufficient_user_authentication', request, needs, detail, seen)
     }
     const { iat } = seen.times
-    if (code === 'revoked') for (const seq of firsts.refused(seen.hashes, iat)) source.refused?.(seq, now() / 1000)
-    if (!seen.capable || !CHALLENGED.has(code)) return deny(code, { dpop })
+    const behind = code === 'revoked' ? recent.refused(seen.hashes, iat) : undefined
+    for (const seq of behind?.first ?? []) source.refused?.(seq, now() / 1000)
+    const placed = outside && place.address !== ''
+    // Where nobody knows the address, no new token would be good either.
+    if (!seen.capable || !CHALLENGED.has(code) || (code === 'location' && !placed)) return refuse(code, request, needs, { dpop }, seen, behind?.txn)
     // Everything that is wrong at once: the client tries again once only.
     const challenge = { nbf: Math.max(seen.cutoff, iat) + 1, ...(needs ? stepOf(needs, isOld && own?.appOnly === false) : {}) }
-    if (outside && place.address !== '') {
-      return deny(code, { dpop, challenge: { ...challenge, rpAddress: place.address, evidence: places.evidence(seen, place.address) } })
-    }
-    // Where nobody knows the address, no new token would be good either.
-    return code === 'location' ? deny(code, { dpop }) : deny(code, { dpop, challenge })
+    const seenAt = placed ? { rpAddress: place.address, evidence: places.evidence(seen, place.address) } : {}
+    return refuse(code, request, needs, { dpop, challenge: { ...challenge, ...seenAt } }, seen, behind?.txn)
   }
 
   /** Why a verified token is not good now; asked at every request, and of every live connection. */
@@ -253,7 +284,7 @@ export function createRealm(settings: GuardSettings, cache: TokenCache): Realm {
   }
 
   function merge(cutoffs: Iterable<Cutoff>, seq?: number, txn?: string): void {
-    const learn = seq === undefined ? undefined : firsts.learnFrom(seq)
+    const learn = seq === undefined && txn === undefined ? undefined : recent.learnFrom({ seq, txn })
     try {
       for (const { issuer: whose, kind, id, t, depth, until } of cutoffs) {
         hash.of(cutoffText(whose, kind, id))
@@ -301,8 +332,10 @@ export function createRealm(settings: GuardSettings, cache: TokenCache): Realm {
       ...{ hydrated, inSync, reason, head, age: source.proof === 'none' ? 0 : freshness.age(), stale: isStale() },
       ...{ proof: source.proof ?? 'heads', source: source.status?.() },
       ...tally.read(),
+      ...witness.read(),
       rules: places.status(),
       ...{ cutoffs: table.size, cutoffBytes: table.bytes, live: live.size },
+      keyFetches: keys.fetches && { ...keys.fetches },
     }
   }
 }

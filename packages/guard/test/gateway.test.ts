@@ -209,6 +209,25 @@ describe('the answers', () => {
     expect(await ask()).toEqual(fine)
   })
 
+  it('tell figures where that was asked for, and to no client: a proxy asks for verdicts alone', async () => {
+    expect((await (await start()).ask('/metrics')).status).toBe(404)
+    const { guard } = startGuard({ trustedProxies: TRUSTED })
+    const gateway = createGateway({ guard, metrics: true, trustedProxies: TRUSTED, assertion: { issuer: 'a', audience: 'b' } })
+    const server = createServer(gateway.handle).listen(0, '127.0.0.1')
+    servers.push(server)
+    await once(server, 'listening')
+    const at = (path: string, init?: RequestInit) => fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`, init)
+    const asked = { 'x-original-uri': '/metrics', 'x-original-method': 'GET', 'x-original-host': 'files.example', 'x-forwarded-for': '192.0.2.1' }
+    expect((await at('/auth/nginx', { headers: asked })).status).toBe(401)
+    expect((await at('/auth/envoy/metrics', { headers: { 'x-forwarded-for': '192.0.2.1' } })).status).toBe(401)
+    expect((await at('/metrics', { method: 'POST' })).status).toBe(404)
+    const answer = await at('/metrics')
+    expect([answer.status, answer.headers.get('content-type'), answer.headers.get('cache-control')]).toEqual([
+      ...[200, 'text/plain; version=0.0.4; charset=utf-8', 'no-store'],
+    ])
+    expect(await answer.text()).toContain('code="token_missing"} 2\n')
+  })
+
   it('let a preflight pass only where that was asked for', async () => {
     const question = { origin: 'https://spa.example', 'access-control-request-method': 'PUT' }
     expect((await (await start()).caddy('/files', question, 'OPTIONS')).status).toBe(401)

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import type { GuardStatus } from '../src/status.ts'
 import { cutoff, ec, head, mint, otherEc, outcome, request, START, startGuard, verdictOf } from './tokens.ts'
 
 const ordinary = mint({ exp: START + 5000 })
@@ -96,13 +97,15 @@ describe('B10: replicas', () => {
 describe('A8(e), E9: floods', () => {
   it('E9: junk of every kind leaves no token, no cutoff and no live connection behind', () => {
     const { guard, check } = startGuard()
-    const before = guard.status()
+    // What was counted is no more than numbers.
+    const kept = ({ verdicts, challenges, firstSights, issuers, ...rest }: GuardStatus) => rest
+    const before = kept(guard.status())
     for (let i = 0; i < 2000; i++) {
       check(mint({ jti: `${i}` }, { kid: `made-up-${i}` }, otherEc.privateKey))
       check(mint({ iss: `https://junk-${i}.example` }))
       check(`${i}.${'x'.repeat(i)}.y`)
     }
-    expect(guard.status()).toEqual(before)
+    expect(kept(guard.status())).toEqual(before)
   })
 
   it('E9: verified tokens are remembered within the bound, whatever their number, and those in use stay', () => {

@@ -14,6 +14,7 @@ export interface GatewayFlags {
   assertionAudience?: string
   assertionIssuer?: string
   assertionKey?: string
+  metrics?: boolean
   data: string
   json?: boolean
 }
@@ -35,6 +36,7 @@ export function addGateway(program: Command): void {
     .option('--assertion-audience <name>', 'aud of the JWT for the application (as --audience)')
     .option('--assertion-issuer <name>', 'iss of the JWT for the application (http:// and where it listens)')
     .option('--assertion-key <file>', 'P-256 private key (PEM) that signs it, shared by gateways that stand side by side')
+    .option('--metrics', 'figures for Prometheus at /metrics of this listener, to whoever reaches it')
     .option('--data <folder>', 'a data folder whose tls/ca.pem is trusted [CAEGIS_DATA]', process.env.CAEGIS_DATA ?? '.caegis')
     .option('--json', 'say in JSON where it listens')
     .action(async (options: GatewayFlags) => {

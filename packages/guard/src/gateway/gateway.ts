@@ -5,6 +5,7 @@ import type { GuardRequest } from '../credentials.ts'
 import { exposedOf } from '../denial.ts'
 import type { Checker, Guard } from '../guard.ts'
 import { type Log, silent } from '../log.ts'
+import { METRICS_TYPE, metricsText } from '../metrics.ts'
 import type { Requirement } from '../needs.ts'
 import type { Denied, Verdict } from '../verdict.ts'
 import { createIdentity, type IdentityHeaders, NOBODY } from './identity.ts'
@@ -23,6 +24,8 @@ export interface GatewayOptions {
   trustedProxies?: readonly string[]
   /** The answer while nothing can be known. 401 is for nginx, which makes a 500 of a 503. */
   unavailable?: 503 | 401
+  /** Serves the guard's figures to Prometheus at `/metrics`, default false: to whoever reaches this listener, which no proxy hands on. */
+  metrics?: boolean
   /** `iss` and `aud` of the assertion that goes to the application, and the key that signs it (P-256; default: made at the start). */
   assertion: { issuer: string; audience: string; key?: KeyObject }
   /** Milliseconds. */
@@ -31,7 +34,7 @@ export interface GatewayOptions {
 }
 
 export interface Gateway {
-  /** Answers what a proxy asks under `/auth/{nginx,apache,caddy,traefik}` and `/auth/envoy/...`, and `/healthz`, `/readyz` and `/.well-known/jwks.json`. */
+  /** Answers what a proxy asks under `/auth/{nginx,apache,caddy,traefik}` and `/auth/envoy/...`, and `/healthz`, `/readyz`, `/.well-known/jwks.json` and, if asked, `/metrics`. */
   handle(request: IncomingMessage, response: ServerResponse): void
 }
 
@@ -39,7 +42,7 @@ export interface Gateway {
 interface Answer {
   status: number
   headers: Readonly<Record<string, string>>
-  body?: object
+  body?: object | string
 }
 
 const NO_STORE = { 'Cache-Control': 'no-store' }
@@ -52,7 +55,7 @@ const KEYS_FOR = { 'Cache-Control': 'public, max-age=60' }
  * @throws TypeError for a route, a requirement, a range or a key that is none
  */
 export function createGateway(options: GatewayOptions): Gateway {
-  const { guard, preflight = false, unavailable = 503, now = Date.now, log = silent } = options
+  const { guard, preflight = false, unavailable = 503, metrics = false, now = Date.now, log = silent } = options
   const checkerOf = compileRoutes(options.routes ?? {}, (requirement) => checker(guard, requirement))
   const proxies = options.trustedProxies ?? []
   const trusted = compileRanges(proxies)
@@ -108,6 +111,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   function other({ url = '', method }: IncomingMessage): Answer {
     if (method !== 'GET' && method !== 'HEAD') return refusal(404, 'not_found', 'There is no such thing.')
     if (url === '/.well-known/jwks.json') return { status: 200, headers: KEYS_FOR, body: identity.jwks }
+    if (metrics && url === '/metrics') return { status: 200, headers: { 'Content-Type': METRICS_TYPE }, body: metricsText(guard) }
     if (url === '/healthz') return { status: 200, headers: {}, body: { status: 'ok' } }
     if (url !== '/readyz') return refusal(404, 'not_found', 'There is no such thing.')
     const { hydrated, inSync, age, stale } = guard.status()
@@ -148,7 +152,7 @@ function inFewWords(answer: Answer): Answer {
 }
 
 function send(response: ServerResponse, { status, headers, body }: Answer): void {
-  const text = body === undefined ? '' : JSON.stringify(body)
+  const text = typeof body === 'string' ? body : body === undefined ? '' : JSON.stringify(body)
   response.writeHead(status, {
     ...NO_STORE,
     ...(status >= 400 ? { 'Access-Control-Expose-Headers': exposedOf(headers) } : {}),

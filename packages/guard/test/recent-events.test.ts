@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { createFirstRefusals } from '../src/first-refusals.ts'
+import { createRecentEvents } from '../src/recent-events.ts'
 import type { Sink, Source } from '../src/source.ts'
 import { cutoff, head, mint, START, startGuard } from './tokens.ts'
 
@@ -71,11 +71,11 @@ describe('the first refusal because of an event', () => {
   })
 
   it('is remembered for the newest cutoffs only', () => {
-    const firsts = createFirstRefusals(3)
-    for (let seq = 1; seq <= 5; seq++) firsts.learnFrom(seq)(seq, seq, START)
-    const of = (key: number) => firsts.refused(new Int32Array([key, key]), START)
+    const recent = createRecentEvents(3)
+    for (let seq = 1; seq <= 5; seq++) recent.learnFrom({ seq })(seq, seq, START)
+    const of = (key: number) => recent.refused(new Int32Array([key, key]), START).first
     expect([of(1), of(2), of(3), of(4), of(5)]).toEqual([[], [], [3], [4], [5]])
-    const large = firsts.learnFrom(9)
+    const large = recent.learnFrom({ seq: 9 })
     for (let key = 1; key <= 10; key++) large(key, key, START)
     expect([of(7), of(8), of(9)]).toEqual([[], [9], []])
   })
