@@ -4,7 +4,7 @@ import { claimsHalf, cutoffText, type KeyedHash } from './hash.ts'
 import type { VerifyKey } from './keys.ts'
 import type { LateBound } from './rules.ts'
 import type { ParsedToken } from './token.ts'
-import type { SeenToken } from './token-cache.ts'
+import { ownText, type SeenToken } from './token-cache.ts'
 import type { TokenSubject } from './verdict.ts'
 
 /** An ordinary token lives 60 to 90 minutes; what lives longer is trusted only while revocations arrive. */
@@ -12,14 +12,16 @@ const ORDINARY_LIFE = 5400 + 300
 
 /**
  * What the guard keeps of a token whose signature was verified, worked out once so that later requests only compare numbers.
+ * @param text the whole token
  * @returns `undefined` when its chain of actors is malformed or too long
  */
-export function remember(token: ParsedToken, key: VerifyKey, digest: string, issuer: string, hash: KeyedHash): SeenToken | undefined {
+export function remember(token: ParsedToken, key: VerifyKey, text: string, issuer: string, hash: KeyedHash): SeenToken | undefined {
   const { claims, times } = token
   const keys = cutoffKeys(claims)
   if (keys === undefined) return undefined
   const capable = isCapable(claims)
   return {
+    text: ownText(text),
     claims: freeze(claims),
     subject: subjectOf(keys, issuer),
     times,
@@ -27,7 +29,8 @@ export function remember(token: ParsedToken, key: VerifyKey, digest: string, iss
     hashes: hashesOf(keys, issuer, hash, capable),
     capable,
     longLived: claims.xms_ssm === '1' || times.exp - times.iat > ORDINARY_LIFE,
-    spread: (digest.charCodeAt(0) * 256 + digest.charCodeAt(1)) / 65_536,
+    // The end of a signature is as good as random, and the same at every replica.
+    spread: token.signature.readUInt16BE(token.signature.length - 2) / 65_536,
     late: lateBoundOf(claims),
     bound: readConfirmation(claims.cnf),
     place: undefined,

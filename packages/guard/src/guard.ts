@@ -1,4 +1,3 @@
-import { hash as digestOf } from 'node:crypto'
 import type { Cutoff } from '@caegis/protocol'
 import type { Receiver } from '@caegis/ssf/receiver'
 import { type GuardRequest, readCredentials } from './credentials.ts'
@@ -104,14 +103,13 @@ export function createGuard(options: GuardOptions | SeveralIssuers): Guard {
     if (closed || (only !== undefined && !only.hydrated)) return refuse('not_ready', request, needs)
     const credentials = readCredentials(request)
     if ('code' in credentials) return refuse(credentials.code, request, needs, credentials)
-    const digest = digestOf('sha256', credentials.token, 'binary')
-    const seen = cache.get(digest)
+    const seen = cache.get(credentials.token)
     if (seen !== undefined && !seen.key.gone) return (only ?? realmOf(seen.subject.issuer) ?? first).answer(seen, request, credentials, needs)
     const realm = only ?? realmOf(namedIssuer(credentials.token))
     // Of no issuer that is known here: whichever is asked refuses it, for this or for what is worse.
-    if (realm === undefined) return first.firstSight(credentials, digest, request, needs)
+    if (realm === undefined) return first.firstSight(credentials, request, needs)
     // An issuer whose revocations are not loaded keeps nobody from using another's tokens.
-    return realm.hydrated ? realm.firstSight(credentials, digest, request, needs) : realm.refuse('not_ready', request, needs)
+    return realm.hydrated ? realm.firstSight(credentials, request, needs) : realm.refuse('not_ready', request, needs)
   }
 
   function refuse(code: VerdictCode, request: GuardRequest, needs?: Needs, detail?: DenialDetail): Denied {

@@ -39,7 +39,7 @@ export interface GuardOptions {
   trustStaleSpread?: number
   /** Seconds, default 30: for which an expired token is still taken, for clocks that differ. */
   leeway?: number
-  /** Verified tokens that are remembered, default 20,000 (about 2 KB each). */
+  /** Verified tokens that are remembered, default 20,000 (about 2 KB each, and the text of the token). */
   maxTokens?: number
   /** Where clients sign in again, default: the issuer's `authorization_endpoint`. */
   authorizationUri?: string

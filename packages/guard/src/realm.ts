@@ -36,7 +36,7 @@ const CHALLENGED: ReadonlySet<VerdictCode> = new Set(['revoked', 'stale', 'token
 
 /** One issuer's part of a guard: keys, cutoffs, staleness and live connections are its own, so nothing that one issuer says or is reaches another's tokens (threat A5). */
 export interface Realm {
-  firstSight(shown: Shown, digest: string, request: GuardRequest, needs?: Needs): Verdict | Promise<Verdict>
+  firstSight(shown: Shown, request: GuardRequest, needs?: Needs): Verdict | Promise<Verdict>
   answer(seen: SeenToken, request: GuardRequest, shown: Shown, needs?: Needs): Verdict
   /** For a request whose token, if it has one, nobody looks at. */
   refuse(code: VerdictCode, request: GuardRequest, needs?: Needs, detail?: DenialDetail): Denied
@@ -165,45 +165,38 @@ export function createRealm(settings: GuardSettings, cache: TokenCache, decision
     },
   }
 
-  function firstSight(shown: Shown, digest: string, request: GuardRequest, needs?: Needs): Verdict | Promise<Verdict> {
+  function firstSight(shown: Shown, request: GuardRequest, needs?: Needs): Verdict | Promise<Verdict> {
     const ended = witness.firstSight()
     const told = <T extends Verdict>(verdict: T): T => {
       ended(verdict.allowed ? 'allowed' : verdict.code)
       return verdict
     }
-    const verdict = examine(shown, digest, request, needs)
+    const verdict = examine(shown, request, needs)
     return verdict instanceof Promise ? verdict.then(told) : told(verdict)
   }
 
-  function examine(shown: Shown, digest: string, request: GuardRequest, needs?: Needs): Verdict | Promise<Verdict> {
+  function examine(shown: Shown, request: GuardRequest, needs?: Needs): Verdict | Promise<Verdict> {
     const parsed = parseToken(shown.token, rules)
     if (typeof parsed === 'string') return refuse(parsed, request, needs)
     const untimely = checkTimes(parsed.times, rules, now() / 1000, table.forgotten)
     if (untimely !== undefined) return refuse(untimely, request, needs)
     const candidates = keys.find(issuer, parsed.kid)
-    if (candidates.length > 0) return verify(parsed, candidates, digest, request, shown, needs)
+    if (candidates.length > 0) return verify(parsed, candidates, request, shown, needs)
     const learning = keys.learn(issuer)
-    if (learning === undefined) return verify(parsed, candidates, digest, request, shown, needs)
-    return learning.then(() => verify(parsed, keys.find(issuer, parsed.kid), digest, request, shown, needs))
+    if (learning === undefined) return verify(parsed, candidates, request, shown, needs)
+    return learning.then(() => verify(parsed, keys.find(issuer, parsed.kid), request, shown, needs))
   }
 
-  function verify(
-    parsed: ParsedToken,
-    candidates: readonly VerifyKey[],
-    digest: string,
-    request: GuardRequest,
-    shown: Shown,
-    needs?: Needs,
-  ): Verdict {
+  function verify(parsed: ParsedToken, candidates: readonly VerifyKey[], request: GuardRequest, shown: Shown, needs?: Needs): Verdict {
     // A client that can be challenged must be, or it would serve the token of a removed key from its cache until that expires.
     if (candidates.length === 0)
       return refuse('token_key', request, needs, isCapable(parsed.claims) ? { dpop: shown.dpop, challenge: { nbf: parsed.times.iat + 1 } } : {})
     const key = candidates.find(({ algorithms }) => algorithms.includes(parsed.algorithm))
     if (key === undefined) return refuse('token_algorithm', request, needs)
     if (!key.verify(parsed.algorithm, parsed.signed, parsed.signature)) return refuse('token_signature', request, needs)
-    const seen = remember(parsed, key, digest, issuer, hash)
+    const seen = remember(parsed, key, shown.token, issuer, hash)
     if (seen === undefined) return refuse('token_actor', request, needs)
-    cache.set(digest, seen)
+    cache.set(seen)
     return answer(seen, request, shown, needs)
   }
 
