@@ -1,81 +1,27 @@
-import { readFileSync } from 'node:fs'
-import { Client, type GraphError } from '@microsoft/microsoft-graph-client'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 import { administrator, asPerson, emergency } from './emergency.ts'
-import { eventually, type Loop, PASSWORD, SECRET, startLoop } from './loop.ts'
+import { eventually, SECRET } from './loop.ts'
+import {
+  aboutAll,
+  BLOCK,
+  CONTEXTS,
+  client,
+  clientOf,
+  db,
+  eventsSince,
+  idOf,
+  LOCATIONS,
+  loop,
+  MFA,
+  POLICIES,
+  type Refusal,
+  ROOT,
+  refusal,
+  seq,
+  tenantOf,
+  version,
+} from './policy-admin.ts'
 import { killPrograms, runProgram } from './process.ts'
-
-const tenantOf = (name: string) => ({
-  tenant: { name },
-  groups: [{ displayName: 'staff' }],
-  users: [
-    { userPrincipalName: `admin@${name}.test`, displayName: 'Admin', password: PASSWORD, roles: ['admin'] },
-    { userPrincipalName: `alice@${name}.test`, displayName: 'Alice', password: PASSWORD, groups: ['staff'] },
-  ],
-  applications: [
-    { appId: 'files-api', identifierUris: ['api://files'], scopes: ['Files.Read'], cae: true, clientSecret: SECRET },
-    { appId: 'nightly', type: 'daemon', clientSecret: SECRET, permissions: ['graph/.default'] },
-  ],
-})
-
-const ROOT = '/identity/conditionalAccess'
-const POLICIES = `${ROOT}/policies`
-const LOCATIONS = `${ROOT}/namedLocations`
-const CONTEXTS = `${ROOT}/authenticationContextClassReferences`
-
-let loop: Loop
-let client: Client
-const clientOf = (tenant: string) => {
-  let token: Promise<string> | undefined
-  const ask = async () => {
-    const form = { grant_type: 'client_credentials', client_id: 'nightly', client_secret: SECRET, scope: `${loop.origin}/.default` }
-    const response = await fetch(`${loop.origin}/${tenant}/oauth2/v2.0/token`, { method: 'POST', body: new URLSearchParams(form) })
-    return ((await response.json()) as { access_token: string }).access_token
-  }
-  return Client.init({
-    baseUrl: `${loop.origin}/`,
-    customHosts: new Set([new URL(loop.origin).hostname]),
-    authProvider: (done) => {
-      token ??= ask()
-      token.then(
-        (text) => done(null, text),
-        (error) => done(error, null),
-      )
-    },
-  })
-}
-beforeAll(async () => {
-  loop = await startLoop({ tenant: JSON.stringify(tenantOf('contoso')) })
-  client = clientOf('contoso')
-})
-afterAll(() => loop.close())
-
-type Refusal = { status: number; code: string; message: string; paths: string[] }
-/** What the client throws when it is refused: Graph's error body as it reads it. */
-const refusal = (work: Promise<unknown>): Promise<Refusal | 'done'> =>
-  work.then(
-    () => 'done' as const,
-    (error: GraphError) => ({
-      ...{ status: error.statusCode, code: String(error.code), message: error.message },
-      paths: ((JSON.parse(error.body ?? '{}').details ?? []) as { target: string }[]).map(({ target }) => target),
-    }),
-  )
-const db = () => loop.server.store.db
-const seq = async () => (await loop.server.store.position(loop.tenant)).seq
-const version = async () => {
-  const row = db().selectFrom('tenants').select('policies_version').where('id', '=', loop.tenant)
-  return (await row.executeTakeFirstOrThrow()).policies_version
-}
-/** Short names. */
-const eventsSince = async (after: number) => {
-  const rows = db().selectFrom('events').select('type').where('tenant', '=', loop.tenant).where('seq', '>', after).orderBy('seq')
-  return (await rows.execute()).map(({ type }) => type.split(/[/:]/).at(-1))
-}
-const idOf = async (upn: string) => (await client.api(`/users/${upn}`).get()).id as string
-
-const MFA = { operator: 'OR', builtInControls: ['mfa'] }
-const BLOCK = { operator: 'OR', builtInControls: ['block'] }
-const aboutAll = { users: { includeUsers: ['All'] }, applications: { includeApplications: ['All'] } }
 
 describe('policies', () => {
   it('are made, shown, listed, changed and deleted with the unmodified client', async () => {
@@ -343,114 +289,6 @@ describe('caegis policy', () => {
   })
 })
 
-describe('named locations', () => {
-  it('of addresses and of countries are made, shown, listed, changed and deleted', async () => {
-    const made = await client.api(LOCATIONS).post({
-      '@odata.type': '#microsoft.graph.ipNamedLocation',
-      ...{ displayName: 'Office', isTrusted: true },
-      ipRanges: [
-        { '@odata.type': '#microsoft.graph.iPv4CidrRange', cidrAddress: '192.0.2.0/24' },
-        { '@odata.type': '#microsoft.graph.iPv6CidrRange', cidrAddress: '2001:db8::/32' },
-      ],
-    })
-    expect(made).toMatchObject({
-      ...{ '@odata.type': '#microsoft.graph.ipNamedLocation', displayName: 'Office', isTrusted: true },
-      ipRanges: [
-        { '@odata.type': '#microsoft.graph.iPv4CidrRange', cidrAddress: '192.0.2.0/24' },
-        { '@odata.type': '#microsoft.graph.iPv6CidrRange', cidrAddress: '2001:db8::/32' },
-      ],
-    })
-    const country = await client.api(LOCATIONS).post({
-      ...{ '@odata.type': '#microsoft.graph.countryNamedLocation', displayName: 'Abroad', countriesAndRegions: ['FR', 'NO'] },
-      includeUnknownCountriesAndRegions: true,
-    })
-    expect(country).toMatchObject({
-      countriesAndRegions: ['FR', 'NO'],
-      includeUnknownCountriesAndRegions: true,
-      countryLookupMethod: 'clientIpAddress',
-    })
-    expect(country).not.toHaveProperty('ipRanges')
-    const list = await client.api(LOCATIONS).orderby('displayName').get()
-    expect(list.value.map(({ displayName }: { displayName: string }) => displayName)).toEqual(['Abroad', 'Office'])
-    expect(list.value[1]).not.toHaveProperty('ipRanges')
-    expect((await client.api(LOCATIONS).filter('isTrusted eq true').select('ipRanges').get()).value).toMatchObject([{ ipRanges: made.ipRanges }])
-
-    const url = `${LOCATIONS}/${made.id}`
-    const before = [await version(), await seq()]
-    await client.api(url).patch(await client.api(url).get())
-    await client.api(url).patch({ isTrusted: true })
-    expect([await version(), await seq()]).toEqual(before)
-    await client.api(url).patch({ displayName: 'The office' })
-    expect(await seq()).toBe(before[1])
-    expect((await client.api(url).get()).ipRanges).toEqual(made.ipRanges)
-    await client.api(url).patch({ ipRanges: ['198.51.100.7'] })
-    expect(await eventsSince(before[1] as number)).toEqual(['location-rules-changed'])
-    expect(await client.api(url).get()).toMatchObject({ displayName: 'The office', isTrusted: true, ipRanges: [{ cidrAddress: '198.51.100.7' }] })
-    expect(await refusal(client.api(url).header('If-Match', made['@odata.etag']).patch({ isTrusted: false }))).toMatchObject({ status: 412 })
-
-    expect(await refusal(client.api(url).patch({ ipRanges: ['198.51.100.0/24', '198.51.100.0/99', 'x'], isTrusted: 1, colour: 2 }))).toMatchObject({
-      ...{ status: 400, paths: expect.arrayContaining(['/colour', '/isTrusted', '/ipRanges/1', '/ipRanges/2']) },
-    })
-    const kind = { '@odata.type': '#microsoft.graph.countryNamedLocation', countriesAndRegions: ['FR'], isTrusted: undefined, ipRanges: undefined }
-    expect(await refusal(client.api(url).patch(kind))).toMatchObject({ status: 400 })
-    expect(await refusal(client.api(LOCATIONS).post({ displayName: 'Abroad', ipRanges: ['192.0.2.1'] }))).toMatchObject({ status: 409 })
-    expect(await refusal(client.api(LOCATIONS).post({ displayName: 'x', countriesAndRegions: ['de'] }))).toMatchObject({
-      paths: ['/countriesAndRegions/0'],
-    })
-
-    expect(await refusal(client.api(url).delete())).toMatchObject({ status: 400, message: expect.stringContaining('trusted') })
-    await client.api(url).patch({ isTrusted: false })
-    await client.api(url).delete()
-    await client.api(`${LOCATIONS}/${country.id}`).delete()
-    expect(await refusal(client.api(url).get())).toMatchObject({ status: 404 })
-    expect((await client.api(LOCATIONS).get()).value).toEqual([])
-  })
-
-  it('that a policy names cannot be deleted, and what depends on one is decided again', async () => {
-    const place = await client.api(LOCATIONS).post({ displayName: 'Named', ipRanges: ['192.0.2.0/24'] })
-    const locations = { includeLocations: [place.id] }
-    const policy = { displayName: 'from there', state: 'disabled', grantControls: BLOCK, conditions: { ...aboutAll, locations } }
-    const { id } = await client.api(POLICIES).post(policy)
-    expect(await refusal(client.api(`${LOCATIONS}/${place.id}`).delete())).toMatchObject({ status: 409, code: 'Request_Conflict' })
-    await client.api(`${POLICIES}/${id}`).delete()
-    await client.api(`${LOCATIONS}/${place.id}`).delete()
-  })
-
-  it('a list shows no ranges unasked, however many there are', async () => {
-    const ranges = Array.from({ length: 20_000 }, (_, at) => `10.${at >> 10}.${(at >> 2) & 255}.${(at & 3) << 6}/26`)
-    const made = await client.api(LOCATIONS).post({ displayName: 'Everywhere', ipRanges: ranges })
-    expect(made.ipRanges).toHaveLength(ranges.length)
-    const list = JSON.stringify(await client.api(LOCATIONS).get())
-    expect(list).toContain('Everywhere')
-    expect(list.length).toBeLessThan(1000)
-    const { ipRanges } = (await client.api(`${LOCATIONS}/${made.id}`).select('ipRanges').get()) as { ipRanges: { cidrAddress: string }[] }
-    expect(ipRanges.map(({ cidrAddress }) => cidrAddress)).toEqual(ranges)
-    await client.api(`${LOCATIONS}/${made.id}`).delete()
-  })
-
-  it('larger than the bound are refused, and so is whoever may not write them, before anything is read', async () => {
-    const send = (token: string, length: number) =>
-      fetch(`${loop.origin}/v1.0${LOCATIONS}`, {
-        method: 'POST',
-        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-        body: ' '.repeat(length),
-      }).then(
-        ({ status }) => status,
-        () => 'ended',
-      )
-    const scope = `${loop.origin}/.default`
-    expect([413, 'ended']).toContain(await send(await loop.daemonToken('nightly', scope), 64 * 1024 * 1024 + 1))
-    await loop.server.apply(
-      JSON.stringify({
-        tenant: { name: 'contoso' },
-        applications: [{ appId: 'reader', type: 'daemon', clientSecret: SECRET, permissions: ['graph/Policy.Read.All'] }],
-      }),
-    )
-    expect([403, 'ended']).toContain(await send(await loop.daemonToken('reader', scope), 8 * 1024 * 1024))
-    expect((await loop.graph('POST', POLICIES, { displayName: ' '.repeat(1024 * 1024) })).status).toBe(413)
-  })
-})
-
 describe('authentication contexts', () => {
   it('are made by the first change, listed by their numbers, and deleted when nothing names them', async () => {
     expect(
@@ -478,177 +316,6 @@ describe('authentication contexts', () => {
     await client.api(`${POLICIES}/${id}`).delete()
     for (const one of ['c10', 'c2']) await client.api(`${CONTEXTS}/${one}`).delete()
     expect(await refusal(client.api(`${CONTEXTS}/c10`).get())).toMatchObject({ status: 404 })
-  })
-})
-
-describe('the legacy switch of continuous access evaluation', () => {
-  const SWITCH = '/identity/continuousAccessEvaluationPolicy'
-  const scope = async () => {
-    const rows = await db()
-      .selectFrom('policies')
-      .select(['body', 'state'])
-      .where('tenant', '=', loop.tenant)
-      .where('deleted_at', 'is', null)
-      .execute()
-    return rows
-      .filter(({ state }) => state === 'enabled')
-      .map(({ body }) => JSON.parse(body))
-      .map(({ conditions: { users }, sessionControls }) => [users.includeUsers, users.excludeUsers, sessionControls.continuousAccessEvaluation.mode])
-  }
-
-  it('acts as a policy that nobody lists, until a policy takes its place', async () => {
-    const alice = await idOf('alice@contoso.test')
-    const read = async () => {
-      const { isEnabled, users, groups, migrate } = await client.api(SWITCH).get()
-      return { isEnabled, users, groups, migrate }
-    }
-    expect(await read()).toEqual({ isEnabled: true, users: [], groups: [], migrate: false })
-    await client.api(SWITCH).patch({ isEnabled: false })
-    expect(await read()).toEqual({ isEnabled: false, users: [], groups: [], migrate: false })
-    expect(await scope()).toEqual([[['All'], [], 'disabled']])
-    expect(await refusal(client.api(SWITCH).patch({ users: [alice] }))).toMatchObject({ status: 400 })
-    expect(await refusal(client.api(SWITCH).patch({ isEnabled: true, users: [alice, 'nobody'] }))).toMatchObject({ status: 400, paths: ['/users/1'] })
-    await client.api(SWITCH).patch({ isEnabled: true, users: [alice] })
-    expect(await read()).toEqual({ isEnabled: true, users: [alice], groups: [], migrate: false })
-    expect(await scope()).toEqual([[['All'], [alice], 'disabled']])
-    await client.api(SWITCH).patch({ users: [] })
-    expect(await read()).toEqual({ isEnabled: true, users: [], groups: [], migrate: false })
-    expect(await scope()).toEqual([])
-    await client.api(SWITCH).patch({ users: [alice] })
-    expect((await client.api(POLICIES).get()).value).toEqual([])
-    const { id: hidden } = await db().selectFrom('policies').select('id').where('deleted_at', 'is', null).executeTakeFirstOrThrow()
-    const url = `${POLICIES}/${hidden}`
-    expect(await refusal(client.api(url).get())).toMatchObject({ status: 404 })
-    expect(await refusal(client.api(url).patch({ state: 'disabled' }))).toMatchObject({ status: 404 })
-    expect(await refusal(client.api(url).delete())).toMatchObject({ status: 404 })
-
-    await client.api(SWITCH).patch({ migrate: true })
-    expect(await read()).toEqual({ isEnabled: true, users: [], groups: [], migrate: true })
-    const { value } = await client.api(POLICIES).get()
-    expect(value).toMatchObject([{ state: 'enabled', sessionControls: { continuousAccessEvaluation: { mode: 'disabled' } } }])
-    expect(await scope()).toEqual([[['All'], [alice], 'disabled']])
-    expect(await refusal(client.api(SWITCH).patch({ isEnabled: false }))).toMatchObject({ status: 400 })
-    await client.api(`${POLICIES}/${value[0].id}`).delete()
-  })
-})
-
-describe('the tenant file', () => {
-  const FILE = {
-    ...tenantOf('contoso'),
-    authenticationContexts: [{ id: 'c5', displayName: 'Transfers', isAvailable: true }],
-    namedLocations: [
-      { displayName: 'Head office', isTrusted: true, ipRanges: [{ cidrAddress: '192.0.2.0/24' }, '2001:db8::/48'] },
-      { '@odata.type': '#microsoft.graph.countryNamedLocation', displayName: 'North', countriesAndRegions: ['NO', 'SE'] },
-    ],
-    conditionalAccessPolicies: [
-      {
-        ...{ displayName: 'Named by names', state: 'disabled', grantControls: MFA },
-        conditions: {
-          users: { includeUsers: ['Alice@contoso.test'], includeGroups: ['staff'], excludeRoles: ['admin'] },
-          applications: { includeApplications: ['api://files', 'graph'] },
-          locations: { includeLocations: ['All'], excludeLocations: ['Head office', 'North', 'AllTrusted'] },
-        },
-      },
-      {
-        ...{ displayName: 'Transfers need more', state: 'enabled', grantControls: MFA },
-        conditions: { users: { includeUsers: ['All'] }, applications: { includeAuthenticationContextClassReferences: ['c5'] } },
-      },
-    ],
-  }
-  const yaml = (more: object = {}) => JSON.stringify({ ...FILE, ...more })
-  const mistakes = (text: string) =>
-    loop.server.apply(text).then(
-      () => [],
-      ({ detail }: { detail: string[] }) => detail,
-    )
-
-  it('says locations, contexts and policies by names, and saying it twice changes nothing', async () => {
-    const from = await seq()
-    await loop.server.apply(yaml())
-    const { value: places } = await client.api(LOCATIONS).orderby('displayName').get()
-    expect(places).toMatchObject([
-      { displayName: 'Head office', isTrusted: true },
-      { displayName: 'North', countriesAndRegions: ['NO', 'SE'] },
-    ])
-    const { value } = await client.api(POLICIES).orderby('displayName').get()
-    const group = (await client.api('/groups').filter("displayName eq 'staff'").get()).value[0].id
-    expect(value).toMatchObject([
-      {
-        ...{ displayName: 'Named by names', state: 'disabled' },
-        conditions: {
-          users: { includeUsers: [await idOf('alice@contoso.test')], includeGroups: [group], excludeRoles: ['admin'] },
-          applications: { includeApplications: ['files-api', 'graph'] },
-          locations: { includeLocations: ['All'], excludeLocations: [places[0].id, places[1].id, 'AllTrusted'] },
-        },
-      },
-      { displayName: 'Transfers need more', conditions: { applications: { includeAuthenticationContextClassReferences: ['c5'] } } },
-    ])
-    expect(await client.api(`${CONTEXTS}/c5`).get()).toMatchObject({ displayName: 'Transfers' })
-    expect(await eventsSince(from)).toEqual(['location-rules-changed'])
-
-    const before = [await version(), await seq()]
-    const audits = async () => (await db().selectFrom('audits').select('id').execute()).length
-    const known = await audits()
-    await loop.server.apply(yaml())
-    expect([await version(), await seq(), await audits()]).toEqual([...before, known])
-
-    // What it says otherwise becomes so; what it does not name stays.
-    const [first, ...rest] = FILE.conditionalAccessPolicies
-    await loop.server.apply(yaml({ conditionalAccessPolicies: [{ ...first, state: 'enabledForReportingButNotEnforced' }] }))
-    expect((await client.api(POLICIES).get()).value.map(({ state }: { state: string }) => state).sort()).toEqual([
-      'enabled',
-      'enabledForReportingButNotEnforced',
-    ])
-    expect(await version()).toBe((before[0] as number) + 1)
-    expect(rest).toHaveLength(1)
-  })
-
-  it('may say what the README says', async () => {
-    const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
-    const [example = ''] = readme.match(/^ {4}namedLocations:\n(?: {4}.*\n)+/m) ?? []
-    await loop.server.apply(`tenant: { name: contoso }\n${example.replace('state: enabled', 'state: disabled').replaceAll(/^ {4}/gm, '')}`)
-    const { value } = await client.api(POLICIES).filter("displayName eq 'A second factor outside the office'").get()
-    expect(value).toMatchObject([{ grantControls: MFA, conditions: { applications: { includeApplications: ['files-api'] } } }])
-  })
-
-  it('is refused as a whole, with the line of each mistake', async () => {
-    const before = [await version(), await seq()]
-    const text = [
-      'tenant: { name: contoso }',
-      'users:',
-      '  - userPrincipalName: late@contoso.test',
-      'namedLocations:',
-      '  - displayName: Bad',
-      '    ipRanges:',
-      '      - 192.0.2.0/24',
-      '      - 192.0.2.0/64',
-      'conditionalAccessPolicies:',
-      '  - displayName: Wrong',
-      '    state: on',
-      '    conditions:',
-      '      users: { includeUsers: [All] }',
-      '      applications:',
-      '        includeApplications: [All]',
-      '        includeEverything: true',
-      '    grantControls: { operator: OR, builtInControls: [mfa] }',
-    ].join('\n')
-    expect(await mistakes(text)).toEqual([
-      expect.stringMatching(/^line 8: namedLocations\.0\.ipRanges\.1: must be/),
-      expect.stringMatching(/^line 16: conditionalAccessPolicies\.0\.conditions\.applications\.includeEverything: /),
-      expect.stringMatching(/^line 11: conditionalAccessPolicies\.0\.state: must be one of/),
-    ])
-    const right = text.replace('/64', '/26').replace('state: on', 'state: disabled').replace('        includeEverything: true\n', '')
-    const nobody = right.replace('[All]', '[All, late@contoso.test, nobody@contoso.test]').replace('[All]\n    grant', '[no-api]\n    grant')
-    expect(await mistakes(nobody)).toEqual([
-      expect.stringMatching(/^line 13: conditionalAccessPolicies\.0\.conditions\.users\.includeUsers\.2: there is no such user/),
-      expect.stringMatching(/^line 15: conditionalAccessPolicies\.0\.conditions\.applications\.includeApplications\.0: there is no such application/),
-    ])
-    expect(await mistakes(yaml({ namedLocations: [FILE.namedLocations[0], FILE.namedLocations[0]] }))).toEqual([expect.stringContaining('twice')])
-    expect([await version(), await seq()]).toEqual(before)
-    expect(await refusal(client.api('/users/late@contoso.test').get())).toMatchObject({ status: 404 })
-    // Nor is a tenant made by it.
-    expect(await mistakes(nobody.replace('name: contoso', 'name: newcomer'))).toHaveLength(2)
-    expect(await db().selectFrom('tenants').select('id').where('name', '=', 'newcomer').execute()).toEqual([])
   })
 })
 
