@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { ConfidentialClientApplication, CryptoProvider, PublicClientApplication, type SilentFlowRequest } from '@azure/msal-node'
-import { capableClaims, grantToken, msalDaemonToken, msalToken, oidcToken, withClaimsChallenge } from '@caegis/client'
+import { boundFetch, capableClaims, grantToken, msalDaemonToken, msalToken, oidcToken, withClaimsChallenge } from '@caegis/client'
 import { protect } from '@caegis/guard/node'
 import { InMemoryWebStorage, UserManager, WebStorageStateStore } from 'oidc-client-ts'
 import * as openid from 'openid-client'
@@ -43,7 +43,7 @@ describe('withClaimsChallenge over unmodified libraries', () => {
     guard = await loop.guard()
     const door = protect(guard)
     server = createServer((request, response) => {
-      const token = String(request.headers.authorization).slice('Bearer '.length)
+      const token = String(request.headers.authorization).split(' ')[1] as string
       seen.push({
         token,
         get status() {
@@ -175,6 +175,57 @@ describe('withClaimsChallenge over unmodified libraries', () => {
     expect(error).toMatchObject({ name: 'ClaimsChallengeError', code: 'challenge_refused' })
     const again = fetchOf(await signIn(capableClaims((error as { claims: string }).claims)))
     expect((await again(url)).status).toBe(200)
+  })
+
+  it('openid-client with tokens that are bound to a key: proofs for calls, refreshes and challenges', async () => {
+    const config = await openid.discovery(new URL(loop.issuer), 'files-native', undefined, openid.None())
+    // The API of this test is on this machine, without TLS.
+    openid.allowInsecureRequests(config)
+    const DPoP = openid.getDPoPHandle(config, await openid.randomDPoPKeyPair('ES256'))
+    const claims = capableClaims()
+    const pkceCodeVerifier = openid.randomPKCECodeVerifier()
+    const to = openid.buildAuthorizationUrl(config, {
+      ...{ redirect_uri: BACK, scope: `openid offline_access ${SCOPE}`, claims, dpop_jkt: await DPoP.calculateThumbprint() },
+      ...{ code_challenge: await openid.calculatePKCECodeChallenge(pkceCodeVerifier), code_challenge_method: 'S256' },
+    })
+    const end = await createBrowser().signIn(to.href, BACK, PERSON)
+    const tokens = await openid.authorizationCodeGrant(config, end, { pkceCodeVerifier }, { claims }, { DPoP })
+    const cnf = { jkt: await DPoP.calculateThumbprint() }
+    expect(claimsOf(tokens.access_token)).toMatchObject({ cnf, xms_cc: ['cp1'] })
+    const bound = boundFetch(fetch, (token, target, method, body, headers) =>
+      openid.fetchProtectedResource(config, token, target, method, body, headers, { DPoP }),
+    )
+    const token = grantToken({ tokens, grant: (parameters, refreshToken) => openid.refreshTokenGrant(config, refreshToken, parameters, { DPoP }) })
+    const api = withClaimsChallenge(bound, { origins: [new URL(url).origin], issuer: loop.issuer, token })
+    expect((await api(url)).status).toBe(200)
+    expect(seen).toEqual([{ token: tokens.access_token, status: 200 }])
+    // E7: it is worth nothing without the key.
+    expect((await fetch(url, { headers: { authorization: `Bearer ${tokens.access_token}` } })).status).toBe(401)
+    seen.splice(0)
+
+    const taken = new URLSearchParams({ client_id: 'files-native', token: tokens.access_token })
+    expect((await fetch(`${loop.authority}/oauth2/v2.0/revoke`, { method: 'POST', body: taken })).status).toBe(200)
+    await eventually(
+      async () => [(await api(url, { method: 'POST', body: new Blob(['more']) })).status, seen.some(({ status }) => status === 401)],
+      ([, challenged]) => challenged === true,
+    )
+    expect(seen.at(-1)?.status).toBe(200)
+    const fresh = String(seen.at(-1)?.token)
+    expect(fresh).not.toBe(tokens.access_token)
+    expect(claimsOf(fresh)).toMatchObject({ cnf, xms_cc: ['cp1'] })
+    expect((await api(new Request(url))).status).toBe(200)
+    await expect(api(url, { signal: AbortSignal.abort() })).rejects.toMatchObject({ name: 'AbortError' })
+
+    expect((await loop.graph('POST', `/users/${PERSON.username}/revokeSignInSessions`)).status).toBe(200)
+    const over = await eventually(
+      () =>
+        api(url).then(
+          () => undefined,
+          (error: unknown) => error,
+        ),
+      (error) => error !== undefined,
+    )
+    expect(over).toMatchObject({ name: 'ClaimsChallengeError', code: 'challenge_refused', claims: expect.stringContaining('nbf') })
   })
 
   it('openid-client, a daemon: by client credentials, and a typed end when it is disabled', async () => {

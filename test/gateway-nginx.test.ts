@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest'
+import { createFlow } from './flow.ts'
 import { behindProxy } from './gateway-suite.ts'
-import { eventually } from './loop.ts'
-import { ask, bearer, has, NGINX, startGateway, startNginx } from './proxies.ts'
+import { createHolder } from './holder.ts'
+import { claimsOf, eventually } from './loop.ts'
+import { ask, bearer, has, NGINX, type Seen, startGateway, startNginx } from './proxies.ts'
 
 describe.skipIf(!has(NGINX))('the gateway behind nginx', () => {
   const behind = behindProxy(startNginx)
@@ -21,6 +23,59 @@ describe.skipIf(!has(NGINX))('the gateway behind nginx', () => {
       expect(await eventually(status, (got) => got !== 200)).toBe(401)
     } finally {
       await cached.close()
+    }
+  })
+
+  it('E7: a token that is bound to a key comes through with a proof for what the client asked, a nonce where one is asked for, and never as a bearer token', async () => {
+    const { loop, ports } = behind
+    const [holder, thief] = [createHolder(), createHolder()]
+    const flow = createFlow(loop)
+    const endpoint = `${loop.authority}/oauth2/v2.0/token`
+    const form = { grant_type: 'authorization_code', client_id: 'files-native', code: await flow.code(), code_verifier: flow.verifier }
+    const given = await fetch(endpoint, {
+      ...{ method: 'POST', headers: { dpop: holder.proof('POST', endpoint) } },
+      body: new URLSearchParams({ ...form, redirect_uri: 'http://localhost' }),
+    })
+    const { access_token: token } = (await given.json()) as { access_token: string }
+    const through = (port: number) => {
+      const url = `http://127.0.0.1:${port}/controlplane/manage`
+      const show = (dpop?: string, scheme = 'DPoP') =>
+        ask(port, '/controlplane/manage?x=1', { headers: { authorization: `${scheme} ${token}`, ...(dpop ? { dpop } : {}) } })
+      return { show, proof: (more: object = {}, by = holder, method = 'GET', to = url) => by.proof(method, to, { token, ...more }) }
+    }
+    const plain = through(behind.port)
+    const proof = plain.proof()
+    const got = await plain.show(proof)
+    expect(got.status).toBe(200)
+    expect((JSON.parse(got.body) as Seen).environ).toMatchObject({ HTTP_CAEGIS_USER: claimsOf(token).oid })
+    for (const wrong of [
+      proof,
+      undefined,
+      plain.proof({}, thief),
+      plain.proof({}, holder, 'POST'),
+      // What the proxy asks of the gateway is not what the client asked of the proxy.
+      plain.proof({}, holder, 'GET', `http://127.0.0.1:${ports.gateway}/auth/nginx`),
+    ]) {
+      const refused = await plain.show(wrong)
+      expect([refused.status, refused.headers['www-authenticate']]).toEqual([401, expect.stringMatching(/^DPoP .*error="invalid_dpop_proof"/)])
+    }
+    const bearer = await plain.show(plain.proof(), 'Bearer')
+    expect([bearer.status, bearer.headers['www-authenticate']]).toEqual([401, expect.stringMatching(/^DPoP .*error="invalid_token"/)])
+
+    const secret = { CAEGIS_DPOP_NONCE_SECRET: 'a secret that all gateways have in common' }
+    const { port, program } = await startGateway(loop, undefined, undefined, secret)
+    const proxy = await startNginx({ ...ports, gateway: port })
+    try {
+      const asking = through(proxy.port)
+      const denied = await asking.show(asking.proof())
+      expect([denied.status, denied.headers['www-authenticate']]).toEqual([401, expect.stringContaining('error="use_dpop_nonce"')])
+      const nonce = denied.headers['dpop-nonce']
+      expect(denied.headers['access-control-expose-headers']).toContain('DPoP-Nonce')
+      expect((await asking.show(asking.proof({ nonce }))).status).toBe(200)
+    } finally {
+      await proxy.close()
+      program.signal('SIGTERM')
+      await program.ended
     }
   })
 

@@ -155,10 +155,11 @@ export async function startGateway(
   loop: Pick<Loop, 'issuer' | 'data'>,
   options: string[] = ['--routes', ROUTES],
   until = '"event":"ready"',
+  env: Record<string, string> = {},
 ): Promise<{ port: number; program: Program }> {
   const flags = ['--issuer', loop.issuer, '--audience', 'api://files', '--client-id', 'files-api', '--listen', '127.0.0.1:0', '--json']
   const program = startProgram(['gateway', ...flags, '--trusted-proxies', '127.0.0.1', ...options], {
-    env: { CAEGIS_CLIENT_SECRET: SECRET, CAEGIS_DATA: loop.data },
+    env: { CAEGIS_CLIENT_SECRET: SECRET, CAEGIS_DATA: loop.data, ...env },
   })
   const [, port] = await program.says('stdout', /"listen":"http:\/\/127\.0\.0\.1:(\d+)"/)
   await program.says('stdout', new RegExp(until))

@@ -32,7 +32,8 @@ function check(r)
     return apache2.OK
   end
   r.err_headers_out['WWW-Authenticate'] = answer['www-authenticate']
-  r.err_headers_out['Access-Control-Expose-Headers'] = 'WWW-Authenticate'
+  r.err_headers_out['DPoP-Nonce'] = answer['dpop-nonce']
+  r.err_headers_out['Access-Control-Expose-Headers'] = answer['access-control-expose-headers']
   if status == 401 or status == 403 or status == 503 then return status end
   return 500
 end

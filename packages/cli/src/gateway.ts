@@ -20,9 +20,11 @@ export async function runGateway(options: GatewayFlags): Promise<void> {
   const key = options.assertionKey === undefined ? {} : { key: createPrivateKey(readFileSync(options.assertionKey)) }
   trustLocalCa(options.data)
   const log = createLog()
+  const { CAEGIS_DPOP_NONCE_SECRET: nonceSecret } = process.env
   const guard = createGuard({
     ...{ issuer: options.issuer, audience: options.audience, clientId: options.clientId, clientSecret: readSecret(), trustedProxies: proxies, log },
     ...{ staleness: options.staleness },
+    ...(nonceSecret === undefined ? {} : { nonceSecret }),
     ...(options.maxStaleness === undefined ? {} : { maxStaleness: Number(options.maxStaleness) }),
   })
   // A token may be 16 KB, and so may what else a browser sends.

@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto'
+import { createHash, generateKeyPairSync, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer, request as httpRequest, type IncomingHttpHeaders, type Server } from 'node:http'
@@ -10,7 +10,7 @@ import type { GuardRequest } from '../src/credentials.ts'
 import { createGateway, type GatewayOptions, IDENTITY_HEADERS } from '../src/gateway/index.ts'
 import { readPath } from '../src/gateway/path.ts'
 import { compileRoutes, parseRoute, type RouteMap } from '../src/gateway/routes.ts'
-import { ec, head, mint, START, startGuard } from './tokens.ts'
+import { ec, head, mint, otherEc, START, signJws, startGuard } from './tokens.ts'
 
 const cases = JSON.parse(readFileSync(new URL('vectors/forward-auth.json', import.meta.url), 'utf8')) as {
   description: string
@@ -29,8 +29,8 @@ afterEach(async () => {
 
 const TRUSTED = ['127.0.0.1', '::1']
 
-async function start(options: Partial<GatewayOptions> = {}) {
-  const { guard, clocks, sink } = startGuard({ trustedProxies: TRUSTED })
+async function start(options: Partial<GatewayOptions> = {}, ofGuard: Parameters<typeof startGuard>[0] = {}) {
+  const { guard, clocks, sink } = startGuard({ trustedProxies: TRUSTED, ...ofGuard })
   const asked: GuardRequest[] = []
   const spy: GatewayOptions['guard'] = {
     status: guard.status,
@@ -66,6 +66,57 @@ async function start(options: Partial<GatewayOptions> = {}) {
 }
 
 const bearer = (token = mint()) => ({ authorization: `Bearer ${token}` })
+
+describe('tokens that are bound', () => {
+  const { kty, crv, x, y } = otherEc.publicKey.export({ format: 'jwk' })
+  const sha = (text: string) => createHash('sha256').update(text).digest('base64url')
+  const token = mint({ cnf: { jkt: sha(JSON.stringify({ crv, kty, x, y })) } })
+  const proof = (claims: Record<string, unknown> = {}) =>
+    signJws(
+      { typ: 'dpop+jwt', alg: 'ES256', jwk: { kty, crv, x, y } },
+      { jti: randomUUID(), htm: 'DELETE', htu: 'https://files.example/a/b', iat: START, ath: sha(token), ...claims },
+      otherEc.privateKey,
+    )
+  const shown = (dpop?: string) => ({ authorization: `DPoP ${token}`, ...(dpop === undefined ? {} : { dpop }) })
+
+  it.each(['nginx', 'caddy'] as const)('E7: behind %s a proof is for what the proxy was asked, and the token is nobody’s without', async (proxy) => {
+    const { [proxy]: through } = await start()
+    const ask = (dpop?: string, more: Record<string, string> = {}) => through('/a/b?c=d', { ...shown(dpop), ...more }, 'DELETE')
+    expect((await ask(proof())).status).toBe(200)
+    for (const wrong of [
+      undefined,
+      proof({ htm: 'GET' }),
+      proof({ htu: 'https://files.example/a' }),
+      proof({ htu: 'https://files.example/auth/nginx' }),
+      proof({ htu: 'https://else.example/a/b' }),
+      proof({ htu: 'http://files.example/a/b' }),
+    ]) {
+      const refused = await ask(wrong)
+      expect([refused.status, refused.body.code, refused.headers['www-authenticate']]).toEqual([
+        401,
+        'invalid_dpop_proof',
+        expect.stringMatching(/^DPoP /),
+      ])
+    }
+    expect((await ask(proof({ htu: 'http://files.example/a/b' }), { 'x-forwarded-proto': 'http' })).status).toBe(200)
+    const bearer = await ask(proof(), { authorization: `Bearer ${token}` })
+    expect([bearer.status, bearer.body.code]).toEqual([401, 'token_bound'])
+  })
+
+  it('the nonce of the next proof comes along, and pages may read it', async () => {
+    const { caddy } = await start({}, { nonceSecret: 'a secret that all gateways have in common' })
+    const refused = await caddy('/a/b', shown(proof()), 'DELETE')
+    expect([refused.status, refused.body.code]).toEqual([401, 'use_dpop_nonce'])
+    expect(refused.headers['access-control-expose-headers']).toBe('WWW-Authenticate, DPoP-Nonce')
+    expect((await caddy('/a/b', shown(proof({ nonce: refused.headers['dpop-nonce'] })), 'DELETE')).status).toBe(200)
+  })
+
+  it('the certificate of the proxy’s connection is not the client’s', async () => {
+    const { nginx } = await start()
+    const refused = await nginx('/a/b', bearer(mint({ cnf: { 'x5t#S256': sha('a certificate') } })))
+    expect([refused.status, refused.body.code]).toEqual([401, 'token_bound'])
+  })
+})
 
 describe('what proxies ask', () => {
   it.each(cases)('$description', async ({ in: { method, path, headers }, want }) => {
