@@ -26,6 +26,23 @@ describe('PATCH', () => {
     expect(() => readUser(applyPatch(alice, readPatch(USER, body(Operations))))).toThrow(expect.objectContaining({ status: 400, scimType }))
   })
 
+  it('bounds what is added, however it is spread: each value is compared with all that are there', () => {
+    const emails = (many: number, from = 0) => ({
+      op: 'add',
+      path: 'emails',
+      value: Array.from({ length: many }, (_, i) => ({ value: `${from + i}@mail.test` })),
+    })
+    const patch = (...Operations: object[]) => applyPatch(alice, readPatch(USER, body(Operations)))
+    expect((patch(emails(500), emails(500, 500)) as { emails: unknown[] }).emails).toHaveLength(1001)
+    expect(() => patch(emails(500), emails(501, 500))).toThrow(expect.objectContaining({ status: 400, scimType: 'invalidValue' }))
+    // One attribute has many spellings, and one operation many members.
+    const spellings = Array.from({ length: 1001 }, (_, bits) =>
+      [...'displayname'].map((sign, at) => (bits & (1 << at) ? sign.toUpperCase() : sign)).join(''),
+    )
+    const value = Object.fromEntries(spellings.map((one) => [one, 'x']))
+    expect(() => readPatch(USER, body([{ op: 'replace', value }]))).toThrow(expect.objectContaining({ status: 400, scimType: 'invalidValue' }))
+  })
+
   it('refuses what is no PatchOp, and leaves every object as it was', () => {
     for (const one of [
       undefined,

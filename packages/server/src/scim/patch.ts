@@ -12,6 +12,8 @@ export interface Operation extends Path {
 }
 
 const MOST_OPERATIONS = 1000
+/** What is added is compared with everything that is there: their number counts twice. */
+const MOST_VALUES = 1000
 
 const request = z.object({
   schemas: z.array(z.string()).refine((all) => all.includes('urn:ietf:params:scim:api:messages:2.0:PatchOp')),
@@ -38,12 +40,14 @@ const request = z.object({
 export function readPatch(shape: Shape, body: unknown): Operation[] {
   const read = request.safeParse(body)
   if (!read.success) throw new ScimError(400, 'The body must be a PatchOp with at most 1000 operations.', 'invalidSyntax')
-  return read.data.Operations.flatMap(({ op, path, value }) => {
+  const operations = read.data.Operations.flatMap(({ op, path, value }) => {
     if (path !== undefined && path !== '') return operation(shape, op, path, value)
     if (op === 'remove') throw new ScimError(400, 'remove needs a path.', 'noTarget')
     if (!isObject(value)) throw new ScimError(400, 'Without a path the value must be an object.', 'invalidValue')
     return Object.entries(value).flatMap(([key, one]) => operation(shape, op, key, one))
   })
+  if (operations.length > MOST_OPERATIONS) throw new ScimError(400, 'The operations name too many attributes.', 'invalidValue')
+  return operations
 }
 
 function operation(shape: Shape, op: Operation['op'], text: string, value: unknown): Operation[] {
@@ -69,6 +73,8 @@ function checkFilter({ attributes }: Shape, { attribute, filter }: Path): void {
 
 /** The attributes as they are after the operations. @throws ScimError */
 export function applyPatch(resource: Readonly<Record<string, unknown>>, operations: readonly Operation[]): Record<string, unknown> {
+  const values = operations.reduce((sum, { value }) => sum + (Array.isArray(value) ? value.length : 1), 0)
+  if (values > MOST_VALUES) throw new ScimError(400, 'The operations have too many values.', 'invalidValue')
   const patches = operations.map(({ op, attribute, filter, sub, value }) => ({
     ...{ op, path: `${attribute}${filter === undefined ? '' : `[${filter}]`}${sub === undefined ? '' : `.${sub}`}` },
     ...(value === undefined ? {} : { value }),
