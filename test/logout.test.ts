@@ -49,6 +49,17 @@ afterAll(async () => {
   await loop.close()
 })
 
+it('a page that strangers look at leaves nothing for longer than an hour', async () => {
+  for (const path of ['logout', 'device']) expect((await fetch(`${loop.authority}/oauth2/v2.0/${path}`)).status).toBe(200)
+  const kept = loop.server.store.db.selectFrom('artifacts').select('expires_at').where('model', '=', 'Session')
+  const before = await kept.execute()
+  expect(before).toHaveLength(2)
+  for (const { expires_at } of before) expect(expires_at).toBeLessThanOrEqual(loop.server.store.clock() + 3600)
+  // Whoever signs in stays signed in.
+  await createFlow(loop).tokens()
+  expect(Math.max(...(await kept.execute()).map(({ expires_at }) => expires_at))).toBeGreaterThan(loop.server.store.clock() + 80 * 24 * 3600)
+})
+
 /** Signed in at two applications in one browser. */
 async function signedIn() {
   const files = createFlow(loop)

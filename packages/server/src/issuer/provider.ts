@@ -302,7 +302,8 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
       IdToken: 3600,
       Interaction: 3600,
       Grant: 90 * DAY,
-      Session: 90 * DAY,
+      // Before anybody has signed in it is the proof of a form, and strangers make one with each look at a page.
+      Session: (_ctx, session) => (session.accountId === undefined ? 3600 : 90 * DAY),
       RefreshToken: 90 * DAY,
     },
     // The provider itself connects to nobody. What it would send is a logout token, which must not leave before the sign-out has happened.
