@@ -379,6 +379,18 @@ describe('routes', () => {
     }
   })
 
+  it('E4: what is asked of GET is asked of HEAD, which the same handler answers, unless the map says what', () => {
+    const map: RouteMap = {
+      'GET /reports/**': { scope: 'Reports.Read' },
+      'GET /logs': { scope: 'Logs.Read' },
+      'HEAD,PUT /logs': { scope: 'Logs.Head' },
+      'PUT /written': { scope: 'Write' },
+    }
+    for (const method of ['GET', 'HEAD', 'head']) expect(found(map, method, '/reports/1')).toEqual({ scope: 'Reports.Read' })
+    expect([found(map, 'GET', '/logs'), found(map, 'HEAD', '/logs')]).toEqual([{ scope: 'Logs.Read' }, { scope: 'Logs.Head' }])
+    expect([found(map, 'HEAD', '/written'), found(map, 'POST', '/reports/1')]).toEqual([{}, {}])
+  })
+
   it('E4: what is public is so in one spelling, what is asked is asked in all', () => {
     const map: RouteMap = {
       '/ping': { public: true },

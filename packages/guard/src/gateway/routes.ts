@@ -8,7 +8,7 @@ export type RouteRequirement = { readonly public: true } | (Requirement & { read
 export type RouteMap = Readonly<Record<string, RouteRequirement>>
 
 interface Route<T> {
-  methods: ReadonlySet<string> | undefined
+  methods: Set<string> | undefined
   segments: readonly string[]
   /** As whoever is not exact compares them. */
   folded: readonly string[]
@@ -33,6 +33,7 @@ export function compileRoutes<T>(map: RouteMap, make: (requirement: RouteRequire
     if (folded.at(-1) === '') folded.pop()
     return { ...parsed, folded, open: requirement.public === true, value: make(requirement) }
   })
+  for (const { methods, segments, open } of routes) if (!open && methods?.has('GET') && !saysHead(map, segments)) methods.add('HEAD')
   routes.sort(narrowerFirst)
   const guarded = make({})
   return (method, path) => {
@@ -42,7 +43,7 @@ export function compileRoutes<T>(map: RouteMap, make: (requirement: RouteRequire
 }
 
 /** A route's key, taken apart, or what is wrong with it. */
-export function parseRoute(key: string): { methods: ReadonlySet<string> | undefined; segments: readonly string[] } | string {
+export function parseRoute(key: string): { methods: Set<string> | undefined; segments: readonly string[] } | string {
   const blank = key.indexOf(' ')
   const methods = blank < 0 ? undefined : key.slice(0, blank)
   const path = key.slice(blank + 1)
@@ -56,6 +57,12 @@ export function parseRoute(key: string): { methods: ReadonlySet<string> | undefi
     if (!wild && segment.includes('*')) return '* stands for one whole segment, ** for all that follow, at the end only'
   }
   return { methods: methods === undefined ? undefined : new Set(methods.split(',')), segments }
+}
+
+/** HEAD is answered as GET is (RFC 9110 section 9.3.2), by the handler of GET in most applications: what is asked of the one is asked of the other, unless the map says what. */
+function saysHead(map: RouteMap, segments: readonly string[]): boolean {
+  const path = `/${segments.join('/')}`
+  return Object.keys(map).some((key) => key.endsWith(` ${path}`) && key.slice(0, key.indexOf(' ')).split(',').includes('HEAD'))
 }
 
 function covers({ methods, segments, folded, open }: Route<unknown>, method: string, { exact, loose }: PlainPath): boolean {
