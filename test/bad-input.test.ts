@@ -1,5 +1,7 @@
 import { createHmac, createPublicKey, randomUUID } from 'node:crypto'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { readFileSync } from 'node:fs'
+import type { Server as HttpServer } from 'node:http'
 import { join } from 'node:path'
 import { createSetVerifier } from '@caegis/ssf/receiver'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
@@ -287,6 +289,19 @@ it('A5: a neighbour of the same names is another world: its admin sees its own u
     expect((await fetch(`${loop.origin}/v1.0${path}`, { headers })).status).toBe(404)
     expect((await fetch(`${loop.origin}/v1.0${path}/revokeSignInSessions`, { method: 'POST', headers })).status).toBe(404)
     expect((await fetch(`${loop.origin}/v1.0${path}`, { method: 'DELETE', headers })).status).toBe(404)
+  }
+})
+
+it('waits for no request for ever, however slowly it comes', async () => {
+  const seen = new Set<HttpServer>()
+  const look = (message: unknown) => void seen.add((message as { server: HttpServer }).server)
+  subscribe('http.server.request.start', look)
+  await fetch(`${loop.origin}/healthz`)
+  unsubscribe('http.server.request.start', look)
+  expect(seen.size).toBe(1)
+  for (const { requestTimeout, headersTimeout } of seen) {
+    expect(requestTimeout).toBe(120_000)
+    expect(headersTimeout).toBe(60_000)
   }
 })
 

@@ -93,6 +93,8 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
   const app = Fastify({
     logger: false,
     bodyLimit: 1024 * 1024,
+    // Milliseconds until all of a request must be there, were it a million ranges. Fastify switches node's own bound off: who sends a byte now and then would stay for ever.
+    requestTimeout: 120_000,
     routerOptions: { caseSensitive: false, maxParamLength: 512 },
     forceCloseConnections: true,
     ...(tls ? { https: { cert: tls.cert, key: tls.key } } : {}),
