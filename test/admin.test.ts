@@ -326,6 +326,8 @@ describe('C3: whoever sets a password can sign in with it', () => {
       ['PATCH', path, { userPrincipalName: 'gone@contoso.test' }],
       ['DELETE', path, undefined],
       ['POST', `${path}/revokeSignInSessions`, undefined],
+      ['POST', '/identityProtection/riskyUsers/confirmCompromised', { userIds: [ids.bob] }],
+      ['DELETE', `${path}/authentication/methods/any`, undefined],
     ] as const)
       await refused(await as('d-default')(method, url, body), 403)
     expect(await rowOf('bob')).toEqual(before)

@@ -1,5 +1,8 @@
+import { CaegisError } from '@caegis/protocol'
 import { type Kysely, sql, type Transaction } from 'kysely'
-import type { Schema } from '../store/schema.ts'
+import { SERVER_ERRORS } from '../errors.ts'
+import type { Actor } from '../store/change.ts'
+import type { Schema, UserRow } from '../store/schema.ts'
 
 type Db = Kysely<Schema> | Transaction<Schema>
 
@@ -24,4 +27,9 @@ export function breakGlass(db: Db, tenant: string) {
   // The number stands in the text, so that the partial index answers: every request to a stopped tenant asks this.
   const marked = sql.lit(1)
   return db.selectFrom('users').select(['id', 'upn']).where('tenant', '=', tenant).where('break_glass', '=', marked).where('deleted_at', 'is', null)
+}
+
+/** It is for the day on which applications are in the wrong hands. @throws CaegisError `emergency_account` */
+export function refuseEmergency({ kind }: Actor, { break_glass }: Pick<UserRow, 'break_glass'>): void {
+  if (break_glass === 1 && kind === 'app') throw new CaegisError('emergency_account', SERVER_ERRORS.emergency_account)
 }

@@ -4,6 +4,7 @@ import type { Actor, ChangeContext, Committed, Seen } from '../store/change.ts'
 import { scheduleReevaluation } from '../store/reevaluations.ts'
 import type { UserRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
+import { refuseEmergency } from './break-glass.ts'
 import { type Home, publishWithGuests } from './guests.ts'
 import { aboutUser, changeEnabled, insertUser, publishPassword, removeUser, setColumns } from './lifecycle.ts'
 import { createListing } from './listing.ts'
@@ -80,8 +81,7 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
       async edit(context) {
         const user = await find(context.db, idOrName)
         if (!user) throw new CaegisError('user_not_found', SERVER_ERRORS.user_not_found)
-        // It is for the day on which applications are in the wrong hands.
-        if (user.break_glass === 1 && actor.kind === 'app') throw new CaegisError('emergency_account', SERVER_ERRORS.emergency_account)
+        refuseEmergency(actor, user)
         return work(context, user)
       },
     })

@@ -6,6 +6,7 @@ import { scheduleReevaluation } from '../store/reevaluations.ts'
 import type { ApplicationRow, UserRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import { auditRisk } from './audit-words.ts'
+import { refuseEmergency } from './break-glass.ts'
 import type { Directory } from './directory.ts'
 import { publishWithGuests } from './guests.ts'
 import { aboutUser } from './lifecycle.ts'
@@ -62,6 +63,7 @@ export function createRisk(store: Store, tenant: string, issuer: string, directo
         for (const id of new Set(ids)) {
           const user = await findUser(context, id)
           if (!user) throw new CaegisError('user_not_found', SERVER_ERRORS.user_not_found)
+          refuseEmergency(actor, user)
           await work(context, user)
         }
       },
