@@ -15,6 +15,7 @@ const NEEDED = [
     packages: ['python3-fastapi', 'python3-uvicorn', 'python3-jwt', 'python3-cryptography', 'python3-httpx'],
     why: 'an application in Python is tested behind the gateway',
   },
+  { program: '/usr/sbin/nats-server', packages: ['nats-server'], why: 'guard fleets are tested with a real broker' },
   { program: '/usr/sbin/apache2', packages: ['apache2-bin', 'lua-socket'], why: 'the gateway is tested behind it' },
 ]
 

@@ -1,5 +1,5 @@
 import { CaegisError, cutoffsOf, EVENT, isIdentifier, type SecurityEvent, trustOwn } from '@caegis/protocol'
-import { follow } from '@caegis/ssf/receiver'
+import { type Channel, follow } from '@caegis/ssf/receiver'
 import { type Discovery, fetchJson } from './discovery.ts'
 import { GUARD_ERRORS } from './errors.ts'
 import type { Log } from './log.ts'
@@ -20,11 +20,13 @@ export interface FollowSourceOptions {
   waitSeconds: number
   /** What location conditions the guard can evaluate. */
   evaluates: readonly ('ip' | 'country')[]
+  /** The log comes over a broker too, which counts as silent after that many seconds without a head. */
+  fleet?: { channel: Channel; quiet: number }
 }
 
 /** Follows the issuer's own event stream: snapshot first, then every event, over a poll stream of this process. */
 export function createFollowSource(options: FollowSourceOptions): Source {
-  const { issuer, fetch, now, log, horizon, waitSeconds, evaluates } = options
+  const { issuer, fetch, now, log, horizon, waitSeconds, evaluates, fleet } = options
   const token = createClientToken(options)
   const trust = trustOwn(issuer)
   let following: ReturnType<typeof follow> | undefined
@@ -40,7 +42,8 @@ export function createFollowSource(options: FollowSourceOptions): Source {
         log,
         waitSeconds,
         // A pause that outlasts a hold would make the guard stale after the issuer is back already.
-        timing: { backoff: [Math.min(100, waitSeconds * 100), waitSeconds * 500] },
+        timing: { backoff: [Math.min(100, waitSeconds * 100), waitSeconds * 500], ...(fleet && { quiet: fleet.quiet * 1000 }) },
+        ...(fleet && { channel: fleet.channel }),
         // Only a loopback issuer can be plain http: the guard's options refuse all others.
         insecure: issuer.startsWith('http:'),
         stream: { subjects: 'complex', alg: 'ES256', guard: true, evaluates, description: 'CAEgis guard' },
@@ -61,6 +64,7 @@ export function createFollowSource(options: FollowSourceOptions): Source {
       })
     },
     refused: (seq, at) => following?.refused(seq, at),
+    ...(fleet && { status: () => ({ fleet: following?.status().channel }) }),
     async close() {
       await following?.close()
     },

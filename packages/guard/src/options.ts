@@ -5,7 +5,7 @@ import type { DecisionLogOptions } from './decision-log.ts'
 import type { ForeignEvents } from './foreign-source.ts'
 import type { KeySource } from './keys.ts'
 import { type Log, silent } from './log.ts'
-import type { Source } from './source.ts'
+import type { Fleet, Source } from './source.ts'
 import type { CutoffStore } from './store.ts'
 import type { Telemetry } from './witness.ts'
 
@@ -72,6 +72,11 @@ export interface GuardOptions {
    * Or an SSF transmitter of somebody else, at best effort: it has no snapshot, and nothing shows how late it is.
    */
   events?: 'none' | ForeignEvents
+  /**
+   * Revocations by a NATS broker, for many replicas: `fleet(...)` of `@caegis/guard/fleet`. Each replica still has a stream of its own for the snapshot, as the sign that it
+   * lives, and to fall back on.
+   */
+  fleet?: Fleet
   /** Keeps what nobody would tell again after a restart. */
   store?: CutoffStore
   /** Where cutoffs come from, in place of `events`. */
@@ -94,6 +99,7 @@ export type GuardSettings = Readonly<
       | 'keys'
       | 'metadataUrl'
       | 'events'
+      | 'fleet'
       | 'store'
       | 'origin'
       | 'nonceSecret'
@@ -116,6 +122,7 @@ export type GuardSettings = Readonly<
     source: Source | undefined
     metadataUrl: string | undefined
     events: 'none' | ForeignEvents | undefined
+    fleet: Fleet | undefined
     store: CutoffStore | undefined
     credentials: { clientId: string; clientSecret: string } | undefined
     keys: KeySource | undefined
@@ -127,7 +134,7 @@ const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]'])
 
 /** @throws TypeError when something is missing without which nothing could be protected */
 export function readOptions(options: GuardOptions): GuardSettings {
-  const { issuer, clientId, clientSecret, source, events, metadataUrl, staleness = 'best-effort' } = options
+  const { issuer, clientId, clientSecret, source, events, fleet, metadataUrl, staleness = 'best-effort' } = options
   if (!isIdentifier(issuer) || !URL.canParse(issuer)) throw new TypeError('createGuard needs an issuer: the URL that stands in the tokens as iss')
   if (!isSafeUrl(issuer)) throw new TypeError('The issuer is an https URL')
   if (metadataUrl !== undefined && !isSafeUrl(metadataUrl)) throw new TypeError('metadataUrl is an https URL')
@@ -141,6 +148,8 @@ export function readOptions(options: GuardOptions): GuardSettings {
     throw new TypeError("createGuard needs clientId and clientSecret, or events: 'none' where the issuer tells of nothing")
   if (events !== undefined && events !== 'none' && !isTransmitter(events))
     throw new TypeError("events are 'none', or an SSF transmitter by its https URL")
+  if (fleet !== undefined && typeof fleet?.open !== 'function') throw new TypeError('fleet is what fleet() of @caegis/guard/fleet returns')
+  if (fleet && (source || events)) throw new TypeError("fleet needs the issuer's own stream beside it: no source and no events")
   if (staleness !== 'best-effort' && staleness !== 'strict') throw new TypeError("staleness is 'best-effort' or 'strict'")
   return Object.freeze({
     issuer,
@@ -150,6 +159,7 @@ export function readOptions(options: GuardOptions): GuardSettings {
     source,
     metadataUrl,
     events,
+    fleet,
     store: options.store,
     keys: options.keys,
     authorizationUri: options.authorizationUri,

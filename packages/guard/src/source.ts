@@ -1,5 +1,6 @@
 import type { Cutoff, Head } from '@caegis/protocol'
-import type { Receiver } from '@caegis/ssf/receiver'
+import type { Channel, Receiver } from '@caegis/ssf/receiver'
+import type { Log } from './log.ts'
 import type { RulesPart } from './read-rules.ts'
 
 /** What the guard offers to whatever feeds it. Every method may be called at any time and in any order. */
@@ -43,4 +44,9 @@ export interface Source {
    */
   readonly proof?: 'heads' | 'contact' | 'none'
   close(): Promise<void>
+}
+
+/** Brings an issuer's log to many replicas at once. Nothing that it brings is believed but what the issuer has signed. */
+export interface Fleet {
+  open(issuer: string, log: Log): Channel
 }

@@ -18,7 +18,7 @@ export interface IssuerStatus extends Record<CountedOutcome, number>, VerdictFig
   stale: boolean
   /** What shows how late it may be: the heads of the issuer's log, mere contact with a transmitter (best effort), or nothing: only what the API's owner revokes is known. */
   proof: 'heads' | 'contact' | 'none'
-  /** Of a transmitter of somebody else: its stream, as the receiver sees it. */
+  /** Of a transmitter of somebody else: its stream, as the receiver sees it. With a fleet: `{ fleet }`, whether the log comes by the broker now, and why not. */
   source: Record<string, unknown> | undefined
   head: Head | undefined
   /** What could not be mapped or was refused, with how often. */

@@ -62,7 +62,9 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
   const addresses = createAddresses(settings.trustedProxies)
   const addressOf = (request: FastifyRequest) => addresses.of(request.socket.remoteAddress, request.headers['x-forwarded-for'])
   const dialer = createDialer({ allow: settings.dialAllow })
-  const tenants = createTenants({ settings, store, secrets, dialer, log, now, countryOf: openCountries(settings.countryDb) })
+  // Only where it is asked for: nobody else should load its client.
+  const bus = settings.nats && (await import('./signals/nats.ts')).connectNats(settings.nats, log)
+  const tenants = createTenants({ settings, store, secrets, dialer, bus, log, now, countryOf: openCountries(settings.countryDb) })
   const { find } = tenants
   const housekeeping = startHousekeeping({ store, tenants, log, retention: settings.retention, logRetention: settings.logRetention })
 
@@ -226,6 +228,7 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
       endSockets()
       await closed
       await tenants.close()
+      await bus?.close()
       await dialer.close()
       await store.close()
     },

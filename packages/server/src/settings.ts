@@ -36,8 +36,22 @@ export interface Settings {
   legacyDraft: boolean
   /** Path of an MMDB file by which the country of an address is known. */
   countryDb?: string
+  /** A NATS broker that brings revocations to guard fleets. */
+  nats?: NatsSettings
   /** An LDAP directory that people come from. */
   ldap?: { config: LdapConfig; password?: string }
+}
+
+/** How to reach a NATS broker; the secrets come from the environment or from files only. */
+export interface NatsSettings {
+  servers: string[]
+  /** Nothing is sent over a connection without TLS. */
+  tls: boolean
+  user?: string
+  password?: string
+  token?: string
+  /** The text of a `.creds` file: a JWT and the seed of its nkey. */
+  creds?: string
 }
 
 export type SettingsInput = Partial<Record<SettingName, string | undefined>>
@@ -65,6 +79,13 @@ export type SettingName =
   | 'CAEGIS_LDAP_PASSWORD_FILE'
   | 'DATABASE_URL'
   | 'NATS_URL'
+  | 'NATS_USER'
+  | 'NATS_PASSWORD'
+  | 'NATS_PASSWORD_FILE'
+  | 'NATS_TOKEN'
+  | 'NATS_TOKEN_FILE'
+  | 'NATS_CREDS'
+  | 'NATS_CREDS_FILE'
 
 /**
  * Reads the settings and refuses what does not fit together.
@@ -72,7 +93,7 @@ export type SettingName =
  */
 export function readSettings(input: SettingsInput): Settings {
   if (input.DATABASE_URL) throw invalid('DATABASE_URL', 'is not supported yet: this version stores in the data folder only')
-  if (input.NATS_URL) throw invalid('NATS_URL', 'is not supported yet')
+  const nats = readNats(input)
   const port = Number(input.CAEGIS_PORT ?? 8443)
   // Any free port (0) would not do: the origin stands in every token, so it has to be known before the server listens.
   if (!Number.isInteger(port) || port < 1 || port > 65_535) throw invalid('CAEGIS_PORT', 'must be 1 to 65535')
@@ -108,6 +129,7 @@ export function readSettings(input: SettingsInput): Settings {
     keyRotation: readKeyRotation(input.CAEGIS_KEY_ROTATION),
     legacyDraft: readLegacyDraft(input.CAEGIS_SSF_LEGACY_DRAFT),
     ...(input.CAEGIS_COUNTRY_DB === undefined ? {} : { countryDb: resolve(input.CAEGIS_COUNTRY_DB) }),
+    ...(nats && { nats }),
     ...(input.CAEGIS_LDAP === undefined ? {} : { ldap: { config: readLdapConfig(input.CAEGIS_LDAP), ...readLdapPassword(input) } }),
   })
 }
@@ -180,10 +202,33 @@ function readKeySecret(input: SettingsInput, data: string): Settings['keySecret'
 
 /** What to sign in with at the LDAP server: never a flag, which every user of the machine could read. */
 export function readLdapPassword(input: Pick<SettingsInput, 'CAEGIS_LDAP_PASSWORD' | 'CAEGIS_LDAP_PASSWORD_FILE'>): { password?: string } {
-  const { CAEGIS_LDAP_PASSWORD: direct, CAEGIS_LDAP_PASSWORD_FILE: file } = input
-  if (direct !== undefined && file !== undefined) throw invalid('CAEGIS_LDAP_PASSWORD', 'and CAEGIS_LDAP_PASSWORD_FILE exclude each other')
-  const password = direct ?? (file === undefined ? undefined : readSecretFile('CAEGIS_LDAP_PASSWORD_FILE', file))
+  const password = readSecret(input, 'CAEGIS_LDAP_PASSWORD')
   return password === undefined ? {} : { password }
+}
+
+function readNats(input: SettingsInput): NatsSettings | undefined {
+  const secrets = [readSecret(input, 'NATS_PASSWORD'), readSecret(input, 'NATS_TOKEN'), readSecret(input, 'NATS_CREDS')] as const
+  const [password, token, creds] = secrets
+  const { NATS_URL: text, NATS_USER: user } = input
+  if (!text) return undefined
+  const servers = text.split(/[\s,]+/).filter((one) => one !== '')
+  const urls = servers.map((one) => URL.parse(one))
+  if (urls.length === 0 || !urls.every((url) => url?.hostname && (url.protocol === 'nats:' || url.protocol === 'tls:')))
+    throw invalid('NATS_URL', 'must be one or more of tls://host:port or nats://host:port')
+  // It is a flag too, and stands in logs.
+  if (urls.some((url) => url?.username || url?.password)) throw invalid('NATS_URL', 'must not hold a password: see NATS_USER and NATS_PASSWORD')
+  const tls = urls.every((url) => url?.protocol === 'tls:')
+  if (!tls && urls.some((url) => url?.protocol === 'tls:')) throw invalid('NATS_URL', 'must be all tls: or all nats:')
+  if ((user === undefined) !== (password === undefined)) throw invalid('NATS_USER', 'and NATS_PASSWORD go together')
+  if (secrets.filter((one) => one !== undefined).length > 1) throw invalid('NATS_PASSWORD', 'and NATS_TOKEN and NATS_CREDS exclude each other')
+  return { servers, tls, ...(user !== undefined && password !== undefined && { user, password }), ...(token && { token }), ...(creds && { creds }) }
+}
+
+/** From the environment, or from the file that it names. */
+function readSecret(input: SettingsInput, name: 'CAEGIS_LDAP_PASSWORD' | 'NATS_PASSWORD' | 'NATS_TOKEN' | 'NATS_CREDS'): string | undefined {
+  const { [name]: direct, [`${name}_FILE` as const]: file } = input
+  if (direct !== undefined && file !== undefined) throw invalid(name, `and ${name}_FILE exclude each other`)
+  return direct ?? (file === undefined ? undefined : readSecretFile(`${name}_FILE`, file))
 }
 
 function readSecretFile(name: SettingName, file: string): string {

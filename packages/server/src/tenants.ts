@@ -35,6 +35,7 @@ import { createAudits } from './logs/audits.ts'
 import { createSignIns } from './logs/sign-ins.ts'
 import type { Settings } from './settings.ts'
 import { createDeliveries, type Deliveries } from './signals/deliveries.ts'
+import { type Bus, type Fleet, publishFleet } from './signals/fleet.ts'
 import { createInspection } from './signals/inspection.ts'
 import { createOwnSource } from './signals/own-source.ts'
 import { PUBLISHED } from './signals/published.ts'
@@ -54,6 +55,8 @@ export interface TenantRooms {
   issuer: Issuer
   transmitter: Transmitter
   pusher: Pusher
+  /** Where there is a broker. */
+  fleet: Fleet | undefined
   deliveries: Deliveries
   signals: Signals
   /** The transmitters that this tenant listens to. */
@@ -80,6 +83,8 @@ export interface TenantsOptions {
   secrets: Secrets
   dialer: Dialer
   countryOf: CountryOf
+  /** The broker of guard fleets. */
+  bus: Bus | undefined
   log: Log
   now: () => number
 }
@@ -91,7 +96,7 @@ const GUARD_IDLE = 300
 const HELD = 90_000
 
 /** Opens tenants, each with rooms of its own: keys, directory, issuer, streams, guard. */
-export function createTenants({ settings, store, secrets, dialer, countryOf, log, now }: TenantsOptions): Tenants {
+export function createTenants({ settings, store, secrets, dialer, countryOf, bus, log, now }: TenantsOptions): Tenants {
   const { origin } = settings
   const opened = new Map<string, Promise<TenantRooms>>()
   const named = new Map<string, TenantRooms>()
@@ -171,6 +176,8 @@ export function createTenants({ settings, store, secrets, dialer, countryOf, log
     }
     const transmitter = createTransmitter(transmission)
     const pusher = createPusher({ ...transmission, send: (request) => dialer.send(request) })
+    const { sign, onAhead } = transmission
+    const fleet = bus && publishFleet({ ...{ bus, issuer, log, store: streams, sign, onAhead }, keys: () => keys.public })
     const provided = createIssuer(tenant, {
       ...{ store, secrets, log, tell },
       lifetimes: settings.lifetimes,
@@ -203,6 +210,7 @@ export function createTenants({ settings, store, secrets, dialer, countryOf, log
       issuer: provided,
       transmitter,
       pusher,
+      fleet,
       deliveries,
       signals: { transmitter, pusher, streams, deliveries, inspection: createInspection(store, id), maxStaleness: settings.maxStaleness },
       guard: guardOf(origin, own.everything),
@@ -241,8 +249,8 @@ export function createTenants({ settings, store, secrets, dialer, countryOf, log
     async close() {
       for (const one of opened.values()) {
         await one
-          .then(async ({ guard, streamGuard, pusher, deliveries, upstreams, reevaluation, tenant }) => {
-            await Promise.all([guard.close(), streamGuard.close(), pusher.close(), upstreams.close(), reevaluation.close()])
+          .then(async ({ guard, streamGuard, pusher, fleet, deliveries, upstreams, reevaluation, tenant }) => {
+            await Promise.all([guard.close(), streamGuard.close(), pusher.close(), fleet?.close(), upstreams.close(), reevaluation.close()])
             await deliveries.close()
             await Promise.all([tenant.signIns.flush(), tenant.audits.flush()])
           })

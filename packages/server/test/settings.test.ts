@@ -56,7 +56,12 @@ describe('readSettings', () => {
   const VALUE = 'hunter2-hunter2'
   const refused: [string, SettingsInput, string][] = [
     ['a database that is not supported', { DATABASE_URL: `postgres://caegis:${VALUE}@db/caegis` }, 'DATABASE_URL'],
-    ['NATS', { NATS_URL: `nats://caegis:${VALUE}@nats` }, 'NATS_URL'],
+    ['a password in the URL of a broker', { NATS_URL: `nats://caegis:${VALUE}@nats` }, 'NATS_URL'],
+    ['a broker that is none', { NATS_URL: `https://${VALUE}` }, 'NATS_URL'],
+    ['a broker with TLS and one without', { NATS_URL: 'tls://one,nats://two' }, 'NATS_URL'],
+    ['a user of a broker without a password', { NATS_URL: 'tls://nats', NATS_USER: VALUE }, 'NATS_USER'],
+    ['a password and a token of a broker', { NATS_URL: 'tls://nats', NATS_USER: 'a', NATS_PASSWORD: VALUE, NATS_TOKEN: VALUE }, 'NATS_PASSWORD'],
+    ['a token of a broker twice', { NATS_URL: 'tls://nats', NATS_TOKEN: VALUE, NATS_TOKEN_FILE: '/nowhere' }, 'NATS_TOKEN'],
     ['a port that is no number', { CAEGIS_PORT: VALUE }, 'CAEGIS_PORT'],
     ['a port out of range', { CAEGIS_PORT: '65536' }, 'CAEGIS_PORT'],
     ['a negative port', { CAEGIS_PORT: '-1' }, 'CAEGIS_PORT'],
@@ -104,6 +109,17 @@ describe('readSettings', () => {
     const { code, message } = refusal({ CAEGIS_KEY_SECRET_FILE: fileWith(`${VALUE}\n${' '.repeat(40)}`) })
     expect(code).toBe('invalid_settings')
     expect(message).not.toContain(VALUE)
+  })
+
+  it('knows brokers, and the secret for them from the environment or a file', () => {
+    const both = { NATS_URL: 'tls://one:4222, tls://two' }
+    expect(read({ ...both, NATS_USER: 'caegis', NATS_PASSWORD_FILE: fileWith(`${VALUE}\n`) }).nats).toEqual({
+      ...{ servers: ['tls://one:4222', 'tls://two'], tls: true },
+      ...{ user: 'caegis', password: VALUE },
+    })
+    expect(read({ NATS_URL: 'nats://localhost', NATS_TOKEN: VALUE }).nats).toEqual({ servers: ['nats://localhost'], tls: false, token: VALUE })
+    expect(read({ ...both, NATS_CREDS: VALUE }).nats).toMatchObject({ creds: VALUE })
+    expect(read({}).nats).toBeUndefined()
   })
 
   it('knows an LDAP directory by a file, and its password from the environment or a file of its own', async () => {

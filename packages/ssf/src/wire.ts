@@ -17,3 +17,20 @@ export interface Position {
   epoch: string
   seq: number
 }
+
+/** JOSE `typ` of a head on its own (our extension). */
+export const HEAD_TYPE = 'caegis-head+jwt'
+
+/** Whom the messages to a fleet of guards are for: all guards of the issuer, and nothing else. */
+export function fleetAudience(issuer: string): string {
+  return `${issuer}/fleet`
+}
+
+/** The broker's stream that holds the logs of all issuers. */
+export const FLEET_STREAM = 'CAEGIS'
+
+/** The broker's subjects for one issuer: its log is stored there, its heads only pass by. An issuer is base64url, because a subject knows no other dots, blanks and stars. */
+export function fleetSubjects(issuer: string): { log: string; head: string } {
+  const name = Buffer.from(issuer).toString('base64url')
+  return { log: `caegis.${name}.log`, head: `caegis.${name}.head` }
+}

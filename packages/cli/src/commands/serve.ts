@@ -23,6 +23,8 @@ const FLAGS = [
     "SETs as in SSF's implementer's draft too, for receivers such as Apple Business Manager",
   ],
   ['--country-db <file>', 'CAEGIS_COUNTRY_DB', 'a database of countries (MMDB), for policies that name some'],
+  ['--nats-url <urls>', 'NATS_URL', 'a NATS broker (tls://host:4222) that brings revocations to guard fleets'],
+  ['--nats-user <name>', 'NATS_USER', 'who to sign in as there; the password is NATS_PASSWORD or in NATS_PASSWORD_FILE'],
   ['--ldap <file>', 'CAEGIS_LDAP', 'an LDAP directory (YAML) whose people come and go here'],
   ['--log <level>', 'CAEGIS_LOG', 'debug, info, warn, error or silent'],
 ] as const

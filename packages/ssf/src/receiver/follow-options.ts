@@ -1,5 +1,6 @@
 import type { Cutoff, Head, JsonObject, SecurityEvent } from '@caegis/protocol'
 import { type Log, SILENT } from '../log.ts'
+import type { Channel } from './channel.ts'
 import { metadataUrl } from './discover.ts'
 import type { TokenSource } from './stream-api.ts'
 
@@ -36,6 +37,8 @@ export interface FollowTiming {
   refetchKeys: number
   /** For taking leave; default 2000. */
   close: number
+  /** Without a head on the channel; default 3000. */
+  quiet: number
 }
 
 export interface FollowOptions {
@@ -58,6 +61,11 @@ export interface FollowOptions {
   audience?: string
   /** Longest hold of a long poll, seconds; default 10. */
   waitSeconds?: number
+  /**
+   * Another way on which the log comes too, of guard streams only. While it does, a poll without a hold each `waitSeconds` says what is applied; whatever is wrong with it,
+   * the stream is polled as ever.
+   */
+  channel?: Channel
   /** SETs asked for at once; default 500. */
   maxEvents?: number
   /** Bytes of a poll's answer; default 32 MiB. */
@@ -69,7 +77,11 @@ export interface FollowOptions {
 }
 
 /** The options with every default filled in. */
-export type FollowSettings = Required<Omit<FollowOptions, 'audience' | 'timing'>> & { audience: string | undefined; timing: FollowTiming }
+export type FollowSettings = Required<Omit<FollowOptions, 'audience' | 'timing' | 'channel'>> & {
+  audience: string | undefined
+  channel: Channel | undefined
+  timing: FollowTiming
+}
 
 /** @throws TypeError */
 export function settleFollow(options: FollowOptions): FollowSettings {
@@ -79,6 +91,7 @@ export function settleFollow(options: FollowOptions): FollowSettings {
   if (typeof options.token !== 'function') throw new TypeError('token must be a function')
   if (!(waitSeconds >= 0)) throw new TypeError('waitSeconds must be a number')
   if (stream.guard && stream.subjects !== 'complex') throw new TypeError('a guard needs complex subjects')
+  if (options.channel && !stream.guard) throw new TypeError('a channel brings the log of a guard stream')
   return {
     fetch: globalThis.fetch,
     now: Date.now,
@@ -87,8 +100,19 @@ export function settleFollow(options: FollowOptions): FollowSettings {
     maxAnswer: 33_554_432,
     ...options,
     audience: options.audience,
+    channel: options.channel,
     insecure,
     waitSeconds,
-    timing: { timeout: 10_000, grace: 5000, backoff: [100, 5000], paused: 1000, idle: 1000, refetchKeys: 1000, close: 2000, ...options.timing },
+    timing: {
+      timeout: 10_000,
+      grace: 5000,
+      backoff: [100, 5000],
+      paused: 1000,
+      idle: 1000,
+      refetchKeys: 1000,
+      close: 2000,
+      quiet: 3000,
+      ...options.timing,
+    },
   }
 }

@@ -1,6 +1,7 @@
 import { CaegisError, EVENT, type Head, type SecurityEvent } from '@caegis/protocol'
 import { createBackoff, sleep } from '../wait.ts'
 import type { Position } from '../wire.ts'
+import { type CarrierStatus, createCarrier } from './carrier.ts'
 import { arrange, isControl, type PollAnswer, statusChange, verifyAll } from './delivery.ts'
 import { failure } from './errors.ts'
 import { type FollowOptions, settleFollow } from './follow-options.ts'
@@ -8,6 +9,7 @@ import { createPoller, type Poller } from './poller.ts'
 import { SNAPSHOT_TOO_OLD } from './read-snapshot.ts'
 import { createRefusals } from './refusals.ts'
 import { createSessions, type Session } from './session.ts'
+import { createJwsVerifier, type JwsVerifier } from './verify-jws.ts'
 
 export interface FollowStatus {
   state: 'starting' | 'following' | 'out of sync' | 'closed'
@@ -25,6 +27,8 @@ export interface FollowStatus {
   counts: { applied: number; refused: number; ignored: number }
   /** Code of the last failure, until a poll succeeds. */
   error?: string
+  /** What comes over the channel, where there is one. */
+  channel?: CarrierStatus
 }
 
 export interface Follower {
@@ -51,7 +55,8 @@ const REPORT_AFTER = 50
  *        └─────────────┴── epoch ─┴────────────────────────┘
  *
  * A failing poll changes nothing: the state only ages. Whatever shows that something may be missing is reported as out of sync at once, and ends with a new
- * snapshot (a new stream first, where the old one is gone). `setErrs` is never sent: it would make the transmitter forget a SET that we could not read.
+ * snapshot (a new stream first, where the old one is gone). With a channel, events come over that and the stream only reports, for as long as the channel shows by
+ * its heads that nothing is missing. `setErrs` is never sent: it would make the transmitter forget a SET that we could not read.
  */
 export function follow(options: FollowOptions): Follower {
   const settings = settleFollow(options)
@@ -74,6 +79,25 @@ export function follow(options: FollowOptions): Follower {
   const counts = { applied: 0, refused: 0, ignored: 0 }
   const seen = new Set<string>()
   const refusals = createRefusals()
+  /** The last head that was told, of the position that is here. */
+  let told: Head | undefined
+  let keys: { uri: string; jws: JwsVerifier } | undefined
+  /** What is applied, one thing at a time: an event may come by both ways at once. */
+  let applying: Promise<unknown> = Promise.resolve()
+  const carrier =
+    settings.channel &&
+    createCarrier({
+      ...{ channel: settings.channel, issuer: options.issuer, now, log, quiet: timing.quiet },
+      verifier: () => session && keys?.jws,
+      position: () => (synced ? position : undefined),
+      take: (event) => alone(() => take(event)),
+      synced(newer) {
+        // A poll may overtake a head; one that is far older was held back, or is sent again.
+        if (told && newer.asOf <= told.asOf - timing.quiet / 1000) return false
+        if (!told || newer.asOf > told.asOf) tell(newer)
+        return true
+      },
+    })
   let reporting: Promise<void> | undefined
   const running = run()
   let closed: Promise<void> | undefined
@@ -96,6 +120,7 @@ export function follow(options: FollowOptions): Follower {
         ...(head && { head: { ...head } }),
         ...(heardAt !== undefined && { heardAt }),
         ...(error !== undefined && { error }),
+        ...(carrier && { channel: carrier.status() }),
       }
     },
     refused(seq, at) {
@@ -109,7 +134,7 @@ export function follow(options: FollowOptions): Follower {
     close() {
       closed ??= (async () => {
         closing.abort()
-        await Promise.all([running, reporting])
+        await Promise.all([running, reporting, carrier?.close()])
         await session?.remove(timing.close).catch(() => log.info('the stream could not be deleted; the transmitter will let it expire'))
       })()
       return closed
@@ -140,6 +165,10 @@ export function follow(options: FollowOptions): Follower {
     notBefore = made.start
     leave()
     poller = createPoller({ poll: made.poll, extended: made.extended, waitSeconds, maxEvents, timing, signal: closing.signal })
+    const { jwksUri: uri } = made
+    if (carrier && keys?.uri !== uri) {
+      keys = { uri, jws: createJwsVerifier({ jwksUri: uri, fetch: settings.fetch, now, timeout: timing.timeout, refetchAfter: timing.refetchKeys }) }
+    }
     log.info('stream created', { stream: made.id })
   }
 
@@ -152,6 +181,7 @@ export function follow(options: FollowOptions): Follower {
   /** What follows has to be asked from a new snapshot on; what was refused because of an event of before is not told. */
   function leave(): void {
     position = undefined
+    told = undefined
     refusals.clear()
   }
 
@@ -172,12 +202,40 @@ export function follow(options: FollowOptions): Follower {
     log.info('snapshot loaded', { cutoffs: count, seq: at.seq })
   }
 
-  async function turn(own: Session, { poll, rest }: Poller): Promise<void> {
-    const answer = await telling((refused) => poll(position && { caegis_applied: position, ...refused }))
+  async function turn(own: Session, { poll, rest, hurry }: Poller): Promise<void> {
+    if (carrier?.carries()) hurry()
+    const applied = position && { ...position }
+    const answer = await telling((refused) => poll(applied && { caegis_applied: applied, ...refused }))
     heardAt = now()
     head = answer.head
-    const fresh = position ? await receiveAsGuard(own, position, answer) : await receive(own, answer)
+    const fresh = position && applied ? await receiveAsGuard(own, { at: position, applied }, answer) : await receive(own, answer)
+    await carrier?.advance()
     await rest({ fresh, enabled: head?.status === undefined || head.status === 'enabled' })
+    await carrier?.rest(waitSeconds * 1000, closing.signal)
+  }
+
+  function alone<T>(work: () => Promise<T>): Promise<T> {
+    const done = applying.then(work)
+    applying = done.catch(() => {})
+    return done
+  }
+
+  /** Puts in force what the channel has brought. What fails is not reached: the stream brings it again. */
+  async function take(event: SecurityEvent): Promise<void> {
+    const at = position
+    if (!session || !at || event.seq !== at.seq + 1 || closing.signal.aborted) return
+    apply(event.type, () => on.event(event))
+    const late = await bringRules(session, at, event)
+    if (late !== undefined) throw late
+    at.seq = event.seq
+    counts.applied++
+  }
+
+  function tell(heard: Head): void {
+    // Read before the channel brought what is newer: the log did not go backwards.
+    if (told && heard.seq < told.seq) return
+    told = heard
+    notify(() => on.synced(heard))
   }
 
   /** Sends first refusals along; what could not be sent waits for the next poll, unless the log is another one by then. */
@@ -204,19 +262,26 @@ export function follow(options: FollowOptions): Follower {
     }
   }
 
-  /** Everything of the log, without a hole, or out of sync. Returns how much was new. */
-  async function receiveAsGuard(own: Session, at: Position, answer: PollAnswer): Promise<number> {
+  /**
+   * Everything of the log, without a hole, or out of sync. Returns how much was new.
+   * @param applied what was so when the answer was asked for; the channel may have brought more meanwhile
+   */
+  async function receiveAsGuard(own: Session, { at, applied }: { at: Position; applied: Position }, answer: PollAnswer): Promise<number> {
     const heard = answer.head
     if (!heard) throw failure('answer_malformed', 'no head')
     if (heard.epoch !== at.epoch) {
       notBefore = { epoch: heard.epoch, seq: heard.seq }
       throw failure('out_of_sync', 'the log has a new epoch')
     }
-    if (heard.seq < at.seq) {
+    if (heard.seq < applied.seq) {
       notBefore = { epoch: heard.epoch, seq: heard.seq }
       throw failure('out_of_sync', 'the log went backwards')
     }
-    const { events, refused } = await verifyAll(answer.sets, own.verify)
+    const verified = await verifyAll(answer.sets, own.verify)
+    return alone(() => putInForce(own, at, heard, verified))
+  }
+
+  async function putInForce(own: Session, at: Position, heard: Head, { events, refused }: Awaited<ReturnType<typeof verifyAll>>): Promise<number> {
     if (closing.signal.aborted) return 0
     const { due, known, control, problem } = arrange(events, at.seq)
     for (const event of known) acknowledge(event.jti)
@@ -245,7 +310,7 @@ export function follow(options: FollowOptions): Follower {
     if (!stopped && at.seq >= heard.seq) {
       reason = undefined
       synced = true
-      notify(() => on.synced(heard))
+      tell(heard)
     }
     return due.length + news
   }

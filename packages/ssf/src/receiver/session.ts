@@ -13,6 +13,8 @@ export interface Session {
   id: string
   /** Where the log stood when the stream was made; of a guard stream only. */
   start?: Position
+  /** Where the transmitter's keys are. */
+  jwksUri: string
   /** The transmitter speaks our extension. */
   extended: boolean
   poll(body: Record<string, unknown>, timeout: number): Promise<Record<string, unknown>>
@@ -53,6 +55,7 @@ export function createSessions(settings: FollowSettings, signal: AbortSignal): (
     return {
       id: stream.id,
       ...(start && { start }),
+      jwksUri: metadata.jwksUri,
       extended: snapshotEndpoint !== undefined,
       poll: (body, timeout) => api.poll(pollUrl, body, timeout),
       verify: (jwt) => verifySet(jws, jwt, { issuer, audience: stream.audience, now: now() }, signal),

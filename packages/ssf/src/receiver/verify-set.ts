@@ -32,7 +32,11 @@ export function createSetVerifier(options: SetVerifierOptions): (jwt: unknown, s
 
 /** The order is that of cost and of trust: bounds, `typ`, `alg`, signature, issuer, audience, then the shape (SSF 1.0 section 4, RFC 8417 section 4.1). */
 export async function verifySet(verifier: JwsVerifier, jwt: unknown, expected: SetExpectation, signal?: AbortSignal): Promise<SecurityEvent> {
-  const payload = await verifier.verify(jwt, SET_TYPE, signal)
+  return acceptSet(await verifier.verify(jwt, SET_TYPE, signal), expected)
+}
+
+/** The same for a payload whose signature has been verified. @throws CaegisError `set_refused` */
+export function acceptSet(payload: unknown, expected: SetExpectation): SecurityEvent {
   if (!isObject(payload) || payload.iss !== expected.issuer) throw failure('set_refused', 'iss')
   if (!namesAudience(payload.aud, expected.audience)) throw failure('set_refused', 'aud')
   let set: SecurityEvent

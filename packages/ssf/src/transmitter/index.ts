@@ -1,6 +1,7 @@
 export type { Log } from '../log.ts'
-export { POLL_METHOD, type Position, PUSH_METHOD, SEAL_TYPE } from '../wire.ts'
+export { FLEET_STREAM, fleetAudience, fleetSubjects, HEAD_TYPE, POLL_METHOD, type Position, PUSH_METHOD, SEAL_TYPE } from '../wire.ts'
 export { type Answer, type Caller, PROBLEMS, type Problem } from './answer.ts'
+export { type FleetMessage, fleetEvent, fleetHead, fleetJti } from './fleet.ts'
 export type { LaneState } from './lane.ts'
 export { isLive } from './live.ts'
 export { createMemoryStore, type MemoryStore, type MemoryStoreOptions, type NewEvent } from './memory-store.ts'

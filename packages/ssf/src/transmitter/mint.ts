@@ -3,11 +3,14 @@ import { createBoundedMap } from './bounded-map.ts'
 import type { Settings } from './options.ts'
 import type { ControlRow, EventRow, StreamRecord } from './store.ts'
 
+/** What a SET says of the stream that it is for. */
+type SetStream = Pick<StreamRecord, 'id' | 'aud' | 'subjects' | 'guard'>
+
 /**
  * The claims of the SET for one stream: a pure function of stream and row, so that a retry is the same SET whenever it is minted and whatever has become of the
  * subject since. Only key and signature may differ.
  */
-export function claimsOfEvent(issuer: string, stream: StreamRecord, row: EventRow, { legacyDraft = false } = {}): Record<string, unknown> {
+export function claimsOfEvent(issuer: string, stream: SetStream, row: EventRow, { legacyDraft = false } = {}): Record<string, unknown> {
   const subject = stream.subjects === 'simple' ? row.subject.simple : row.subject.complex
   if (!subject) throw new TypeError('a stream with simple subjects cannot carry this event')
   const payload = stream.guard ? row.payload : withoutExtensions(row.payload)
@@ -23,7 +26,7 @@ export function claimsOfControl(issuer: string, stream: StreamRecord, row: Contr
 
 function setClaims(
   issuer: string,
-  stream: StreamRecord,
+  stream: SetStream,
   row: { id: string; type: string; at: number },
   txn: string,
   subject: Subject,
@@ -32,7 +35,7 @@ function setClaims(
   return { iss: issuer, jti: jtiOf(stream, row.id), iat: row.at, aud: stream.aud, txn, sub_id: subject, events: { [row.type]: payload } }
 }
 
-export function jtiOf(stream: StreamRecord, id: string): string {
+export function jtiOf(stream: Pick<StreamRecord, 'id'>, id: string): string {
   return `${id}.${stream.id}`
 }
 
