@@ -1,13 +1,15 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
-import { type AddressInfo, connect } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createPerson } from '../packages/cli/src/demo/person.ts'
 import { freePort, SECRET } from '../test/loop.ts'
+import type { Program } from '../test/process.ts'
 import { type Daemon, FASTAPI, NGINX, startGateway, startNginx, startPython } from '../test/proxies.ts'
 import { type Figure, quantile } from './figure.ts'
+import { firstWord, startLoad, TIME_LIMIT } from './load.ts'
 import { startServer } from './loop.ts'
 
 const PASSWORD = 'correct horse battery'
@@ -17,13 +19,15 @@ const ROUND = 800
 
 /**
  * Requests through real nginx, one process of it, with the question to the gateway beside the same question to a server that says 204 to everybody, and none; and a
- * FastAPI application behind it beside the same one that shows each token to the issuer. Everything, this client too, shares the machine; the ways take turns.
+ * FastAPI application behind it beside the same one that shows each token to the issuer. Everything, the client too, which is a process of its own, shares the machine; the ways take turns.
  */
 export async function run(emit: (figure: Figure) => void): Promise<void> {
   if (!existsSync(NGINX.program) || !existsSync(FASTAPI.program)) throw new Error(`needs ${NGINX.name} and ${FASTAPI.name}: node tools/system.ts`)
   const data = mkdtempSync(join(tmpdir(), 'caegis-bench-'))
   const daemons: Daemon[] = []
   const children: ChildProcess[] = []
+  const load = await startLoad()
+  let stop: (() => Promise<void>) | undefined
   const kept = async (daemon: Promise<Daemon>) => {
     daemons.push(await daemon)
     return (await daemon).port
@@ -33,6 +37,7 @@ export async function run(emit: (figure: Figure) => void): Promise<void> {
     children.push(server)
     const person = { username: 'alice@contoso.test', password: PASSWORD, scopes: ['api://files/Files.Read'] }
     const gateway = await startGateway({ issuer, data })
+    stop = () => end(gateway.program)
     const token = await createPerson({ authority, clientId: 'files-native', ...person }).signIn()
     const yes = await startTrivial(204, children)
     const application = await startTrivial(200, children)
@@ -52,7 +57,7 @@ export async function run(emit: (figure: Figure) => void): Promise<void> {
     const times: Record<string, number[]> = {}
     for (let round = 0; round <= ROUNDS; round++) {
       for (const [name, { port, path = '/controlplane/manage' }] of Object.entries(ways)) {
-        const { rate, samples } = await load(port, path, token)
+        const { rate, samples } = await load.run({ port, path, token, connections: CONNECTIONS, length: ROUND })
         // The first round warms up.
         if (round === 0) continue
         rates[name] = [...(rates[name] ?? []), rate]
@@ -72,49 +77,14 @@ export async function run(emit: (figure: Figure) => void): Promise<void> {
       emit({ suite: 'gateway', name: `${name}, p50`, value: quantile(times[name] as number[], 0.5), unit: 'ms' })
       emit({ suite: 'gateway', name: `${name}, p99`, value: quantile(times[name] as number[], 0.99), unit: 'ms' })
     }
-    gateway.program.signal('SIGTERM')
-    await gateway.program.ended
   } finally {
+    load.close()
     for (const one of daemons) await one.close()
+    // Before its issuer, of which it takes leave, and behind nginx, which holds connections to it.
+    await stop?.()
     for (const one of children) one.kill('SIGTERM')
     rmSync(data, { recursive: true, force: true })
   }
-}
-
-/** Requests over kept connections, one at a time on each, written and read as bare bytes: the client shall not be what is measured. */
-async function load(port: number, path: string, token: string): Promise<{ rate: number; samples: number[] }> {
-  const question = Buffer.from(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer ${token}\r\n\r\n`)
-  const samples: number[] = []
-  const start = performance.now()
-  const end = start + ROUND
-  const one = (): Promise<void> =>
-    new Promise<void>((resolve, reject) => {
-      let text = ''
-      let sent = 0
-      const socket = connect(port, '127.0.0.1', send)
-      function send() {
-        sent = performance.now()
-        socket.write(question)
-      }
-      socket.setNoDelay().on('error', reject)
-      // nginx ends a connection after a thousand requests.
-      socket.on('close', () => resolve(performance.now() >= end ? undefined : one()))
-      socket.setEncoding('latin1').on('data', (chunk) => {
-        text += chunk
-        const head = text.indexOf('\r\n\r\n')
-        if (head < 0) return
-        const length = /content-length: (\d+)/i.exec(text)?.[1]
-        if (length === undefined ? !text.endsWith('0\r\n\r\n') : text.length < head + 4 + Number(length)) return
-        if (!text.startsWith('HTTP/1.1 200')) return void reject(new Error(text.slice(0, 200)))
-        text = ''
-        const now = performance.now()
-        samples.push(now - sent)
-        if (now >= end) socket.destroy()
-        else send()
-      })
-    })
-  await Promise.all(Array.from({ length: CONNECTIONS }, one))
-  return { rate: (samples.length * 1000) / (performance.now() - start), samples }
 }
 
 async function startIssuer(data: string): Promise<{ issuer: string; authority: string; server: ChildProcess }> {
@@ -138,7 +108,15 @@ async function startIssuer(data: string): Promise<{ issuer: string; authority: s
 async function startTrivial(status: number, children: ChildProcess[]): Promise<number> {
   const child = fork(import.meta.filename, [String(status)])
   children.push(child)
-  return new Promise((resolve) => child.once('message', (port) => resolve(Number(port))))
+  return firstWord<number>(child, `the server that says ${status}`)
+}
+
+/** A program that does not end when it is asked to is ended. */
+async function end(program: Program): Promise<void> {
+  program.signal('SIGTERM')
+  const timer = setTimeout(() => program.signal('SIGKILL'), TIME_LIMIT)
+  await program.ended
+  clearTimeout(timer)
 }
 
 if (import.meta.main) {
