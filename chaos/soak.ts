@@ -20,7 +20,8 @@ const LIST_EVERY = 5
 const SINGLES = 4
 /** Checks a tick, by what they show. */
 const LOAD = { living: 42, revoked: 8, again: 5 }
-const POOL = 4000
+/** Living tokens that are shown again and again: so few that the guard, which forgets what was not asked for in some ten seconds, knows each of them. */
+const POOL = 1500
 /** People whose tokens are shown before they are cut off: those of the next seconds. */
 const SOON = 20 * RATE
 const WARM_UP = 10
