@@ -4,11 +4,11 @@ import type { Guard } from '@caegis/guard'
 import { CaegisError } from '@caegis/protocol'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { createAddresses } from './addresses.ts'
-import { openCountries } from './countries.ts'
 import { createDialer } from './dialer.ts'
 import { applyTenantFile } from './directory/apply.ts'
 import { parseTenantFile } from './directory/tenant-file.ts'
 import { SERVER_ERRORS } from './errors.ts'
+import { openGeo } from './geo.ts'
 import { registerGlobalRevocation } from './graph/global-revocation.ts'
 import { registerGraph } from './graph/routes.ts'
 import { startHousekeeping } from './housekeeping.ts'
@@ -64,7 +64,7 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
   const dialer = createDialer({ allow: settings.dialAllow })
   // Only where it is asked for: nobody else should load its client.
   const bus = settings.nats && (await import('./signals/nats.ts')).connectNats(settings.nats, log)
-  const tenants = createTenants({ settings, store, secrets, dialer, bus, log, now, countryOf: openCountries(settings.countryDb) })
+  const tenants = createTenants({ settings, store, secrets, dialer, bus, log, now, countryOf: openGeo(settings.countryDb).countryOf })
   const { find } = tenants
   const housekeeping = startHousekeeping({ store, tenants, log, retention: settings.retention, logRetention: settings.logRetention })
 

@@ -1,7 +1,7 @@
 import { compilePolicies, decide, type Policy, type Requirement } from '@caegis/policy'
-import type { CountryOf } from '../countries.ts'
 import { ADMIN_API } from '../directory/application.ts'
 import { isBreakGlass } from '../directory/break-glass.ts'
+import type { CountryOf } from '../geo.ts'
 import type { Store } from '../store/store.ts'
 import type { Book } from './book.ts'
 import { type Brought, toSignals } from './signals.ts'

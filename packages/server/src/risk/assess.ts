@@ -17,18 +17,18 @@ export interface Assessment {
   unknown: DetectionType[]
 }
 
-/** What all detections that are on say of one sign-in or refresh whose first proof was right. Of one that was not, nothing is said: strangers put nobody at risk by failing. */
+/** What the detections that are on say of one sign-in or refresh. */
 export function assess(input: Assessed, settings: RiskSettings): Assessment {
   const findings: Finding[] = []
   const unknown: DetectionType[] = []
-  if (input.signal.outcome === 'failure') return { level: undefined, findings, unknown }
+  const failed = input.signal.outcome === 'failure'
   for (const detection of DETECTIONS) {
-    if (statusOf(detection, settings) !== 'on') continue
+    if ((failed && !detection.failures) || statusOf(detection, settings) !== 'on') continue
     const said = detection.detect(input, settings.given)
     if (said === 'unknown') unknown.push(detection.type)
     else if (said) findings.push(said)
   }
-  return { level: signInLevel(findings, unknown.length > 0), findings, unknown }
+  return { level: signInLevel(findings, failed || unknown.length > 0), findings, unknown }
 }
 
 /** `unconfigured`: the operator has given nothing to look it up in, which is the same as off. */

@@ -1,7 +1,7 @@
 import type { DetectionType, Finding } from './finding.ts'
 import type { Signal } from './signal.ts'
 
-/** A sign-in, or a refresh, whose first proof was right, and what is remembered around it. */
+/** A sign-in, or a refresh, and what is remembered around it. */
 export interface Assessed {
   signal: Signal
   recent: Recent
@@ -60,6 +60,8 @@ export interface Detection {
   falseAlarms: string
   /** Without it there is nothing to look at: the detection is off. */
   needs?: keyof Given
+  /** It looks at what was refused, too. Others do not: strangers put nobody at risk by failing. */
+  failures?: true
   /** @returns `unknown` when something that it needs for this very sign-in is not known: that is not the same as nothing */
   detect(input: Assessed, given: Given): Finding | undefined | 'unknown'
 }

@@ -21,6 +21,7 @@ export function levelOnUser({ about, level }: Pick<Finding, 'about' | 'level'>):
   return level === 'medium' ? 'low' : 'none'
 }
 
-function highest(levels: readonly RiskLevel[]): RiskLevel {
+/** `none` of nothing. */
+export function highest(levels: readonly RiskLevel[]): RiskLevel {
   return LEVELS[Math.max(0, ...levels.map((level) => LEVELS.indexOf(level)))] as RiskLevel
 }

@@ -6,6 +6,8 @@ export interface Signal {
   at: number
   kind: 'interactive' | 'refresh'
   outcome: 'success' | 'failure'
+  /** Something else than a password was tried first: nobody guessed at one. */
+  passwordless?: boolean
   /** Id. Absent: nobody has the name that was given. */
   user?: string
   /** A digest of a name that nobody has, so that many are told from one. */
@@ -16,7 +18,7 @@ export interface Signal {
   /** ISO 3166; `null` = of none, absent = nobody can tell. */
   country?: string | null
   place?: Place
-  /** A digest of the id in the cookie of a browser that knows this account. */
+  /** A digest of the id in the browser's cookie; of a browser that had none, of the id that it is given now. */
   browser?: string
   /** Id of a registered device that proved itself. */
   device?: string
