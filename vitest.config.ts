@@ -25,15 +25,15 @@ export default defineConfig({
           name: 'unit',
           include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts'],
           expect: patient,
-          testTimeout: 20_000,
+          ...WAIT,
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
       },
-      // Real servers on free ports with data of their own: two files at a time is what two cores bear.
+      // Real servers on free ports with data of their own. They wait for seconds to pass more than they compute, so two cores bear three files at a time.
       {
         ssr,
-        test: { name: 'e2e', include: ['test/**/*.test.ts'], exclude: ALONE, ...WAIT, expect: patient, maxWorkers: 2, sequence: { groupOrder: 1 } },
+        test: { name: 'e2e', include: ['test/**/*.test.ts'], exclude: ALONE, ...WAIT, expect: patient, maxWorkers: 3, sequence: { groupOrder: 1 } },
       },
       { ssr, test: { name: 'e2e-alone', include: ALONE, ...WAIT, expect: patient, fileParallelism: false, sequence: { groupOrder: 2 } } },
     ],
