@@ -308,6 +308,7 @@ describe('the security best current practice of OAuth 2.0 (RFC 9700)', () => {
     expect([...(metadata.grant_types_supported as string[])].sort()).toEqual([
       ...['authorization_code', 'client_credentials', 'refresh_token'],
       ...['urn:ietf:params:oauth:grant-type:device_code', 'urn:ietf:params:oauth:grant-type:jwt-bearer'],
+      'urn:ietf:params:oauth:grant-type:token-exchange',
     ])
     expect(metadata.response_modes_supported).toEqual(expect.not.arrayContaining(['web_message', 'fragment.jwt', 'query.jwt']))
     expect(metadata.token_endpoint_auth_methods_supported).toEqual(['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'])

@@ -23,7 +23,7 @@ export function remember(token: ParsedToken, key: VerifyKey, text: string, issue
   return {
     text: ownText(text),
     claims: freeze(claims),
-    subject: subjectOf(keys, issuer),
+    subject: subjectOf(claims, keys, issuer),
     times,
     key,
     hashes: hashesOf(keys, issuer, hash, capable),
@@ -75,10 +75,11 @@ function hashesOf(keys: readonly CutoffKey[], issuer: string, hash: KeyedHash, c
   return hashes
 }
 
-/** The first key of each kind is the token's own; actors follow after. */
-function subjectOf(keys: readonly CutoffKey[], issuer: string): TokenSubject {
+/** The first key of each kind is the token's own; what it was derived from, and actors, follow after. */
+function subjectOf(claims: JsonObject, keys: readonly CutoffKey[], issuer: string): TokenSubject {
   const subject: Record<string, string> = { issuer }
-  for (const { kind, id } of keys) if (kind !== 'grant' && kind !== 'user-device' && !(kind in subject)) subject[kind] = id
+  const own = claims.caegis_from === undefined ? keys : (cutoffKeys({ ...claims, caegis_from: undefined, act: undefined }) ?? [])
+  for (const { kind, id } of own) if (kind !== 'grant' && kind !== 'user-device' && !(kind in subject)) subject[kind] = id
   return Object.freeze(subject) as unknown as TokenSubject
 }
 

@@ -58,6 +58,7 @@ describe('what a token is refused for', () => {
     ['a life just within the horizon', mint({ exp: START - 60 + 28 * HOUR + 300 }), 'allowed'],
     ['E7: a bound token used as bearer', mint({ cnf: { jkt: 'x' } }), 'token_bound'],
     ['an act chain of five', mint({ act: chain(5) }), 'token_actor'],
+    ['sources that cannot be read', mint({ act: chain(1), caegis_from: [['token']] }), 'token_actor'],
     ['an act that is no object', mint({ act: 'someone' }), 'token_actor'],
   ]
   it.each(cases)('%s', (_, token, code) => {
@@ -257,9 +258,15 @@ describe('revocation', () => {
     ['user-device', 'alice\nd-1'],
     ['user', 'actor-3'],
     ['app', 'actor-0'],
+    ['token', 'j-0'],
+    ['session', 's-9'],
   ] as const)('a cutoff of kind %s for %j, at either depth, before and after the token was seen', (kind, id) => {
+    const from = [
+      ['token', 'j-0'],
+      ['session', 's-9'],
+    ]
     for (const depth of ['access', 'sign-in'] as const) {
-      const token = mint({ deviceid: 'd-1', act: chain(4) })
+      const token = mint({ deviceid: 'd-1', act: chain(4), caegis_from: from })
       const before = startGuard()
       before.sink.merge([cutoff(kind, id, START - 60, { depth })])
       expect(outcome(before.check(token))).toBe('revoked')
@@ -270,8 +277,20 @@ describe('revocation', () => {
       after.sink.merge([cutoff(kind, id, START - 60, { depth })])
       expect(outcome(after.check(token))).toBe('revoked')
       // What was issued after the cutoff is good at once.
-      expect(outcome(after.check(mint({ iat: START - 59, deviceid: 'd-1', act: chain(4) })))).toBe('allowed')
+      expect(outcome(after.check(mint({ iat: START - 59, deviceid: 'd-1', act: chain(4), caegis_from: from })))).toBe('allowed')
     }
+  })
+
+  it('whom a derived token speaks for is said by its own claims, and not by what it came of', () => {
+    const { check } = startGuard()
+    const from = [
+      ['session', 's-9'],
+      ['device', 'd-9'],
+      ['token', 'j-0'],
+    ]
+    const verdict = check(mint({ sid: undefined, act: chain(2), caegis_from: from }))
+    expect(verdict).toMatchObject({ allowed: true, subject: { user: 'alice', token: 'j-1' } })
+    if (verdict.allowed) for (const kind of ['session', 'device']) expect(verdict.subject).not.toHaveProperty(kind)
   })
 
   it('A6e: a fractional iat is floored, so the cutoff’s own second does not survive it', () => {

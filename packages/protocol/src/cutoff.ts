@@ -38,9 +38,29 @@ export function pairId(user: string, other: string): string {
 /** How deep an `act` chain may nest (RFC 8693 section 4.1); a deeper one is refused, not ignored. */
 export const MAX_ACT_DEPTH = 4
 
+/** Keys that {@link sourceKeys} may name: each exchange adds the token and, of the agent's own, at most five. */
+export const MAX_SOURCES = 6 * MAX_ACT_DEPTH
+
 /**
- * Every key under which the token with these (verified) claims can be cut off, its actors' keys included; `undefined` when the `act` chain is malformed or
- * deeper than {@link MAX_ACT_DEPTH}. Reads our own claims, those of Entra v1/v2 (`oid`, `uti`, `appid`) and of Okta (`uid`, `cid`).
+ * What a token was derived from, as far as no other claim of it says so: `caegis_from`, a list of kind and id. It holds the ids of the tokens that were traded for it, and
+ * the session or the device of the agent: one of them ends, and the derived token ends too. `undefined` when it is malformed or too long.
+ */
+export function sourceKeys({ caegis_from: from }: Record<string, unknown>): CutoffKey[] | undefined {
+  if (from === undefined) return []
+  if (!Array.isArray(from) || from.length > MAX_SOURCES) return undefined
+  const keys: CutoffKey[] = []
+  for (const pair of from as unknown[]) {
+    if (!Array.isArray(pair) || pair.length !== 2) return undefined
+    const [kind, id] = pair as unknown[]
+    if (!isKind(kind) || !isIdOf(kind, id)) return undefined
+    keys.push({ kind, id })
+  }
+  return keys
+}
+
+/**
+ * Every key under which the token with these (verified) claims can be cut off, those of its actors and of what it was derived from included; `undefined` when the `act`
+ * chain or {@link sourceKeys} is malformed, or longer than allowed. Reads our own claims, those of Entra v1/v2 (`oid`, `uti`, `appid`) and of Okta (`uid`, `cid`).
  */
 export function cutoffKeys(claims: Record<string, unknown>): CutoffKey[] | undefined {
   const keys: CutoffKey[] = []
@@ -63,6 +83,9 @@ export function cutoffKeys(claims: Record<string, unknown>): CutoffKey[] | undef
     if (isIdentifier(app)) keys.push({ kind: 'grant', id: pairId(user, app) })
     if (isIdentifier(claims.deviceid)) keys.push({ kind: 'user-device', id: pairId(user, claims.deviceid) })
   }
+  const sources = sourceKeys(claims)
+  if (sources === undefined) return undefined
+  for (const { kind, id } of sources) put(kind, id)
   let actor: unknown = claims.act
   for (let depth = 0; actor !== undefined; depth++) {
     if (depth >= MAX_ACT_DEPTH || !isObject(actor)) return undefined

@@ -23,10 +23,12 @@ export {
   cutoffKeys,
   cutoffPlace,
   MAX_ACT_DEPTH,
+  MAX_SOURCES,
   mergeCutoffs,
   packCutoffs,
   pairId,
   parseCutoffs,
+  sourceKeys,
 } from './cutoff.ts'
 export { type CutoffOutcome, cutoffsOf, type Trust, trustForeign, trustOwn } from './cutoffs-of.ts'
 export { CaegisError, PROTOCOL_ERRORS } from './errors.ts'

@@ -10,10 +10,12 @@ import {
   cutoffsOf,
   EVENT,
   MAX_ACT_DEPTH,
+  MAX_SOURCES,
   mergeCutoffs,
   pairId,
   parseSubject,
   type SecurityEvent,
+  sourceKeys,
   trustForeign,
   trustOwn,
 } from '../src/index.ts'
@@ -211,6 +213,34 @@ describe('the keys of a token', () => {
     ['a list', [{ sub: 'agent' }]],
   ])('E9: an act chain that is %s is refused, not ignored', (_, act) => {
     expect(cutoffKeys({ ...claims, act })).toBeUndefined()
+  })
+
+  it('A3: what a token was derived from ends it too', () => {
+    const from = [
+      ['token', 'j0'],
+      ['session', 's9'],
+      ['user-device', pairId('robot', 'd9')],
+      ['token', 'j1'],
+    ]
+    const keys = cutoffKeys({ ...claims, caegis_from: from }) ?? []
+    for (const [kind, id] of from) expect(keys.filter((key) => key.kind === kind && key.id === id)).toHaveLength(1)
+    expect(sourceKeys({ caegis_from: from })).toEqual(from.map(([kind, id]) => ({ kind, id })))
+    expect(sourceKeys(claims)).toEqual([])
+    expect(cutoffKeys({ ...claims, caegis_from: [] })).toEqual(cutoffKeys(claims))
+  })
+
+  it.each([
+    ['too many', Array.from({ length: MAX_SOURCES + 1 }, (_, n) => ['token', `t${n}`])],
+    ['null', null],
+    ['text', 'token j0'],
+    ['an object', { token: 'j0' }],
+    ['a pair too long', [['token', 'j0', 'j1']]],
+    ['an unknown kind', [['shoe', 'j0']]],
+    ['an id that is none', [['token', '']]],
+    ['half a pair', [['grant', 'alice']]],
+    ['one bad among good ones', [['token', 'j0'], 'token']],
+  ])('E9: sources that are %s are refused, not ignored', (_, from) => {
+    expect(cutoffKeys({ ...claims, caegis_from: from })).toBeUndefined()
   })
 
   it('odd claims give no keys and no throw; no key stands twice', () => {

@@ -122,7 +122,9 @@ export function createSessions(store: Store, tenant: string, issuer: string, onS
           .insertInto('revoked_tokens')
           .values({ tenant, jti, owner, sid: sid ?? null, until: exp })
           .execute()
-        publishToken(context, { jti, iat, exp }, reason)
+        // Not below what was derived from it: none of that is later than the tenant's last token.
+        const home = await db.selectFrom('tenants').select('last_iat').where('id', '=', tenant).executeTakeFirstOrThrow()
+        publishToken(context, { jti, iat: Math.max(iat, home.last_iat), exp }, reason)
       }
     },
   })

@@ -163,6 +163,10 @@ export async function admitToken(tenant: Tenant, store: Store, client: Applicati
   if (attempt.admission) return
   const { onBehalf } = attempt
   if (onBehalf) checkAge(store, onBehalf.authTime)
+  if (onBehalf?.agent) {
+    await settle(tenant, undefined, { workload: true }, () => admitBy(store, tenant, { client, resource }))
+    if (attempt.admission) attempt.agentAdmission = attempt.admission
+  }
   const contexts = attempt.claims.acrs.filter(isContext)
   await settle(tenant, resource, { ...(onBehalf ? { user: onBehalf.user } : {}), workload: true }, () =>
     admitBy(store, tenant, {

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { randomUUID } from 'node:crypto'
-import type { ClaimsRequest } from '@caegis/protocol'
+import type { ClaimsRequest, CutoffKey } from '@caegis/protocol'
 import type { Denial } from '../access/account.ts'
 import type { Admission } from '../access/admission.ts'
 import type { Lifetime } from '../access/lifetime.ts'
@@ -37,10 +37,12 @@ export interface Mint {
   authTime?: number
   /** For the stream endpoints: it stands outside the emergency stop, which it is there to carry. */
   stream?: true
-  /** The applications that acted before this one: what ends them ends the token too. */
-  actors?: string[]
+  /** Every key of what it is given out for: what ends one of them ends the token too. */
+  keys?: readonly CutoffKey[]
   /** What the policies said, kept so that an edit can be looked at by the same facts. */
   admission?: { admission: Admission; resource: string; capable: boolean }
+  /** What they said of the agent that asks in somebody's name. */
+  agent?: { admission: Admission; resource: string; capable: boolean }
 }
 
 /** The token for which another one is given out, as far as that one takes over from it. */
@@ -54,7 +56,13 @@ export interface OnBehalf {
   address?: string
   /** RFC 8693 section 4.1: who acts, and who acted before. */
   act: object
-  actors: string[]
+  keys: readonly CutoffKey[]
+  /** What the new token names as its sources; see `sourceKeys` of the protocol. */
+  from: readonly CutoffKey[]
+  /** The last second of what it names there: guards remember the end of those for no longer. */
+  until?: number
+  /** The caller is an agent, which policies are asked about too. */
+  agent?: true
 }
 
 /**
@@ -114,6 +122,8 @@ export interface Attempt {
   contexts?: string[]
   /** What the policies say of the tokens that are asked for. */
   admission?: Admission
+  /** What they say of the agent that asks in somebody's name. */
+  agentAdmission?: Admission
   /** Why what was shown of a device proves nothing. */
   deviceRefused?: 'device-unproved' | 'device-disabled' | 'device-missing'
   /** What the request shows was given to another device. */

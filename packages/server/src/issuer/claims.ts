@@ -73,7 +73,10 @@ export async function accessTokenClaims(
     ...(attempt.admission && resource.kind !== 'signals'
       ? { admission: { admission: attempt.admission, resource: resource.uri, capable: attempt.claims.capable && resource.cae } }
       : {}),
-    ...(attempt.onBehalf ? { actors: attempt.onBehalf.actors } : {}),
+    ...(attempt.onBehalf ? { keys: attempt.onBehalf.keys } : {}),
+    ...(attempt.agentAdmission
+      ? { agent: { admission: attempt.agentAdmission, resource: resource.uri, capable: attempt.claims.capable && resource.cae } }
+      : {}),
   })
 
   attempt.trace.token = {
@@ -104,13 +107,20 @@ export async function accessTokenClaims(
     ...(source?.authTime === undefined ? {} : { auth_time: source.authTime, amr: source.amr ?? ['pwd'] }),
     ...(source?.acr === undefined ? {} : { acr: source.acr }),
     ...policyClaims(attempt),
-    ...(attempt.onBehalf ? { act: attempt.onBehalf.act } : {}),
+    ...derivedClaims(attempt),
     ...held,
     ...(attempt.device === undefined ? {} : { deviceid: attempt.device }),
     ...(attempt.address === '' ? {} : { ipaddr: attempt.address }),
     ...(attempt.claims.capable && resource.cae ? { xms_cc: ['cp1'] } : {}),
     ...(attempt.lifetime?.long ? { xms_ssm: '1' } : {}),
   }
+}
+
+/** Who acts, and what ends the token beside its own keys. */
+function derivedClaims({ onBehalf }: Attempt): Record<string, unknown> {
+  if (!onBehalf) return {}
+  const { act, from } = onBehalf
+  return { act, ...(from.length > 0 ? { caegis_from: from.map(({ kind, id }) => [kind, id]) } : {}) }
 }
 
 /** What policies leave to the guards, and what they say of the token. */

@@ -8,6 +8,8 @@ const DEVICE = 'urn:ietf:params:oauth:grant-type:device_code'
 const DAEMON = 'client_credentials'
 /** RFC 7523 section 2.1; see obo.ts. */
 export const ON_BEHALF_OF = 'urn:ietf:params:oauth:grant-type:jwt-bearer'
+/** RFC 8693 section 2.1; see exchange.ts. */
+export const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 
 /**
  * What oidc-provider needs to know of an application.
@@ -32,7 +34,7 @@ export function toClient(app: Application, assertion: boolean, now: number): Ada
       ...(device ? [DEVICE] : []),
       ...(confidential ? [DAEMON] : []),
       // Only what is called with tokens has any to trade.
-      ...(confidential && app.identifierUris.length > 0 ? [ON_BEHALF_OF] : []),
+      ...(confidential && app.identifierUris.length > 0 ? [ON_BEHALF_OF, TOKEN_EXCHANGE] : []),
     ],
     token_endpoint_auth_method: !confidential ? 'none' : assertion ? 'private_key_jwt' : 'client_secret_post',
     // Never compared: the provider's comparison is replaced by one with the stored digests. It only has to be there.

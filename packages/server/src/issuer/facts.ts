@@ -1,4 +1,4 @@
-import { pairId } from '@caegis/protocol'
+import { type CutoffKey, pairId } from '@caegis/protocol'
 import type { Instants } from '../access/account.ts'
 import type { Application } from '../directory/application.ts'
 import type { Home } from '../directory/guests.ts'
@@ -102,6 +102,36 @@ export async function readInstants(
     if (user !== undefined) found.push(await readPair(store, tenant, user, attempt.device))
   }
   return found
+}
+
+/** Notes the row under which a token that is shown to us may be cut off: what moves it before something is given out for that token is seen by the fence. */
+export async function noteKey(store: Store, tenant: Tenant, { kind, id }: CutoffKey): Promise<void> {
+  const [user = '', other = ''] = id.split('\n')
+  switch (kind) {
+    case 'tenant':
+      await once('instants of the tenant', () => instantsOfTenant(store, tenant))
+      return
+    case 'user':
+      await readUser(store, tenant, id)
+      return
+    case 'session':
+      await once(`instants of session ${id}`, () => instantsOfSession(store, tenant, id))
+      return
+    case 'app':
+      await once(`instants of app ${id}`, () => instantsOfApp(store, tenant, id))
+      return
+    case 'grant':
+      await once(`instants of grant ${id}`, () => instantsOfGrant(store, tenant, user, other))
+      return
+    case 'device':
+      await readDevice(store, tenant, id)
+      return
+    case 'user-device':
+      await readPair(store, tenant, user, other)
+      return
+    case 'token':
+      note(currentAttempt(), { table: 'token', id }, await tokenVersion(store.db, tenant, id))
+  }
 }
 
 interface InstantColumns {

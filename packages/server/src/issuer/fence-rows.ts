@@ -1,3 +1,4 @@
+import type { CutoffKey } from '@caegis/protocol'
 import type { Transaction } from 'kysely'
 import { INSTANTS, lastInstant } from '../store/change.ts'
 import type { Schema } from '../store/schema.ts'
@@ -68,6 +69,27 @@ export function createRows(db: Transaction<Schema>, tenant: Tenant, now: number)
         .executeTakeFirst(),
     )
 
+  /** The row behind a key; a token has none. */
+  const under = ({ kind, id }: CutoffKey): Promise<Parameters<typeof lastInstant>[0]> => {
+    const [left = '', right = ''] = id.split('\n')
+    switch (kind) {
+      case 'user':
+        return user(id)
+      case 'session':
+        return session(id)
+      case 'app':
+        return app(id)
+      case 'device':
+        return device(id)
+      case 'grant':
+        return grant(left, right)
+      case 'user-device':
+        return pair(left, right)
+      default:
+        return Promise.resolve(undefined)
+    }
+  }
+
   return {
     home,
 
@@ -103,15 +125,16 @@ export function createRows(db: Transaction<Schema>, tenant: Tenant, now: number)
     },
 
     async lastCutoff(mint) {
-      const { user: owner, actors = [] } = mint
+      const { user: owner, keys = [] } = mint
       const rows = [mint.stream ? undefined : await home()]
       const found: Parameters<typeof lastInstant>[0][] = rows
-      for (const id of [mint.appId, ...actors]) found.push(await app(id))
+      found.push(await app(mint.appId))
       if (owner !== undefined) found.push(await user(owner))
       if (mint.sid !== undefined) found.push(await session(mint.sid))
       if (mint.device !== undefined) found.push(await device(mint.device))
       if (mint.device !== undefined && owner !== undefined) found.push(await pair(owner, mint.device))
-      if (owner !== undefined) for (const id of [mint.appId, ...actors]) found.push(await grant(owner, id))
+      if (owner !== undefined) found.push(await grant(owner, mint.appId))
+      for (const key of keys) found.push(await under(key))
       return Math.max(...found.map(lastInstant))
     },
   }

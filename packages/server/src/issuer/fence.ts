@@ -51,7 +51,11 @@ export async function passFence(store: Store, tenant: Tenant, attempt: Attempt):
     for (const grant of attempt.removedGrants) await tenant.artifacts.removeGrant(db, grant)
     for (const consent of attempt.consents) await recordConsent(db, tenant, consent, now)
     await recordMints(db, tenant, attempt.mints, now)
-    for (const mint of attempt.mints) await recordDecision(db, tenant, mint)
+    for (const mint of attempt.mints) {
+      await recordDecision(db, tenant, mint)
+      const { agent, iat, exp, appId, device } = mint
+      if (agent) await recordDecision(db, tenant, { iat, exp, appId, ...(device === undefined ? {} : { device }), admission: agent })
+    }
     if (attempt.signIn?.code === 0) await tenant.signIns.insert(db, attempt.signIn)
     if (attempt.completes) await tenant.signIns.complete(db, attempt.completes.id, attempt.completes.more, attempt.completes.otherwise)
     for (const ending of endings) {

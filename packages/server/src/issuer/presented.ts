@@ -129,7 +129,10 @@ async function isAlive({ db }: Store, tenant: Tenant, { kind, id }: CutoffKey, i
         .where('tenant', '=', tenant.id)
         .where('app_id', '=', id)
         .executeTakeFirst()
-      return row !== undefined && after(row) && row.enabled === 1
+      // An agent that acts under an account of its own is named by that, and judged as a user.
+      if (!row)
+        return (await db.selectFrom('users').select('id').where('tenant', '=', tenant.id).where('id', '=', id).executeTakeFirst()) !== undefined
+      return after(row) && row.enabled === 1
     }
     case 'device': {
       const row = await db

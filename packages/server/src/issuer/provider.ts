@@ -13,6 +13,8 @@ import { currentAttempt } from './attempt.ts'
 import { lacksProof } from './bound.ts'
 import { accessTokenClaims } from './claims.ts'
 import { expandScopes, lacksConsent } from './consent.ts'
+import type { DelegationOptions } from './delegation.ts'
+import { registerExchange } from './exchange.ts'
 import { noteResource, readApplication, readInstants, readResources, readUser } from './facts.ts'
 import type { Loops } from './loops.ts'
 import { registerOnBehalfOf } from './obo.ts'
@@ -326,7 +328,9 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
 
   const provider = new Provider(tenant.issuer, configuration)
   const info = configuration.features?.resourceIndicators?.getResourceServerInfo as (ctx: unknown, uri: string, client: unknown) => Promise<object>
-  registerOnBehalfOf(provider, tenant, { store, target, info: (ctx, uri) => info(ctx, uri, ctx.oidc.client) })
+  const delegation: DelegationOptions = { store, target, info: (ctx, uri) => info(ctx, uri, ctx.oidc.client) }
+  registerOnBehalfOf(provider, tenant, delegation)
+  registerExchange(provider, tenant, delegation)
   // The mount in front says where the request came from; nothing of the sort is ever taken from the wire.
   provider.proxy = true
   provider.Client.prototype.compareClientSecret = async function (given: string) {

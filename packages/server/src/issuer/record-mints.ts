@@ -1,4 +1,4 @@
-import { pairId } from '@caegis/protocol'
+import { type CutoffKind, pairId } from '@caegis/protocol'
 import { sql, type Transaction } from 'kysely'
 import type { Schema } from '../store/schema.ts'
 import type { Attempt, Mint } from './attempt.ts'
@@ -23,10 +23,6 @@ export async function recordMints(db: Db, { id: tenant }: Tenant, mints: readonl
     (_, its) => recordGrant(db, tenant, its, now),
   )
   await each(
-    ({ device }) => some(device),
-    (device, its) => db.updateTable('devices').set(raised('devices', its)).where('tenant', '=', tenant).where('id', '=', device).execute(),
-  )
-  await each(
     ({ device, user }) => (device === undefined || user === undefined ? [] : [pairId(user, device)]),
     (_, its) => recordPair(db, tenant, its, now),
   )
@@ -35,11 +31,24 @@ export async function recordMints(db: Db, { id: tenant }: Tenant, mints: readonl
     (_, its) => recordSession(db, tenant, its, now),
   )
   await each(
-    ({ user }) => some(user),
-    (user, its) => db.updateTable('users').set(raised('users', its)).where('tenant', '=', tenant).where('id', '=', user).execute(),
+    (mint) => [...some(mint.user), ...ids(mint, 'user')],
+    (id, its) => db.updateTable('users').set(raised('users', its)).where('tenant', '=', tenant).where('id', '=', id).execute(),
   )
   await each(
-    ({ user, actors = [] }) => (user === undefined ? [] : actors.map((app) => pairId(user, app))),
+    (mint) => [mint.appId, ...ids(mint, 'app')],
+    (id, its) => db.updateTable('applications').set(raised('applications', its)).where('tenant', '=', tenant).where('app_id', '=', id).execute(),
+  )
+  await each(
+    (mint) => [...some(mint.device), ...ids(mint, 'device')],
+    (id, its) => db.updateTable('devices').set(raised('devices', its)).where('tenant', '=', tenant).where('id', '=', id).execute(),
+  )
+  // What the token was given out for has rows already.
+  await each(
+    (mint) => ids(mint, 'session'),
+    (id, its) => db.updateTable('sessions').set(raised('sessions', its)).where('tenant', '=', tenant).where('id', '=', id).execute(),
+  )
+  await each(
+    (mint) => ids(mint, 'grant'),
     (pair, its) => {
       const [user = '', app = ''] = pair.split('\n')
       const held = db.updateTable('grants').set(raised('grants', its)).where('tenant', '=', tenant)
@@ -47,11 +56,18 @@ export async function recordMints(db: Db, { id: tenant }: Tenant, mints: readonl
     },
   )
   await each(
-    ({ appId, actors = [] }) => [appId, ...actors],
-    (app, its) => db.updateTable('applications').set(raised('applications', its)).where('tenant', '=', tenant).where('app_id', '=', app).execute(),
+    (mint) => ids(mint, 'user-device'),
+    (pair, its) => {
+      const [user = '', device = ''] = pair.split('\n')
+      const known = db.updateTable('device_users').set(raised('device_users', its)).where('tenant', '=', tenant)
+      return known.where('user_id', '=', user).where('device_id', '=', device).execute()
+    },
   )
   await db.updateTable('tenants').set(raised('tenants', mints)).where('id', '=', tenant).execute()
 }
+
+/** Of what the token was given out for. */
+const ids = ({ keys = [] }: Mint, kind: CutoffKind): string[] => keys.filter((key) => key.kind === kind).map(({ id }) => id)
 
 const lastOf = (mints: readonly Mint[]) => ({
   last_iat: Math.max(...mints.map(({ iat }) => iat)),

@@ -79,3 +79,19 @@ export function resourceOf(scopes: readonly string[], resources: readonly Resour
 export function fullScope(resource: Resource, name: string): string {
   return resource.kind === 'signals' ? name : `${resource.uri}/${name}`
 }
+
+/**
+ * What an agent is given by names: of what was asked for (full names; `.default` stands for as much as possible), what the agent is permitted and the token that it trades
+ * holds as well. A name that was asked for and that the token does not hold is refused, not passed over.
+ */
+export function narrowScopes(
+  resource: Resource,
+  asked: readonly string[],
+  permitted: readonly string[],
+  held: readonly string[],
+): { granted: string[]; refused: string[] } {
+  const isDefault = asked.includes(fullScope(resource, '.default'))
+  const named = permitted.filter((name) => asked.includes(fullScope(resource, name)))
+  const wanted = isDefault ? permitted : named
+  return { granted: wanted.filter((name) => held.includes(name)), refused: named.filter((name) => !held.includes(name)) }
+}

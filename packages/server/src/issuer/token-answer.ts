@@ -5,6 +5,7 @@ import { refusalOf as policyRefusal } from '../access/refusal.ts'
 import { SERVER_ERRORS } from '../errors.ts'
 import { isContext } from './access.ts'
 import type { Attempt } from './attempt.ts'
+import { TOKEN_EXCHANGE } from './client.ts'
 import type { Tenant } from './tenant.ts'
 
 /** Adds what Microsoft's clients read beyond OAuth to a token response. */
@@ -14,7 +15,8 @@ export function completeTokens(body: Record<string, unknown>, form: URLSearchPar
   return {
     ...body,
     // The scope of the answer is part of MSAL's cache key: what was asked, as it was asked. Anything that was refused is an error and not here.
-    ...(asked ? { scope: asked } : {}),
+    // An exchange may give less, and says what it gave (RFC 8693 section 2.2.1).
+    ...(asked && form.get('grant_type') !== TOKEN_EXCHANGE ? { scope: asked } : {}),
     // Half-way to expiry the client asks again by itself, and policies are looked at again.
     ...(typeof expiresIn === 'number' ? { refresh_in: Math.floor(expiresIn / 2) } : {}),
     ...(attempt.account && form.get('client_info') === '1'
@@ -85,6 +87,16 @@ export function codeOf(body: Record<string, unknown>, form: URLSearchParams, den
 }
 
 function refusalOf(body: Record<string, unknown>, form: URLSearchParams, denial: Denial | undefined): Refusal {
+  const refusal = refusalFor(body, form, denial)
+  // RFC 8693 section 2.2.2: whatever is wrong with the tokens, and whatever a policy says of them. The number, and the claims, say more.
+  const isOfTokens = form.get('grant_type') === TOKEN_EXCHANGE && OF_TOKENS.includes(refusal.error)
+  if (!isOfTokens) return refusal
+  return { ...refusal, error: 'invalid_request', ...(denial ? {} : { text: String(body.error_description) }) }
+}
+
+const OF_TOKENS = ['invalid_grant', 'interaction_required']
+
+function refusalFor(body: Record<string, unknown>, form: URLSearchParams, denial: Denial | undefined): Refusal {
   const grant = form.get('grant_type') ?? ''
   const error = String(body.error)
   const userFlow = grant !== 'client_credentials'
@@ -97,6 +109,7 @@ function refusalOf(body: Record<string, unknown>, form: URLSearchParams, denial:
 const CODES: Record<string, number> = {
   invalid_client: 7000215,
   invalid_scope: 70011,
+  invalid_target: 500011,
   unauthorized_client: 700016,
   authorization_pending: 70016,
   invalid_request: 900144,

@@ -28,8 +28,9 @@ export interface Trace {
 const GRANTS: Record<string, string> = {
   'urn:ietf:params:oauth:grant-type:device_code': 'device_code',
   'urn:ietf:params:oauth:grant-type:jwt-bearer': 'on_behalf_of',
+  'urn:ietf:params:oauth:grant-type:token-exchange': 'token_exchange',
 }
-const KNOWN_GRANTS = ['authorization_code', 'refresh_token', 'client_credentials', 'device_code', 'on_behalf_of']
+const KNOWN_GRANTS = ['authorization_code', 'refresh_token', 'client_credentials', 'device_code', 'on_behalf_of', 'token_exchange']
 /** A device asks every few seconds whether somebody has entered its code: nothing is decided. */
 const PENDING = ['authorization_pending', 'slow_down']
 

@@ -102,6 +102,7 @@ const REASONS: Record<number, string> = {
   70011: 'The scopes are malformed, unknown, or more than the application is permitted to ask for.',
   70043: 'The sign-in is older than a policy allows.',
   135011: 'The device is disabled.',
+  500011: 'There is no such API.',
   700016: 'The application may not do this.',
   900144: 'The request is malformed.',
   5000224: 'The tenant is stopped.',
