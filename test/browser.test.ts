@@ -182,8 +182,8 @@ describe.skipIf(!hasChromium())('the pages in a real browser', () => {
       const response = await posted
       const { 'content-length': _length, date: _date, ...headers } = await response.allHeaders()
       await page.getByRole('alert').waitFor()
-      // Each page's form has a token and a challenge of its own.
-      const own = /(name="(?:csrf|challenge)" value="|&quot;challenge&quot;:&quot;)[^"&]*/g
+      // Each page's form has a token and a challenge of its own, and its own time.
+      const own = /(name="(?:csrf|challenge)" value="|data-now="|&quot;challenge&quot;:&quot;)[^"&]*/g
       const text = (await page.content()).replaceAll(username, 'X').replace(own, '$1')
       answers.push({ status: response.status(), headers, text })
       expect(await page.getByLabel('User name').inputValue()).toBe(username)

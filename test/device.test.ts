@@ -96,10 +96,16 @@ describe('a device that proves itself', () => {
     await flow.tokens()
     const silent = await flowOn(phone, { browser: flow.browser, more: { prompt: 'none' } })
     expect((await silent.signIn()).searchParams.get('error')).toBe('login_required')
+    // Nor did it become the other's by that.
+    const still = createFlow(loop, { browser: flow.browser, more: { prompt: 'none' } })
+    expect(claimsOf((await still.tokens()).accessToken)).toMatchObject({ deviceid: laptop.id })
     const open = await flowOn(phone, { browser: flow.browser })
     expect(claimsOf((await open.tokens()).accessToken)).toMatchObject({ deviceid: phone.id })
     const after = createFlow(loop, { browser: flow.browser, more: { prompt: 'none' } })
     expect(claimsOf((await after.tokens()).accessToken)).toMatchObject({ deviceid: phone.id })
+    // Who signs in anew brings along what is proved, and not what the session was given to.
+    const anew = createFlow(loop, { browser: flow.browser, more: { prompt: 'login' } })
+    expect(claimsOf((await anew.tokens()).accessToken)).not.toHaveProperty('deviceid')
   })
 
   it('its word is good once, for this issuer, from its key, for five minutes', async () => {
@@ -172,8 +178,8 @@ describe('a device that is lost', () => {
     expect(denied).toMatchObject({ status: 400, body: { error: 'invalid_grant', suberror: 'bad_token', error_codes: [135011] } })
     expect(await lost.refresh(elsewhere.refreshToken, { device_assertion: await laptop.word() })).toMatchObject({ body: { error_codes: [135011] } })
     expect((await kept.refresh(elsewhere.refreshToken)).status).toBe(200)
-    const again = createFlow(loop, { browser: lost.browser })
-    expect((await again.signIn()).searchParams.get('error')).toBe('access_denied')
+    const again = createFlow(loop, { browser: lost.browser, more: { prompt: 'none' } })
+    expect((await again.signIn()).searchParams.get('error')).toBe('login_required')
 
     const then = await position()
     await patch(laptop.id, { accountEnabled: true })
@@ -185,6 +191,12 @@ describe('a device that is lost', () => {
     expect((await silent.signIn()).searchParams.get('error')).toBe('login_required')
     const fresh = await (await flowOn(laptop, { browser: lost.browser })).tokens()
     expect(await verdictOf(guard, fresh.accessToken)).toMatchObject({ allowed: true })
+    // A browser whose session was that device's is no prison: somebody may sign in there without it.
+    await patch(laptop.id, { accountEnabled: false })
+    const plain = await createFlow(loop, { browser: lost.browser }).tokens()
+    expect(claimsOf(plain.accessToken)).not.toHaveProperty('deviceid')
+    expect(await verdictOf(guard, plain.accessToken)).toMatchObject({ allowed: true })
+    await patch(laptop.id, { accountEnabled: true })
   })
 
   it('that is not compliant any more costs one silent refresh', async () => {

@@ -11,6 +11,7 @@ export const SERVER_ERRORS = {
   assignment_not_found: 'No such role assignment.',
   device_not_found: 'No such device.',
   device_exists: 'There is, or was, a device with that id.',
+  too_many_devices: 'This user has registered as many devices as a user can, all in all or in one day.',
   policy_not_found: 'No such Conditional Access policy.',
   policy_exists: 'There is a Conditional Access policy of that name already.',
   invalid_policy: 'The Conditional Access policy is not valid.',

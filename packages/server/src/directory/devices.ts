@@ -28,7 +28,11 @@ export interface Device {
   trustType: string
   /** Id of its owner. */
   owner: string | null
+  /** Where the owner registered it, empty when unknown; `null` = somebody else did. */
+  registeredFrom: string | null
   createdAt: number
+  /** Second at which it last got a token; 0 = never. */
+  lastUsedAt: number
 }
 
 export interface NewDevice {
@@ -40,7 +44,15 @@ export interface NewDevice {
   trustType?: (typeof TRUST_TYPES)[number]
   enabled?: boolean
   compliant?: boolean | null
+  /** Where from, when its owner does it. */
+  from?: string
 }
+
+/** What people register by themselves: at most so many at a time, and so many a day, as each leaves a row for ever. */
+export const MOST_OWN = 20
+const DAY = 24 * 3600
+/** On a page. */
+const MOST_LISTED = 100
 
 export interface DeviceUpdate {
   displayName?: string
@@ -69,7 +81,9 @@ export function createDevices(store: Store, tenant: string) {
       actor,
       async edit(context) {
         const row = await rows(context.db).where('id', '=', id).executeTakeFirst()
-        if (!row) throw new CaegisError('device_not_found', SERVER_ERRORS.device_not_found)
+        // People manage what they registered themselves, and nothing else.
+        const isTheirs = actor.kind !== 'holder' || (row?.user_id === actor.user && row.registered_from !== null)
+        if (!row || !isTheirs) throw new CaegisError('device_not_found', SERVER_ERRORS.device_not_found)
         return work(context, row)
       },
     })
@@ -111,6 +125,35 @@ export function createDevices(store: Store, tenant: string) {
       const select = after === undefined ? rows(store.db) : rows(store.db).where('id', '>', after)
       return (await select.orderBy('id').limit(limit).execute()).map(toDevice)
     },
+
+    /** Of one owner, oldest first. */
+    ofOwner: async (user: string): Promise<Device[]> =>
+      (await rows(store.db).where('user_id', '=', user).orderBy('created_at').orderBy('id').limit(MOST_LISTED).execute()).map(toDevice),
+
+    /** What somebody registers for themselves. Nobody has looked at it: whether it is compliant is for others to say. */
+    register: (
+      actor: Extract<Actor, { kind: 'holder' }>,
+      given: Required<Pick<NewDevice, 'id' | 'displayName' | 'publicKey' | 'from'>>,
+    ): Promise<Committed<string>> =>
+      store.commit({
+        tenant,
+        actor,
+        async edit(context) {
+          const { db, now } = context
+          const own = await db
+            .selectFrom('devices')
+            .select(['created_at', 'deleted_at'])
+            .where('tenant', '=', tenant)
+            .where('user_id', '=', actor.user)
+            .where('registered_from', 'is not', null)
+            .where((eb) => eb.or([eb('deleted_at', 'is', null), eb('created_at', '>', now - DAY)]))
+            .execute()
+          const living = own.filter((one) => one.deleted_at === null).length
+          const today = own.filter((one) => one.created_at > now - DAY).length
+          if (Math.max(living, today) >= MOST_OWN) throw new CaegisError('too_many_devices', SERVER_ERRORS.too_many_devices)
+          return insertDevice(context, { ...given, owner: actor.user })
+        },
+      }),
 
     /** Registers a device. An id that was ever in use stays that device's: its instants hold for ever. */
     create: (actor: Actor, given: NewDevice): Promise<Committed<string>> =>
@@ -185,7 +228,7 @@ async function insertDevice({ db, tenant, now, audit }: ChangeContext, given: Ne
     .values({
       ...{ tenant, id, display_name: given.displayName, user_id: user?.id ?? null, trust_type: given.trustType ?? 'Workplace' },
       ...{ enabled: given.enabled === false ? 0 : 1, compliant: given.compliant == null ? null : given.compliant ? 1 : 0 },
-      ...{ public: JSON.stringify(given.publicKey), created_at: now, deleted_at: null },
+      ...{ public: JSON.stringify(given.publicKey), registered_from: given.from ?? null, created_at: now, deleted_at: null },
     })
     .execute()
   audit({ activity: 'Add device', operation: 'Add', category: 'Device', targets: [{ type: 'Device', id, name: given.displayName }] })
@@ -195,6 +238,6 @@ async function insertDevice({ db, tenant, now, audit }: ChangeContext, given: Ne
 function toDevice(row: DeviceRow): Device {
   return {
     ...{ id: row.id, displayName: row.display_name, enabled: row.enabled === 1, compliant: row.compliant === null ? null : row.compliant === 1 },
-    ...{ trustType: row.trust_type, owner: row.user_id, createdAt: row.created_at },
+    ...{ trustType: row.trust_type, owner: row.user_id, registeredFrom: row.registered_from, createdAt: row.created_at, lastUsedAt: row.last_iat },
   }
 }

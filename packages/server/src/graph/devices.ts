@@ -84,9 +84,13 @@ export function registerDevices({ origin, route }: Api): void {
   )
 }
 
+/** Graph's `device`; `owner` and `registeredFrom` are ours: who registered it by themselves, and from which address. */
 function shape(device: Device): object {
+  const instant = (second: number) => `${new Date(second * 1000).toISOString().slice(0, 19)}Z`
   return {
     ...{ id: device.id, deviceId: device.id, displayName: device.displayName, accountEnabled: device.enabled, isCompliant: device.compliant },
-    ...{ trustType: device.trustType, owner: device.owner, createdDateTime: `${new Date(device.createdAt * 1000).toISOString().slice(0, 19)}Z` },
+    ...{ trustType: device.trustType, owner: device.owner, registeredFrom: device.registeredFrom, createdDateTime: instant(device.createdAt) },
+    ...{ registrationDateTime: instant(device.createdAt) },
+    approximateLastSignInDateTime: device.lastUsedAt === 0 ? null : instant(device.lastUsedAt),
   }
 }

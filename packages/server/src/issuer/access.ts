@@ -98,8 +98,10 @@ function checkAge(store: Store, signedInAt: number | undefined): void {
   throw new errors.InvalidGrant('the sign-in is too old')
 }
 
+export type Registration = 'urn:user:registersecurityinfo' | 'urn:user:registerdevice'
+
 /**
- * Asks whether somebody may register what they prove later, having proved so much: `urn:user:registersecurityinfo`. A user at high risk may not: whoever has the password
+ * Asks whether somebody may register what they prove later, or what they sign in from, having proved so much. A user at high risk may not: whoever has the password
  * would register their own second factor, and end the risk by it.
  */
 export async function admitRegistration(
@@ -107,9 +109,10 @@ export async function admitRegistration(
   store: Store,
   user: string,
   { at, amr }: { at: number; amr: readonly string[] },
+  action: Registration = 'urn:user:registersecurityinfo',
 ): Promise<Admission['decision']> {
   const client = { appId: ACCOUNT_APP_ID, type: 'web' as const }
-  const asked = { client, user, proof: { at, amr }, action: 'urn:user:registersecurityinfo' }
+  const asked = { client, user, proof: { at, amr }, action }
   const { decision, signals } = await admitBy(store, tenant, asked)
   return signals?.userRisk === 'high' ? { ...decision, outcome: 'block' } : decision
 }

@@ -14,8 +14,12 @@ const OF_SIGN_IN = new Set(['Interaction', 'AuthorizationCode'])
 /** What a grant presents: it tells whose it is. */
 const OF_GRANT = new Set(['AuthorizationCode', 'RefreshToken', 'DeviceCode'])
 
+/** A sign-in that waits for its next step; see signin/visit.ts. */
+export const HALF = 'HalfSignIn'
 /** What remembers the device that it was given to. */
-const OF_DEVICE = new Set(['Session', 'Interaction', 'AuthorizationCode', 'RefreshToken', 'AccessToken'])
+const OF_DEVICE = new Set(['Session', 'Interaction', HALF, 'AuthorizationCode', 'RefreshToken', 'AccessToken'])
+/** What stands for a sign-in that is under way. */
+const UNDER_WAY = new Set(['Interaction', HALF])
 
 /** What remembers on what it was given out, as its client said. */
 const OF_PLATFORM = new Set(['Session', 'Interaction', 'AuthorizationCode', 'RefreshToken', 'DeviceCode'])
@@ -63,7 +67,7 @@ export function createAdapter(store: Store, tenant: string, artifacts: Artifacts
         const attempt = currentAttempt()
         const artifact = { model, id, payload: { ...payload }, expiresAt: now() + (expiresIn ?? DEFAULT_TTL) }
         if (model === 'RefreshToken') linkSuccessor(id)
-        if (OF_DEVICE.has(model) && attempt.device !== undefined) artifact.payload.device = attempt.device
+        if (OF_DEVICE.has(model)) keepDevice(artifact.payload)
         if (OF_PLATFORM.has(model) && attempt.platform !== undefined) artifact.payload.platform = attempt.platform
         if (OF_CONTEXTS.has(model) && attempt.contexts !== undefined) artifact.payload.contexts = attempt.contexts
         if (OF_SIGN_IN.has(model)) remember(artifact.payload)
@@ -85,17 +89,41 @@ export function createAdapter(store: Store, tenant: string, artifacts: Artifacts
       },
     }
 
-    /** Whatever the request shows brings its device along; what the request proves counts before it. */
     function recall({ payload }: FoundArtifact): void {
-      const { device, platform, contexts } = payload
+      const { platform, contexts } = payload
       const attempt = currentAttempt()
       recallTrace(payload)
       if (OF_PLATFORM.has(model) && typeof platform === 'string') attempt.platform ??= platform as Platform
       if (OF_CONTEXTS.has(model) && Array.isArray(contexts)) attempt.contexts ??= contexts
-      if (!OF_DEVICE.has(model) || typeof device !== 'string') return
-      if (attempt.device !== undefined && attempt.device !== device) attempt.otherDevice = true
-      // A sign-in that is half done remembers what it began with, which may be newer than the browser's session.
-      if (attempt.device === undefined || model === 'Interaction') attempt.device = device
+      if (OF_DEVICE.has(model)) recallDevice(payload)
+    }
+
+    /** Whatever the request shows brings its device along; what the request proves counts before it, and so does a sign-in that is under way. */
+    function recallDevice({ device, result }: Record<string, unknown>): void {
+      const attempt = currentAttempt()
+      const known = typeof device === 'string' ? device : undefined
+      const login = model === 'Interaction' && (result as { login?: object } | undefined)?.login !== undefined
+      if (login) attempt.signedIn = true
+      if (model === 'Session' && known !== undefined) attempt.sessionDevice = known
+      if (known !== undefined && attempt.device !== undefined && attempt.device !== known) attempt.otherDevice = true
+      if (attempt.deviceSettled) return
+      // Somebody who has just signed in did so from what the sign-in says, and from no device if it says none.
+      const isSignIn = model === HALF || (model === 'Interaction' && (known !== undefined || login))
+      if (!isSignIn) {
+        if (known !== undefined) attempt.device ??= known
+        return
+      }
+      attempt.deviceSettled = true
+      if (known === undefined) delete attempt.device
+      else attempt.device = known
+    }
+
+    /** A sign-in that is under way keeps what it was made from, and not what the browser's session was given to: that may be a copy. A session changes hands by a sign-in only. */
+    function keepDevice(payload: Record<string, unknown>): void {
+      const { device: now, deviceSettled, sessionDevice, signedIn } = currentAttempt()
+      const device = model === 'Session' && !signedIn ? (sessionDevice ?? now) : now
+      if (device !== undefined && (deviceSettled || !UNDER_WAY.has(model))) payload.device = device
+      else delete payload.device
     }
 
     function remember(payload: Record<string, unknown>): void {

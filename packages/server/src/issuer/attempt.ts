@@ -116,6 +116,11 @@ export interface Attempt {
   onBehalf?: OnBehalf
   /** What the request comes from: proved here, or remembered by what the request shows. */
   device?: string
+  /** It was proved here, or is what the sign-in that is under way was made from: what a browser's session was given to does not count beside it. */
+  deviceSettled?: true
+  /** What the browser's session was given to, and whether the request is that of somebody who has just signed in anew: only then it becomes another device's. */
+  sessionDevice?: string
+  signedIn?: true
   /** What it says that it runs on, or said when what it shows was given to it. */
   platform?: Platform
   /** Authentication contexts that the grant was asked for with. */

@@ -1,4 +1,6 @@
-import { decodeJwt, importJWK, type JWK, jwtVerify } from 'jose'
+import { calculateJwkThumbprint, decodeJwt, decodeProtectedHeader, importJWK, type JWK, jwtVerify } from 'jose'
+import type { z } from 'zod'
+import { deviceKey } from '../directory/devices.ts'
 import type { Store } from '../store/store.ts'
 import { createAdapter } from './adapter.ts'
 import { currentAttempt } from './attempt.ts'
@@ -30,7 +32,27 @@ export async function admitDevice(store: Store, tenant: Tenant, text: string): P
   if (!proof || !(await isFirst(store, tenant, `${id} ${proof.jti}`, proof.exp - now))) {
     attempt.deviceRefused = key ? 'device-unproved' : 'device-missing'
   } else if (ended) attempt.deviceRefused = ended
-  else attempt.device = id
+  else Object.assign(attempt, { device: id, deviceSettled: true })
+}
+
+/**
+ * A key that somebody has just made, in a JWT that it signed for one page of ours (`nonce`). The device is named after its key (RFC 7638), so that whoever holds the
+ * one knows the other. @returns `undefined` for anything else
+ */
+export async function readNewKey(
+  text: string,
+  { audience, nonce, now }: { audience: string; nonce: string; now: number },
+): Promise<{ id: string; publicKey: z.infer<typeof deviceKey> } | undefined> {
+  if (text.length > MAX_LENGTH) return undefined
+  try {
+    const publicKey = deviceKey.parse(decodeProtectedHeader(text).jwk)
+    const { payload } = await jwtVerify(text, await importJWK(publicKey, 'ES256'), {
+      ...{ audience, typ: 'device-key+jwt', algorithms: ['ES256'], currentDate: new Date(now * 1000), requiredClaims: ['nonce', 'exp'] },
+    })
+    return payload.nonce === nonce ? { id: `browser-${await calculateJwkThumbprint(publicKey)}`, publicKey } : undefined
+  } catch {
+    return undefined
+  }
 }
 
 function issuerOf(text: string): string | undefined {

@@ -65,8 +65,8 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
       const user = await readUser(store, tenant, session.accountId)
       const others = await readInstants(store, tenant, { sid: session.uid, appId: ctx.oidc.client?.clientId, user: session.accountId })
       const denial = judge(user, others, session.loginTs)
-      // No password mends a device: the page would only come again.
-      if (denial?.reason.startsWith('device-')) throw new errors.AccessDenied(DEVICE_ENDED)
+      // No password mends a device that the sign-in itself is made from; without it, or from another one, somebody may sign in anew.
+      if (denial?.reason.startsWith('device-') && currentAttempt().deviceSettled) throw new errors.AccessDenied(DEVICE_ENDED)
       // A copy of the session on another device: that the person signs in there is news, and makes it that device's.
       const elsewhere = currentAttempt().otherDevice === true && ctx.oidc.result?.login === undefined
       return denial || elsewhere ? interactionPolicy.Check.REQUEST_PROMPT : interactionPolicy.Check.NO_NEED_TO_PROMPT

@@ -6,7 +6,7 @@ import { codeOf, EXPLAINED } from '../access/refusal.ts'
 import { ACCOUNT_APP_ID } from '../directory/account-page.ts'
 import { changeOwnPassword } from '../directory/own-password.ts'
 import { hashPassword, verifyPassword } from '../directory/password.ts'
-import { admitRegistration } from '../issuer/access.ts'
+import { admitRegistration, type Registration } from '../issuer/access.ts'
 import { html, send, withWait } from '../issuer/answer.ts'
 import { readInstants, readUser } from '../issuer/facts.ts'
 import type { Issuer, IssuerAnswer } from '../issuer/issuer.ts'
@@ -18,6 +18,7 @@ import { asksForMore, makeCodes, normalize } from './code.ts'
 import { guessersOf, tooMany } from './guessers.ts'
 import { readNewPassword, SAME_PASSWORD } from './new-password.ts'
 import type { SignInOptions } from './options.ts'
+import { createOwnDevices, JUST_NOW, nameOf } from './own-device.ts'
 import { accountPage, codesPage, passwordPage } from './pages.ts'
 import { createPasskeys } from './passkey.ts'
 
@@ -36,11 +37,25 @@ interface Visitor {
   /** What its forms carry, and the word of which it is the digest. */
   csrf: string
   form: string
+  address: string
+  /** What the browser is called until somebody has a better name. */
+  browser: string
 }
 
-/** `/{tenant}/account`: where people register and remove what they prove besides their password. Works without scripts. */
+/** What a page says of what was just done. */
+interface Said {
+  done?: string
+  wrong?: string
+  gone?: string
+}
+
+/**
+ * `/{tenant}/account`: where people register and remove what they prove besides their password, and what they sign in from. Works without scripts, but for keys that
+ * only a browser can make.
+ */
 export function registerAccount(app: FastifyInstance, { store, secrets, throttle, findIssuer, addressOf }: SignInOptions): void {
   const setup = createAuthenticatorSetup(store, secrets)
+  const devices = createOwnDevices(store)
 
   app.get(
     '/:tenant/account',
@@ -73,12 +88,12 @@ export function registerAccount(app: FastifyInstance, { store, secrets, throttle
     const factors = factorsOf(issuer)
     switch (form.get('action')) {
       case 'begin':
-        return (await forbidden(issuer, visitor, request)) ?? setup.offer(tenant, { ...visitor, user: visitor.id })
+        return (await forbidden(issuer, visitor)) ?? setup.offer(tenant, { ...visitor, user: visitor.id })
       case 'confirm': {
-        const no = await forbidden(issuer, visitor, request)
+        const no = await forbidden(issuer, visitor)
         if (no) return no
         const proved = setup.prove(tenant, { ...visitor, user: visitor.id }, form)
-        if (!proved) return show(issuer, visitor, 'That took too long. Set up the app again.')
+        if (!proved) return show(issuer, visitor, { done: 'That took too long. Set up the app again.' })
         if ('answer' in proved) return proved.answer
         const codes = makeCodes()
         await factors.register(visitor.id, visitor.proof, proved, codes.map(normalize))
@@ -86,12 +101,22 @@ export function registerAccount(app: FastifyInstance, { store, secrets, throttle
       }
       case 'remove':
         for (const { id, kind } of await factors.list(visitor.id)) if (kind === 'totp') await factors.remove(self(visitor), visitor.id, id)
-        return show(issuer, visitor, 'The app was removed.')
+        return show(issuer, visitor, { done: 'The app was removed.' })
       case 'add-passkey':
-        return (await forbidden(issuer, visitor, request)) ?? addPasskey(issuer, visitor, form, request)
+        return (await forbidden(issuer, visitor)) ?? addPasskey(issuer, visitor, form, request)
       case 'remove-passkey':
         await factors.remove(self(visitor), visitor.id, (form.get('id') ?? '').slice(0, 64), 'passkey')
-        return show(issuer, visitor, 'The passkey was removed.')
+        return show(issuer, visitor, { done: 'The passkey was removed.' })
+      case 'add-device':
+        // Whoever finds a browser in which somebody else is signed in has no time to make it theirs.
+        if (!isNew(visitor)) return toSignIn(issuer)
+        return (await forbidden(issuer, visitor, 'urn:user:registerdevice')) ?? show(issuer, visitor, await devices.add(issuer, visitor, form))
+      case 'rename-device':
+        return show(issuer, visitor, await devices.rename(issuer, visitor, form))
+      case 'remove-device':
+        return show(issuer, visitor, await devices.remove(issuer, visitor, form))
+      case 'sign-in':
+        return toSignIn(issuer)
       case 'codes': {
         if (!asksForMore(await factors.list(visitor.id))) return show(issuer, visitor)
         const codes = makeCodes()
@@ -112,10 +137,10 @@ export function registerAccount(app: FastifyInstance, { store, secrets, throttle
     const name = (form.get('name') ?? '').trim().slice(0, 64) || 'Passkey'
     const challenge = await issuer.attempt(addressOf(request), () => passkeys.spend(visitor.form, form.get('challenge') ?? ''))
     const kept = challenge === undefined ? undefined : await passkeys.register(challenge, form.get('passkey') ?? '')
-    if (!kept) return show(issuer, visitor, undefined, 'The passkey could not be added. Try again.')
+    if (!kept) return show(issuer, visitor, { wrong: 'The passkey could not be added. Try again.' })
     const codes = makeCodes()
     const { result } = await factorsOf(issuer).addPasskey(visitor.id, visitor.proof, name, kept, codes.map(normalize))
-    return result ? html(200, codesPage(issuer.tenant, codes)) : show(issuer, visitor, 'The passkey was added.')
+    return result ? html(200, codesPage(issuer.tenant, codes)) : show(issuer, visitor, { done: 'The passkey was added.' })
   }
 
   /** A revocation, or another change, came between the look at the session and the change. */
@@ -159,7 +184,7 @@ export function registerAccount(app: FastifyInstance, { store, secrets, throttle
     if (await verifyPassword(next.password, from)) return showPassword(issuer, visitor, 400, SAME_PASSWORD)
     const { id: user, proof, amr } = visitor
     await changeOwnPassword(store, tenant, { user, from, to: await hashPassword(next.password), proof, amr })
-    return show(issuer, visitor, 'Your password was changed. You are signed out everywhere else.')
+    return show(issuer, visitor, { done: 'Your password was changed. You are signed out everywhere else.' })
   }
 
   /** Who is signed in here, judged as at any mint. Whoever has a second factor must have proved it, or a stolen password could remove it. */
@@ -177,7 +202,10 @@ export function registerAccount(app: FastifyInstance, { store, secrets, throttle
       const form = `${uid} ${accountId}`
       const { displayName, userPrincipalName: username } = user
       const proof = { at: loginTs, sid: uid }
-      return { id: accountId, displayName, username, proof, amr: amr ?? [], form, csrf: secrets.digest(formOf(issuer), form) }
+      return {
+        ...{ id: accountId, displayName, username, proof, amr: amr ?? [], form, csrf: secrets.digest(formOf(issuer), form) },
+        ...{ address: addressOf(request), browser: nameOf(request) },
+      }
     })
   }
 
@@ -191,7 +219,9 @@ export function registerAccount(app: FastifyInstance, { store, secrets, throttle
     return { status: 303, headers: { location: `${tenant.base}/oauth2/v2.0/authorize?${query}`, 'cache-control': 'no-store' }, body: '' }
   }
 
-  async function show(issuer: Issuer, visitor: Visitor, done?: string, wrong?: string): Promise<IssuerAnswer> {
+  const isNew = ({ proof }: Visitor) => store.clock() - proof.at <= JUST_NOW
+
+  async function show(issuer: Issuer, visitor: Visitor, said: Said = {}): Promise<IssuerAnswer> {
     const { id, displayName, username, csrf, form } = visitor
     const { tenant } = issuer
     const list = await factorsOf(issuer).list(id)
@@ -202,8 +232,8 @@ export function registerAccount(app: FastifyInstance, { store, secrets, throttle
       if (!(await tenant.artifacts.find(store.db, 'SpentCode', `${id} ${codes?.id} code ${index}`, Math.floor(store.clock())))) codesLeft++
     }
     const passkey = createPasskeys(store, secrets, tenant).offer(form, { id, username, displayName }, list)
-    const said = { ...(done === undefined ? {} : { done }), ...(wrong === undefined ? {} : { wrong }) }
-    return html(wrong === undefined ? 200 : 400, accountPage(tenant, { name, csrf, factors: list, codesLeft, passkey, ...said }))
+    const content = { name, csrf, factors: list, codesLeft, passkey, devices: await tenant.devices.ofOwner(id), now: store.clock(), ...said }
+    return html(said.wrong === undefined ? 200 : 400, accountPage(tenant, { ...content, ...(isNew(visitor) ? { browser: visitor.browser } : {}) }))
   }
 
   function showPassword({ tenant }: Issuer, { username, csrf }: Visitor, status = 200, wrong?: string): IssuerAnswer {
@@ -211,14 +241,14 @@ export function registerAccount(app: FastifyInstance, { store, secrets, throttle
   }
 
   /** Policies may say from where, and with which proof, somebody registers what they prove later. */
-  async function forbidden(issuer: Issuer, visitor: Visitor, request: FastifyRequest): Promise<IssuerAnswer | undefined> {
+  async function forbidden(issuer: Issuer, visitor: Visitor, action?: Registration): Promise<IssuerAnswer | undefined> {
     const { tenant } = issuer
-    const decision = await issuer.attempt(addressOf(request), () =>
-      admitRegistration(tenant, store, visitor.id, { at: visitor.proof.at, amr: visitor.amr }),
+    const decision = await issuer.attempt(visitor.address, () =>
+      admitRegistration(tenant, store, visitor.id, { at: visitor.proof.at, amr: visitor.amr }, action),
     )
     if (decision.outcome === 'allow') return undefined
     const { what, help } = EXPLAINED[codeOf(decision, {})]
-    return show(issuer, visitor, undefined, `${what} ${help}`)
+    return show(issuer, visitor, { wrong: `${what} ${help}` })
   }
 
   const self = ({ id, proof }: Visitor) => ({ kind: 'holder', user: id, proof }) as const

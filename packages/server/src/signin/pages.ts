@@ -1,12 +1,21 @@
+import type { Device } from '../directory/devices.ts'
 import type { FactorSummary } from '../directory/factors.ts'
+import type { Attempt } from '../issuer/attempt.ts'
 import { escapeHtml, page } from '../issuer/pages.ts'
 import type { Tenant } from '../issuer/tenant.ts'
 import type { Ceremony } from './passkey.ts'
 import { SCRIPT_PATH } from './script.ts'
 
+/** What the script knows: for whom a browser's key signs, and what time it is. */
+const scriptTag = (tenant?: Tenant, now = 0) =>
+  `<script src="${SCRIPT_PATH}"${tenant ? ` data-issuer="${escapeHtml(tenant.issuer)}" data-now="${Math.floor(now)}"` : ''} defer></script>`
+
+/** What the script fills in where this browser is registered as a device. */
+const PROOF = '<input type="hidden" name="device_assertion" value="">'
+
 /** A form that only the page's script can fill in: without it, it stays hidden. */
 function passkeyForm(kind: 'get' | 'create', csrf: string, { options, sealed }: Ceremony, button: string, more = ''): string {
-  return `<form method="post" data-passkey="${kind}" data-options="${escapeHtml(options)}" hidden>${hidden(csrf)}<input type="hidden" name="challenge" value="${escapeHtml(sealed)}"><input type="hidden" name="passkey" value="">${more}<button class="quiet">${button}</button><p role="status"></p></form><script src="${SCRIPT_PATH}" defer></script>`
+  return `<form method="post" data-passkey="${kind}" data-options="${escapeHtml(options)}" hidden>${hidden(csrf)}<input type="hidden" name="challenge" value="${escapeHtml(sealed)}"><input type="hidden" name="passkey" value="">${more}<button class="quiet">${button}</button><p role="status"></p></form>`
 }
 
 export interface SignInPage {
@@ -15,19 +24,21 @@ export interface SignInPage {
   /** Proves that the form came from this server's own page. */
   csrf: string
   passkey: Ceremony
+  /** Seconds. */
+  now: number
   /** What went wrong with the last try. */
   wrong?: string
 }
 
-export function signInPage(tenant: Tenant, { application, username, csrf, passkey, wrong }: SignInPage): string {
+export function signInPage(tenant: Tenant, { application, username, csrf, passkey, now, wrong }: SignInPage): string {
   return page(
     'Sign in',
     tenant,
-    `<h1>Sign in to ${escapeHtml(tenant.displayName)}</h1><p>to go on to ${escapeHtml(application)}</p>${alert(wrong)}<form method="post">${hidden(csrf)}<label for="username">User name</label><input id="username" name="username" autocomplete="username" autocapitalize="none" spellcheck="false" required maxlength="320" value="${escapeHtml(username)}"${
+    `<h1>Sign in to ${escapeHtml(tenant.displayName)}</h1><p>to go on to ${escapeHtml(application)}</p>${alert(wrong)}<form method="post" data-prove>${hidden(csrf)}${PROOF}<label for="username">User name</label><input id="username" name="username" autocomplete="username" autocapitalize="none" spellcheck="false" required maxlength="320" value="${escapeHtml(username)}"${
       username ? '' : ' autofocus'
     }><label for="password">Password</label><input id="password" name="password" type="password" autocomplete="current-password" required maxlength="256"${
       username ? ' autofocus' : ''
-    }><button>Sign in</button></form>${passkeyForm('get', csrf, passkey, 'Use a passkey')}`,
+    }><button>Sign in</button></form>${passkeyForm('get', csrf, passkey, 'Use a passkey', PROOF)}${scriptTag(tenant, now)}`,
   )
 }
 
@@ -61,7 +72,7 @@ export function codePage(tenant: Tenant, { application, csrf, app, passkey, wron
     'Confirm that it is you',
     tenant,
     `<h1>${app ? 'Enter a code' : 'Use your passkey'}</h1><p>${what} You go on to ${escapeHtml(application)}.</p>${alert(wrong)}${
-      passkey ? passkeyForm('get', csrf, passkey, 'Use a passkey') : ''
+      passkey ? passkeyForm('get', csrf, passkey, 'Use a passkey') + scriptTag() : ''
     }<form method="post">${hidden(csrf)}${codeField(!passkey || app)}<button>Continue</button></form><form method="post">${hidden(csrf)}<button class="quiet" name="restart" value="yes">Use another account</button></form>`,
   )
 }
@@ -93,11 +104,19 @@ export interface AccountPage {
   codesLeft: number
   /** For a passkey that is to be added. */
   passkey: Ceremony
+  devices: readonly Device[]
+  /** What this browser is called when it is registered; absent: that needs a newer sign-in. */
+  browser?: string
+  /** Id of a device that was just removed. */
+  gone?: string
+  /** Seconds. */
+  now: number
   done?: string
   wrong?: string
 }
 
-export function accountPage(tenant: Tenant, { csrf, name, factors, codesLeft, passkey, done, wrong }: AccountPage): string {
+export function accountPage(tenant: Tenant, shown: AccountPage): string {
+  const { csrf, name, factors, codesLeft, passkey, done, wrong, gone, now } = shown
   const button = (action: string, text: string, quiet = true, more = '') =>
     `<form method="post">${hidden(csrf)}${more}<button${quiet ? ' class="quiet"' : ''} name="action" value="${action}">${text}</button></form>`
   const id = (one: FactorSummary) => `<input type="hidden" name="id" value="${escapeHtml(one.id)}">`
@@ -129,12 +148,68 @@ export function accountPage(tenant: Tenant, { csrf, name, factors, codesLeft, pa
     app || passkeys.length > 0
       ? `<h2>Recovery codes</h2><p>${codesLeft} left. New ones replace them.</p>${button('codes', 'Make new recovery codes')}`
       : '',
+    devicesPart(shown),
+    gone === undefined ? '' : `<div data-forget="${escapeHtml(gone)}"></div>`,
+    scriptTag(tenant, now),
   ]
   return page('Your account', tenant, parts.join(''))
 }
 
+const day = (seconds: number) => new Date(seconds * 1000).toISOString().slice(0, 10)
+
+/** What somebody signs in from. Which of them this browser is, the script knows. */
+function devicesPart({ csrf, devices, browser }: AccountPage): string {
+  const form = (action: string, id: string, content: string) =>
+    `<form method="post">${hidden(csrf)}<input type="hidden" name="id" value="${escapeHtml(id)}">${content}<button class="quiet" name="action" value="${action}">`
+  const items = devices.map((one, index) => {
+    const lines = [
+      one.registeredFrom === null
+        ? 'Registered by your organization'
+        : `Added ${day(one.createdAt)}${one.registeredFrom && ` from ${one.registeredFrom}`}`,
+      one.lastUsedAt === 0 ? 'Not used yet' : `Last used ${day(one.lastUsedAt)}`,
+      ...(one.enabled ? (one.compliant === null ? [] : [one.compliant ? 'Compliant' : 'Not compliant']) : ['Disabled by an administrator']),
+    ]
+    const field = `<label for="device-${index}">Name</label><input id="device-${index}" name="name" required maxlength="64" value="${escapeHtml(one.displayName)}">`
+    const edit =
+      one.registeredFrom === null
+        ? ''
+        : `<details><summary>Change</summary>${form('rename-device', one.id, field)}Rename this device</button></form>${form('remove-device', one.id, '')}Remove this device</button></form></details>`
+    return `<div data-device="${escapeHtml(one.id)}"><p><strong>${escapeHtml(one.displayName)}</strong><span data-here hidden> (this browser)</span><br>${lines.map(escapeHtml).join('<br>')}</p>${edit}</div>`
+  })
+  const add =
+    browser === undefined
+      ? `<form method="post">${hidden(csrf)}<button class="quiet" name="action" value="sign-in">Sign in again to register this browser</button></form>`
+      : `<form method="post" data-register hidden>${hidden(csrf)}${PROOF}<input type="hidden" name="device_key" value=""><input type="hidden" name="action" value="add-device"><label for="device">Name of this browser</label><input id="device" name="name" required maxlength="64" value="${escapeHtml(browser)}"><button class="quiet">Register this browser</button><p role="status"></p></form><noscript><p>To register this browser, allow JavaScript on this page.</p></noscript>`
+  const none = '<p>None. A browser that is registered proves at each sign-in that it is the same one.</p>'
+  return `<h2>Devices</h2>${items.length > 0 ? items.join('') : none}${add}`
+}
+
+const LOST: Record<NonNullable<Attempt['deviceRefused']>, { title: string; text: string }> = {
+  'device-missing': {
+    title: 'This browser is not registered any more',
+    text: 'It was removed from the devices. You sign in without it. You can register it again on your account page.',
+  },
+  'device-disabled': {
+    title: 'This browser is disabled',
+    text: 'An administrator disabled it as a device. You sign in without it, which your organization may not allow everywhere.',
+  },
+  'device-unproved': {
+    title: 'This browser could not prove which it is',
+    text: 'You sign in without it. If this comes again, remove it on your account page and register it anew.',
+  },
+}
+
+/** After a first factor: the browser holds a key that is good for nothing now. */
+export function lostDevicePage(
+  tenant: Tenant,
+  { why, next, now }: { why: NonNullable<Attempt['deviceRefused']>; next: string; now: number },
+): string {
+  const { title, text } = LOST[why]
+  const forget = why === 'device-missing' ? `<div data-forget=""></div>${scriptTag(tenant, now)}` : ''
+  return page(title, tenant, `<h1>${title}</h1><p>${text}</p>${forget}<p><a href="${escapeHtml(next)}">Go on without it</a></p>`)
+}
+
 function dates({ createdAt, lastUsedAt }: FactorSummary): string {
-  const day = (seconds: number) => new Date(seconds * 1000).toISOString().slice(0, 10)
   return `Added ${day(createdAt)}<br>${lastUsedAt === null ? 'Not used yet' : `Last used ${day(lastUsedAt)}`}`
 }
 

@@ -16,7 +16,7 @@ import { guessersOf, tooMany } from './guessers.ts'
 import { readBrowser } from './known-browser.ts'
 import { readNewPassword, SAME_PASSWORD } from './new-password.ts'
 import type { SignInOptions } from './options.ts'
-import { codePage, codesPage, passwordPage, pickerPage, signInPage, stopPage } from './pages.ts'
+import { codePage, codesPage, lostDevicePage, passwordPage, pickerPage, signInPage, stopPage } from './pages.ts'
 import { createPasskeys } from './passkey.ts'
 import { provePassword, proveWithout, type SignInFor } from './password.ts'
 import { expired, type Half, here, type Visit, type Visits } from './visit.ts'
@@ -34,6 +34,14 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
   const passkeysOf = ({ issuer: { tenant } }: Visit) => createPasskeys(store, secrets, tenant)
   const setup = createAuthenticatorSetup(store, secrets)
   const attempt = <T>({ issuer, address }: Visit, work: () => Promise<T>) => issuer.attempt(address, work)
+
+  /** After the first factor. A browser that could not prove what it was registered as goes on without it, and is told so first. */
+  async function enter(visit: Visit, proved: Omit<Half, 'waitsFor'>): Promise<IssuerAnswer> {
+    const { deviceRefused } = currentAttempt()
+    if (!deviceRefused) return goOn(visit, proved)
+    await visits.hold(visit, { ...proved, waitsFor: 'done' })
+    return html(200, lostDevicePage(visit.issuer.tenant, { why: deviceRefused, next: visit.uid, now: store.clock() }))
+  }
 
   /** The step after `proved`: another question, or the end. */
   async function goOn(visit: Visit, proved: Omit<Half, 'waitsFor'>): Promise<IssuerAnswer> {
@@ -125,7 +133,9 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
     if (!about) return expired(visit)
     return html(
       status,
-      signInPage(visit.issuer.tenant, { ...about.content, username: about.hint, passkey: passkeysOf(visit).ask(visit.uid), ...again }),
+      signInPage(visit.issuer.tenant, {
+        ...{ ...about.content, username: about.hint, passkey: passkeysOf(visit).ask(visit.uid), now: store.clock(), ...again },
+      }),
       about.targets,
     )
   }
@@ -211,7 +221,8 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
       attempt(visit, async () => {
         if (!(await visits.isOwnForm(visit))) return expired(visit)
         await visits.forget(visit)
-        return here(visit)
+        // Where a session is signed in already, its page would only come again.
+        return (await visits.fromSession(visit)) ? showSignIn(visit, 200, {}) : here(visit)
       }),
 
     /** Back to the application, which is told that nobody is let in. */
@@ -270,8 +281,9 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
         attempt(visit, async () => {
           await passGate(store, issuer.tenant, { username })
           if (!(await visits.isOwnForm(visit))) return { right: undefined, value: expired(visit) }
+          await visits.takeDevice(visit)
           const proof = await provePassword(store, issuer, username, form.get('password') ?? '', await purpose(visit))
-          if ('id' in proof) return { right: true, value: await goOn(visit, { accountId: proof.id, at: proof.at, username, amr: ['pwd'] }) }
+          if ('id' in proof) return { right: true, value: await enter(visit, { accountId: proof.id, at: proof.at, username, amr: ['pwd'] }) }
           await visits.say(visit, proof.code)
           return { right: proof.disabled === true, value: await showSignIn(visit, 401, { username, wrong: proof.wrong }) }
         }),
@@ -329,6 +341,7 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
         const user = passkeysOf(visit).claimant(given) ?? ''
         await passGate(store, issuer.tenant, { username: user })
         if (!(await visits.isOwnForm(visit))) return { answer: expired(visit) }
+        await visits.takeDevice(visit)
         let id: string | undefined
         const check = async () => {
           id = await prove(user)
@@ -340,7 +353,7 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
           return { answer: await showSignIn(visit, 401, { wrong: proof.wrong }) }
         }
         const { username, at } = proof
-        const answer = await goOn(visit, { accountId: user, at, username, amr: ['fido', 'mfa'] })
+        const answer = await enter(visit, { accountId: user, at, username, amr: ['fido', 'mfa'] })
         return { answer, ...(id === undefined ? {} : { used: { user, id } }) }
       })
       if (done.used) await factorsOf(visit).touch(done.used.user, done.used.id)
@@ -374,7 +387,8 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
         throw error
       }
       return attempt(visit, async () => {
-        if (!(await visits.isOwnForm(visit))) return expired(visit)
+        // Read once more: what the sign-in is made from is the attempt's to know.
+        if (!(await visits.half(visit)) || !(await visits.isOwnForm(visit))) return expired(visit)
         await passGate(store, tenant, { username: half.accountId })
         const user = await readUser(store, tenant, half.accountId)
         if (judge(user, await readInstants(store, tenant, { user: half.accountId }), t + 1)) return refuse(visit, half)

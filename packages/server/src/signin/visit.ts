@@ -1,9 +1,10 @@
 import type { Decision } from '@caegis/policy'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { admitSignIn } from '../issuer/access.ts'
-import { createAdapter } from '../issuer/adapter.ts'
+import { createAdapter, HALF } from '../issuer/adapter.ts'
 import { html } from '../issuer/answer.ts'
 import { currentAttempt } from '../issuer/attempt.ts'
+import { admitDevice } from '../issuer/device.ts'
 import type { Issuer, IssuerAnswer } from '../issuer/issuer.ts'
 import { messagePage } from '../issuer/pages.ts'
 import { tracePage } from '../issuer/trace.ts'
@@ -37,7 +38,6 @@ export type Visits = ReturnType<typeof createVisits>
 
 /** Seconds for which a half-done sign-in waits. */
 const HALF_TTL = 600
-const HALF = 'HalfSignIn'
 
 /** What the steps of a sign-in have in common. All but `open` and `peek` are for use inside an attempt. */
 export function createVisits({ store, secrets, addressOf }: SignInOptions) {
@@ -81,6 +81,20 @@ export function createVisits({ store, secrets, addressOf }: SignInOptions) {
       return { content, hint: hint ?? '', targets: target && target !== 'null' ? [target] : [] }
     },
 
+    /**
+     * What somebody who signs in anew comes from: the device that proved itself where the sign-in began, or this browser, by what the page's script signed. Never what
+     * the browser's session was given to: it may be a copy of somebody else's, and a key cannot be copied.
+     */
+    async takeDevice(visit: Visit): Promise<void> {
+      await details(visit)
+      const attempt = currentAttempt()
+      if (attempt.deviceSettled) return
+      delete attempt.device
+      attempt.deviceSettled = true
+      const given = visit.form.get('device_assertion')
+      if (given) await admitDevice(store, visit.issuer.tenant, given)
+    },
+
     /** What the policies say of somebody who has proved so much, for what this sign-in leads to. */
     async decide(visit: Visit, { accountId, at, amr }: Omit<Half, 'waitsFor'>): Promise<Decision> {
       const found = await details(visit)
@@ -93,7 +107,10 @@ export function createVisits({ store, secrets, addressOf }: SignInOptions) {
       const found = await details(visit)
       const { at, amr } = (found?.prompt.name === 'access' ? found.prompt.details : {}) as { at?: number; amr?: string[] }
       const accountId = found?.session?.accountId
-      return accountId === undefined || at === undefined || !amr ? undefined : { accountId, at, amr }
+      if (accountId === undefined || at === undefined || !amr) return undefined
+      // The session goes on, and its device with it.
+      currentAttempt().deviceSettled = true
+      return { accountId, at, amr }
     },
 
     /** Outside of an attempt: who this seems to be, to know whose budget a guess is of. */

@@ -147,7 +147,7 @@ export async function actorOf(db: Kysely<Schema>, tenant: string, actor: Actor):
   return {
     ...(user === undefined ? {} : { user: { id: user, name: row?.upn ?? '' } }),
     ...(appId === undefined ? {} : { app: { id: appId, name: app?.display_name ?? '' } }),
-    address: actor.kind === 'holder' ? '' : (actor.address ?? ''),
+    address: actor.address ?? '',
   }
 }
 

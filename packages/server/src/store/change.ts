@@ -22,7 +22,7 @@ export type Actor =
   | { kind: 'system'; reason: string }
   | { kind: 'policy'; reason: string }
   /** Somebody who shows what is to end: the right to end it needs no other proof. What changes a credential names the proof, which must still be good. */
-  | { kind: 'holder'; user: string; proof?: Proof }
+  | { kind: 'holder'; user: string; proof?: Proof; address?: string }
   | { kind: 'user'; id: string; iat: number; sid?: string; appId: string; role: string; seen?: Seen; address?: string }
   | { kind: 'app'; appId: string; iat: number; seen?: Seen; address?: string }
 

@@ -379,6 +379,17 @@ MIGRATIONS['0044-dpop'] = {
   },
 }
 
+MIGRATIONS['0052-own-devices'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    for (const statement of [
+      'alter table devices add column registered_from text',
+      'create index devices_owner on devices (user_id) where user_id is not null',
+    ]) {
+      await sql.raw(statement).execute(db)
+    }
+  },
+}
+
 const provider: MigrationProvider = { getMigrations: async () => MIGRATIONS }
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {

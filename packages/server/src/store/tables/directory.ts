@@ -174,6 +174,8 @@ export interface DeviceTable extends Decisive {
   trust_type: string
   /** JSON of its public JWK. */
   public: string
+  /** Where its owner registered it, empty when unknown; `null` = somebody else did, over the admin API or by the tenant file. */
+  registered_from: Generated<string | null>
   created_at: number
   deleted_at: number | null
 }
