@@ -223,15 +223,26 @@ describe('token exchange (RFC 8693)', () => {
     ]
     const own = (await clerk.tokens({ client_secret: SECRET })).accessToken
     const actor = (one: string) => ({ actor_token: one, actor_token_type: ACCESS_TOKEN })
-    const derived = await token('clerk', subject, actor(own))
+    // Its rows are told how long they have something to end.
+    const { db } = loop.server.store
     const robot = claimsOf(own)
+    const forgotten = { last_iat: 0, tokens_until: 0 }
+    await db.updateTable('sessions').set(forgotten).where('id', '=', String(robot.sid)).execute()
+    await db.updateTable('users').set(forgotten).where('id', '=', String(robot.sub)).execute()
+    await db.updateTable('grants').set(forgotten).where('user_id', '=', String(robot.sub)).execute()
+    const derived = await token('clerk', subject, actor(own))
     expect(claimsOf(derived)).toMatchObject({ sub: claimsOf(subject).sub, act: { sub: robot.sub, client_id: 'clerk', act: { client_id: 'chat' } } })
     expect(claimsOf(derived).exp).toBeLessThanOrEqual(Math.min(robot.exp, claimsOf(subject).exp))
     expect(await verdictOf(guard, derived)).toMatchObject({ allowed: true, subject: { user: claimsOf(subject).sub, session: claimsOf(subject).sid } })
     expect(await isActive(derived)).toBe(true)
-    // Its rows know how long they have something to end.
-    const row = loop.server.store.db.selectFrom('sessions').select(['last_iat', 'tokens_until']).where('id', '=', String(robot.sid))
-    expect((await row.executeTakeFirstOrThrow()).last_iat).toBeGreaterThanOrEqual(claimsOf(derived).iat)
+    const times = ['last_iat', 'tokens_until'] as const
+    const rows = [
+      await db.selectFrom('sessions').select(times).where('id', '=', String(robot.sid)).executeTakeFirstOrThrow(),
+      await db.selectFrom('users').select(times).where('id', '=', String(robot.sub)).executeTakeFirstOrThrow(),
+      await db.selectFrom('grants').select(times).where('user_id', '=', String(robot.sub)).executeTakeFirstOrThrow(),
+    ]
+    const { iat, exp } = claimsOf(derived)
+    expect(rows).toEqual(Array(3).fill({ last_iat: iat, tokens_until: exp }))
     // It goes on like any other.
     const second = await token('clerk', subject, { ...actor(own), audience: 'api://second' })
     const last = await token('second', second)
@@ -254,9 +265,15 @@ describe('token exchange (RFC 8693)', () => {
 
     // The token of a daemon names nobody else, and ends what it vouched for all the same.
     const daemon = await loop.daemonToken('planner', 'api://mail/Mail.Read')
-    const vouched = await token('planner', await of('dave'), actor(daemon))
+    const daves = await of('dave')
+    const vouched = await token('planner', daves, actor(daemon))
     expect(claimsOf(vouched).act).toMatchObject({ sub: 'planner', client_id: 'planner', act: { sub: 'chat' } })
+    const gate = holdNextMint(loop)
+    const late = trade('planner', daves, actor(daemon))
+    await gate.held
     expect((await handBack('planner', daemon)).status).toBe(200)
+    gate.release()
+    expect((await late).status).toBe(400)
     await ends(vouched)
     const fresh = createFlow(loop, { username: 'robot@contoso.test', clientId: 'clerk', scope: 'api://mail/Mail.Read openid' })
     const last2 = await token('clerk', subject, actor((await fresh.tokens({ client_secret: SECRET })).accessToken))
@@ -324,6 +341,7 @@ describe('token exchange (RFC 8693)', () => {
     ]
     for (const [error, more] of wrong) expect([more, await refused({ audience: 'api://mail', ...more })]).toEqual([more, error])
     expect(await refused({ audience: '', resource: 'api://mail', requested_token_type: ACCESS_TOKEN })).toBeUndefined()
+    expect(await refused({ audience: 'api://mail', subject_token_type: 'urn:ietf:params:oauth:token-type:jwt' })).toBeUndefined()
     const { grant_types_supported: grants } = (await (await fetch(`${loop.issuer}/.well-known/openid-configuration`)).json()) as Record<
       string,
       string[]
