@@ -337,7 +337,7 @@ interface Form {
 
 /** The forms of a page: hidden fields, and the first button. */
 function formsOf(text: string): Form[] {
-  return [...text.matchAll(/<form method="post"(?: action="([^"]*)")?>([\s\S]*?)<\/form>/g)].map(([, action = '', content = '']) => {
+  return [...text.matchAll(/<form method="post"(?: action="([^"]*)")?(?: data-prove)?>([\s\S]*?)<\/form>/g)].map(([, action = '', content = '']) => {
     const fields = Object.fromEntries(
       [...content.matchAll(/<input type="hidden" name="([\w-]+)" value="([^"]*)"/g)].map(([, name, value]) => [name, value]),
     )
