@@ -136,6 +136,7 @@ describe('token exchange (RFC 8693)', () => {
     const called = await loop.token({ ...obo, client_id: 'third', client_secret: SECRET, assertion: third, ...CP1 })
     const onBehalf = String(called.body.access_token)
     expect(claimsOf(onBehalf).exp).toBeLessThanOrEqual(claimsOf(third).exp)
+    expect(acting(claimsOf(onBehalf))).toEqual(['third', 'second', 'planner', 'chat'])
 
     // The one in the middle goes: what came of it dies, what it came of lives.
     const sibling = await token('planner', subject)
