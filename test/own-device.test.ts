@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, SignJWT } from 'jose'
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -318,8 +319,14 @@ describe('E10: a device is registered by who has just signed in, for themselves,
       .setIssuedAt(Math.floor((Date.now() + ahead) / 1000))
       .setExpirationTime(Math.floor((Date.now() + ahead) / 1000) + 120)
       .sign(lies.key ?? made.key)
-  const add = async ({ browser, csrf }: Inside, made: Made, lies: Lies = {}) => {
-    const form = { action: 'add-device', name: 'x', device_assertion: '', device_key: await wordOf(made, csrf, lies), csrf: lies.csrf ?? csrf }
+  const proofOf = ({ id, key }: Made) => {
+    const now = Math.floor((Date.now() + ahead) / 1000)
+    return new SignJWT({ iss: id, sub: id, aud: loop.issuer, iat: now, exp: now + 120, jti: randomUUID() })
+      .setProtectedHeader({ alg: 'ES256', typ: 'device+jwt' })
+      .sign(key)
+  }
+  const add = async ({ browser, csrf }: Inside, made: Made, lies: Lies = {}, before = '') => {
+    const form = { action: 'add-device', name: 'x', device_assertion: before, device_key: await wordOf(made, csrf, lies), csrf: lies.csrf ?? csrf }
     const { status, text, url } = await browser.open(account(), form)
     return `${status} ${url.pathname.includes('/signin/') ? 'signs in' : (text.match(/role="(?:alert|status)">([^<]+)</)?.[1] ?? '')}`
   }
@@ -381,18 +388,25 @@ describe('E10: a device is registered by who has just signed in, for themselves,
     await setPolicies(loop, [])
   })
 
+  it('a browser that is somebody else’s device stays that one, and one that was disabled gets no second life by a new key', async () => {
+    const [bob, carol] = [await enter('bob'), await enter('carol')]
+    const made = await make()
+    expect(await add(bob, made)).toMatch(/^200 /)
+    expect(await add(carol, await make(), {}, await proofOf(made))).toMatch(/^400 Somebody else who uses this browser/)
+    await patch(made.id, { accountEnabled: false })
+    expect(await add(bob, await make(), {}, await proofOf(made))).toMatch(/^400 An administrator disabled/)
+    expect((await loop.graph('DELETE', `/devices/${made.id}`)).status).toBe(204)
+    expect(await add(bob, await make(), {}, await proofOf(made))).toMatch(/^200 /)
+  })
+
   it('what proved itself with the password is what the sign-in is from, whatever steps come after it', async () => {
     const bob = await enter('bob')
     const made = await make()
     expect(await add(bob, made)).toMatch(/^200 /)
     await loop.server.store.db.updateTable('users').set({ password_expired: 1 }).where('upn', '=', 'bob@contoso.test').execute()
-    const now = Math.floor((Date.now() + ahead) / 1000)
-    const word = await new SignJWT({ iss: made.id, sub: made.id, aud: loop.issuer, iat: now, exp: now + 120, jti: 'once' })
-      .setProtectedHeader({ alg: 'ES256', typ: 'device+jwt' })
-      .sign(made.key)
     const flow = createFlow(loop)
     const page = await flow.browser.open(flow.url)
-    const next = await flow.browser.open(page.url.href, { username: 'bob@contoso.test', password: PASSWORD, device_assertion: word })
+    const next = await flow.browser.open(page.url.href, { username: 'bob@contoso.test', password: PASSWORD, device_assertion: await proofOf(made) })
     expect(next.text).toContain('Your password has to be changed')
     const password = { action: 'new-password', new: `${PASSWORD} 2`, again: `${PASSWORD} 2` }
     const end = await flow.browser.open(next.url.href, password, 'http://localhost')

@@ -152,6 +152,21 @@ describe.skipIf(!isThere)('passkeys', () => {
     }
   })
 
+  it('comes together with the proof of the browser, where that is registered as a device: for which the passkey is asked first', async () => {
+    const without = createBrowser()
+    const first = await without.open(`${loop.authority}/account`)
+    // The password alone registers nothing for somebody who has more.
+    expect((await without.open(first.url.href, { username: UPN, password: PASSWORD })).text).toContain('Use your passkey')
+    // This window signed in with both.
+    await page.goto(`${loop.authority}/account`)
+    await press('Register this browser')
+    await page.getByText('This browser was registered').waitFor()
+    const flow = await begin()
+    const { body } = await flow.redeem(await codeOf(() => press('Use a passkey')))
+    const { id } = await loop.server.store.db.selectFrom('devices').select('id').executeTakeFirstOrThrow()
+    expect(claimsOf(String(body.access_token))).toMatchObject({ deviceid: id, amr: ['fido', 'mfa'] })
+  })
+
   it('nothing on these pages runs but the one script, and nothing breaks a policy', async () => {
     expect(window.faults.filter((fault) => !fault.includes('ERR_CONNECTION_REFUSED'))).toEqual([])
     for (const response of window.pages) expect(response.headers()['content-security-policy']).toContain("frame-ancestors 'none'")
