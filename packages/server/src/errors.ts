@@ -6,6 +6,7 @@ export const SERVER_ERRORS = {
   changed_meanwhile: 'The object was changed by somebody else meanwhile: read it again.',
   user_not_found: 'No such user.',
   user_exists: 'There is a user of that name already, or one that the same system knows by the same id.',
+  detection_not_found: 'No such detection of risk.',
   group_exists: 'There is a group of that name already.',
   group_not_found: 'No such group.',
   assignment_not_found: 'No such role assignment.',

@@ -1,4 +1,5 @@
 import type { Log } from './log.ts'
+import { REMEMBERED } from './risk/detection.ts'
 import { EXPIRY_LEEWAY } from './store/change.ts'
 import type { Store } from './store/store.ts'
 import { firstId } from './store/time-id.ts'
@@ -28,6 +29,8 @@ const LOOK = 10_000
 const THROTTLE_MEMORY = 2 * 24 * 3600
 /** Seconds for which it is remembered which causes came from upstreams: longer than any stream holds an event that has gone round. */
 const UPSTREAM_MEMORY = 90 * 24 * 3600
+/** Seconds for which what was found about somebody is kept after it is over. */
+const RISK_MEMORY = 90 * 24 * 3600
 /** Rows that one transaction removes: nobody else can write meanwhile. */
 const BATCH = 500
 
@@ -68,6 +71,13 @@ export function startHousekeeping({ store, tenants, log, retention, logRetention
       .where('until', '<=', now)
       .where('at', '<', now - THROTTLE_MEMORY)
       .execute()
+    await db
+      .deleteFrom('risk_signals')
+      .where('at', '<', now - REMEMBERED)
+      .execute()
+    const over = now - Math.max(RISK_MEMORY, logRetention)
+    await db.deleteFrom('risk_detections').where('updated_at', '<', over).where('state', '<>', 'atRisk').execute()
+    await db.deleteFrom('risk_history').where('at', '<', over).execute()
     const forgotten = now - Math.max(UPSTREAM_MEMORY, 2 * retention)
     await db.deleteFrom('upstream_acts').where('at', '<', forgotten).execute()
     await db.deleteFrom('upstream_sets').where('at', '<', forgotten).where('event', 'is', null).execute()

@@ -8,10 +8,10 @@ import { createDialer } from './dialer.ts'
 import { applyTenantFile } from './directory/apply.ts'
 import { parseTenantFile } from './directory/tenant-file.ts'
 import { SERVER_ERRORS } from './errors.ts'
-import { openGeo } from './geo.ts'
 import { registerGlobalRevocation } from './graph/global-revocation.ts'
 import { registerGraph } from './graph/routes.ts'
 import { startHousekeeping } from './housekeeping.ts'
+import { openIntelligence } from './intelligence.ts'
 import { html, send } from './issuer/answer.ts'
 import { welcomePage } from './issuer/pages.ts'
 import { registerIssuer } from './issuer/routes.ts'
@@ -64,7 +64,8 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
   const dialer = createDialer({ allow: settings.dialAllow })
   // Only where it is asked for: nobody else should load its client.
   const bus = settings.nats && (await import('./signals/nats.ts')).connectNats(settings.nats, log)
-  const tenants = createTenants({ settings, store, secrets, dialer, bus, log, now, countryOf: openGeo(settings.countryDb).countryOf })
+  const intelligence = await openIntelligence(settings, { log, now })
+  const tenants = createTenants({ settings, store, secrets, dialer, intelligence, bus, log, now })
   const { find } = tenants
   const housekeeping = startHousekeeping({ store, tenants, log, retention: settings.retention, logRetention: settings.logRetention })
 
@@ -131,7 +132,7 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
     const findIssuer = async (name: string) => (await find(name))?.issuer
     const throttle = createThrottle(store, secrets)
     registerIssuer(scope, { addressOf, findIssuer, throttle })
-    const signIn = { store, secrets, addressOf, findIssuer, throttle }
+    const signIn = { store, secrets, addressOf, findIssuer, throttle, log }
     registerSignIn(scope, signIn)
     registerConsent(scope, signIn)
     registerAccount(scope, signIn)
@@ -231,6 +232,7 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
       await bus?.close()
       await dialer.close()
       await store.close()
+      await intelligence.close()
     },
   }
 }

@@ -36,6 +36,10 @@ export interface Settings {
   legacyDraft: boolean
   /** Path of an MMDB file by which the country of an address is known. */
   countryDb?: string
+  /** Path of a sorted list of SHA-1 digests of leaked passwords. */
+  leakedPasswords?: string
+  /** Path of a list of addresses and ranges. */
+  riskyAddresses?: string
   /** A NATS broker that brings revocations to guard fleets. */
   nats?: NatsSettings
   /** An LDAP directory that people come from. */
@@ -74,6 +78,8 @@ export type SettingName =
   | 'CAEGIS_LOOP_LIMIT'
   | 'CAEGIS_SSF_LEGACY_DRAFT'
   | 'CAEGIS_COUNTRY_DB'
+  | 'CAEGIS_LEAKED_PASSWORDS'
+  | 'CAEGIS_RISKY_ADDRESSES'
   | 'CAEGIS_LDAP'
   | 'CAEGIS_LDAP_PASSWORD'
   | 'CAEGIS_LDAP_PASSWORD_FILE'
@@ -129,6 +135,8 @@ export function readSettings(input: SettingsInput): Settings {
     keyRotation: readKeyRotation(input.CAEGIS_KEY_ROTATION),
     legacyDraft: readLegacyDraft(input.CAEGIS_SSF_LEGACY_DRAFT),
     ...(input.CAEGIS_COUNTRY_DB === undefined ? {} : { countryDb: resolve(input.CAEGIS_COUNTRY_DB) }),
+    ...(input.CAEGIS_LEAKED_PASSWORDS === undefined ? {} : { leakedPasswords: resolve(input.CAEGIS_LEAKED_PASSWORDS) }),
+    ...(input.CAEGIS_RISKY_ADDRESSES === undefined ? {} : { riskyAddresses: resolve(input.CAEGIS_RISKY_ADDRESSES) }),
     ...(nats && { nats }),
     ...(input.CAEGIS_LDAP === undefined ? {} : { ldap: { config: readLdapConfig(input.CAEGIS_LDAP), ...readLdapPassword(input) } }),
   })

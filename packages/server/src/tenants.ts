@@ -22,8 +22,9 @@ import { createLocations } from './directory/locations.ts'
 import { createPolicies } from './directory/policies.ts'
 import { createReevaluations } from './directory/reevaluations.ts'
 import { createRisk } from './directory/risk.ts'
+import { createRiskSettings } from './directory/risk-settings.ts'
 import { createUpstreamRegistry } from './directory/upstreams.ts'
-import type { CountryOf } from './geo.ts'
+import type { Geo } from './geo.ts'
 import type { Signals } from './graph/signals.ts'
 import { createIssuer, type Issuer } from './issuer/issuer.ts'
 import { keySourceOf, loadKeys } from './issuer/keys.ts'
@@ -33,6 +34,7 @@ import type { Tenant } from './issuer/tenant.ts'
 import type { Log } from './log.ts'
 import { createAudits } from './logs/audits.ts'
 import { createSignIns } from './logs/sign-ins.ts'
+import type { Intelligence } from './risk/intelligence.ts'
 import type { Settings } from './settings.ts'
 import { createDeliveries, type Deliveries } from './signals/deliveries.ts'
 import { type Bus, type Fleet, publishFleet } from './signals/fleet.ts'
@@ -82,7 +84,7 @@ export interface TenantsOptions {
   store: Store
   secrets: Secrets
   dialer: Dialer
-  countryOf: CountryOf
+  intelligence: Intelligence & Pick<Geo, 'countryOf'>
   /** The broker of guard fleets. */
   bus: Bus | undefined
   log: Log
@@ -96,8 +98,9 @@ const GUARD_IDLE = 300
 const HELD = 90_000
 
 /** Opens tenants, each with rooms of its own: keys, directory, issuer, streams, guard. */
-export function createTenants({ settings, store, secrets, dialer, countryOf, bus, log, now }: TenantsOptions): Tenants {
+export function createTenants({ settings, store, secrets, dialer, intelligence, bus, log, now }: TenantsOptions): Tenants {
   const { origin } = settings
+  const { countryOf } = intelligence
   const opened = new Map<string, Promise<TenantRooms>>()
   const named = new Map<string, TenantRooms>()
 
@@ -125,6 +128,8 @@ export function createTenants({ settings, store, secrets, dialer, countryOf, bus
       contexts: createContexts(store, id),
       caeSwitch: createCaeSwitch(store, id),
       risk: createRisk(store, id, issuer, directory),
+      riskSettings: createRiskSettings(store, id, intelligence.given),
+      intelligence,
       upstreams: createUpstreamRegistry(store, secrets, id, issuer),
       signIns,
       audits: createAudits(store, id),

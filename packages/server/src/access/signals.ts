@@ -16,6 +16,8 @@ export interface Brought {
   platform?: Platform
   clientAppType?: NonNullable<Signals['clientAppType']>
   flow?: NonNullable<Signals['flow']>
+  /** Of the sign-in that it came of, as it was measured then; absent = nobody could tell. */
+  signInRisk?: NonNullable<Signals['signInRisk']>
   proof?: ProofSignal
 }
 
@@ -36,8 +38,6 @@ export function toSignals(brought: Brought, { user, servicePrincipal, device }: 
     device,
     ...(user ? { user: { id: user.id, groups: user.groups, roles: user.roles, ...(user.guest ? { guest: user.guest } : {}) } } : {}),
     ...(user ? { userRisk: user.risk } : {}),
-    // Nothing looks at single sign-ins yet: none was found to be risky.
-    ...(user ? { signInRisk: 'none' as const } : {}),
     ...(servicePrincipal ? { servicePrincipal } : {}),
     ...(proof ? { proof: { ...proof, ...(user ? { passwordChanged: user.passwordChanged } : {}) } } : {}),
   }

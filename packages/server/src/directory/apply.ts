@@ -9,6 +9,7 @@ import { createDirectory } from './directory.ts'
 import { saveRights } from './groups.ts'
 import { withEdits } from './policy-edits.ts'
 import { checkNames, savePolicies } from './policy-file.ts'
+import { saveOff } from './risk-settings.ts'
 import type { TenantFile } from './tenant-file.ts'
 import { createUpstreamRegistry } from './upstreams.ts'
 
@@ -42,6 +43,7 @@ export async function applyTenantFile(store: Store, secrets: Secrets, given: Ten
         if (numInsertedOrUpdatedRows) audit({ activity: 'Add group', operation: 'Add', category: 'GroupManagement', targets })
       }
       for (const entry of file.applications ?? []) await saveApplication(context, secrets, entry)
+      if (file.risk) await saveOff(context, file.risk.off)
     },
   })
 

@@ -48,7 +48,7 @@ export interface Positioned {
 /** What their changes are called. */
 const KINDS: Partial<Record<Table, string>> = { users: 'user', groups: 'group' }
 
-type Table = 'users' | 'groups' | 'applications' | 'devices' | 'policies' | 'locations'
+type Table = 'users' | 'groups' | 'applications' | 'devices' | 'policies' | 'locations' | 'risk_detections'
 
 const ID: Order = { column: { name: 'id', type: 'id' }, descending: false }
 

@@ -31,6 +31,8 @@ const INCLUDES = {
   /** Conditional Access: policies, named locations and authentication contexts. */
   'Policy.Read.All': [],
   'Policy.ReadWrite.ConditionalAccess': ['Policy.Read.All'],
+  /** What was found about users and their sign-ins. */
+  'IdentityRiskEvent.Read.All': [],
   /** Who is at risk. */
   'IdentityRiskyUser.Read.All': [],
   'IdentityRiskyUser.ReadWrite.All': ['IdentityRiskyUser.Read.All'],

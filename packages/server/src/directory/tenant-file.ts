@@ -3,6 +3,7 @@ import { CaegisError } from '@caegis/protocol'
 import { LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { SERVER_ERRORS } from '../errors.ts'
+import { DETECTION_TYPES } from '../risk/finding.ts'
 import { ACCOUNT_APP_ID } from './account-page.ts'
 import { CLI_APP_ID } from './application.ts'
 import { CONTEXT_ID } from './contexts.ts'
@@ -165,6 +166,8 @@ const file = z.strictObject({
   devices: z.array(device).max(100_000).optional(),
   /** Known by `issuer`. */
   upstreams: z.array(upstreamEntry).max(32).optional(),
+  /** Detections of risk that are off; those that it does not name are on. */
+  risk: z.strictObject({ off: z.array(z.enum(DETECTION_TYPES)).max(DETECTION_TYPES.length) }).optional(),
   authenticationContexts: z.array(authenticationContext).max(99).optional(),
   /** Known by `displayName`, both. Policies may name everything else by its name. */
   namedLocations: z.array(graphJson).max(1000).optional(),

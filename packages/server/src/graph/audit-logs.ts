@@ -146,8 +146,10 @@ function signIn(one: SignIn): object {
       ...{ deviceId: device?.id ?? '', displayName: device?.name ?? '', operatingSystem: '', browser: '' },
       ...{ isCompliant: device?.compliant ?? null, isManaged: null, trustType: device?.trustType ?? '' },
     },
-    riskLevelDuringSignIn: 'none',
-    riskState: 'none',
+    // Graph has no word for what nobody could tell.
+    riskLevelDuringSignIn: one.risk?.level === 'unknown' ? 'unknownFutureValue' : (one.risk?.level ?? 'none'),
+    riskState: one.risk?.state ?? 'none',
+    riskEventTypes_v2: one.risk?.events ?? [],
     ...(one.count > 1 ? { aggregatedSignInCount: one.count } : {}),
   }
 }

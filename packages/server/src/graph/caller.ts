@@ -16,6 +16,7 @@ import { includesPermission, type Permission } from '../directory/permissions.ts
 import type { Policies } from '../directory/policies.ts'
 import type { Reevaluations } from '../directory/reevaluations.ts'
 import type { RiskyPrincipals } from '../directory/risk.ts'
+import type { RiskSettingsOf } from '../directory/risk-settings.ts'
 import type { RevokedToken } from '../directory/sessions.ts'
 import type { UpstreamRegistry } from '../directory/upstreams.ts'
 import type { Audits } from '../logs/audits.ts'
@@ -43,6 +44,7 @@ export interface Admitted {
     reevaluations: Reevaluations
     caeSwitch: CaeSwitches
     risk: RiskyPrincipals
+    riskSettings: RiskSettingsOf
     upstreams: UpstreamRegistry
     book: Book
     wouldBlock: AuthorCheck

@@ -1,11 +1,11 @@
 import { z } from 'zod'
 import type { Column } from '../directory/listing.ts'
-import type { RiskyApplication, RiskyUser } from '../directory/risk.ts'
-import { type Api, pathOf, searchOf, written } from './api.ts'
+import type { RiskHistoryItem, RiskyApplication, RiskyUser } from '../directory/risk.ts'
+import { type Api, pageOf, pathOf, searchOf, written } from './api.ts'
 import type { Caller } from './caller.ts'
 import { notFound } from './errors.ts'
 import { answerList, type Source } from './lists.ts'
-import { LIST_OPTIONS } from './query.ts'
+import { LIST_OPTIONS, parseNames } from './query.ts'
 import { parseSelect, type Resource, shape, toTime } from './resource.ts'
 
 /** As many as Graph takes at once. */
@@ -74,6 +74,36 @@ export function registerRisk(api: Api): void {
         .send(),
   )
 
+  api.route(
+    'POST',
+    '/identityProtection/riskyUsers/confirmSafe',
+    {
+      does: 'Says that users are who they say: what was found is over, and what was new about it is known',
+      needs: ['IdentityRiskyUser.ReadWrite.All'],
+      body: of,
+    },
+    async ({ tenant, actor }, _request, reply, { userIds }) =>
+      written(reply, await tenant.risk.confirmSafe(actor, userIds))
+        .code(204)
+        .send(),
+  )
+  api.route(
+    'GET',
+    '/identityProtection/riskyUsers/:id/history',
+    { does: 'Lists what was thought of a user, newest first', needs: ['IdentityRiskyUser.Read.All'], options: ['$top', '$skiptoken'] },
+    async ({ tenant }, request) => {
+      const { limit, after } = parseNames(searchOf(request), HISTORY_ID)
+      const found = await tenant.risk.history(pathOf(request), { limit: limit + 1, ...(after === undefined ? {} : { before: after }) })
+      if (!found) throw notFound()
+      const { value, next } = pageOf(api.origin, request, found, limit, ({ id }) => id)
+      return {
+        '@odata.context': `${api.origin}/v1.0/$metadata#${RISKY_USERS.set}('${pathOf(request)}')/history`,
+        ...next,
+        value: value.map(historyItem),
+      }
+    },
+  )
+
   const ofApplications = z.strictObject({ servicePrincipalIds: ids })
   const writes = { needs: ['IdentityRiskyServicePrincipal.ReadWrite.All'], body: ofApplications } as const
   api.route(
@@ -94,6 +124,16 @@ export function registerRisk(api: Api): void {
         .code(204)
         .send(),
   )
+}
+
+const HISTORY_ID = /^[0-9a-f-]{36}$/
+
+/** Graph's `riskyUserHistoryItem`, as far as it goes. */
+function historyItem({ id, at, level, state, detail, by, events }: RiskHistoryItem): object {
+  return {
+    ...{ id, riskLevel: level, riskState: state, riskDetail: detail, riskLastUpdatedDateTime: toTime(at), initiatedBy: by },
+    activity: { detail, riskEventTypes: events },
+  }
 }
 
 type Kind = 'IdentityRiskyUser' | 'IdentityRiskyServicePrincipal'

@@ -20,6 +20,7 @@ import { registerPolicies } from './policies.ts'
 import { registerReevaluations } from './reevaluations.ts'
 import { registerRevocations } from './revocations.ts'
 import { registerRisk } from './risk.ts'
+import { registerRiskDetections } from './risk-detections.ts'
 import { registerRoles } from './roles.ts'
 import { registerSessions } from './sessions.ts'
 import { createSse } from './sse.ts'
@@ -49,6 +50,7 @@ export function registerGraph(app: FastifyInstance, options: ApiOptions): readon
   registerCaeSwitch(api)
   registerReevaluations(api)
   registerRisk(api)
+  registerRiskDetections(api)
   registerOrganization(api)
   registerKeys(api)
   registerUpstreams(api)

@@ -1,10 +1,12 @@
 import type { Adapter, AdapterPayload } from 'oidc-provider'
 import type { Platform } from '../access/signals.ts'
 import { findApplication } from '../directory/application.ts'
+import { networkOf } from '../risk/signal.ts'
 import type { Artifacts, FoundArtifact } from '../store/artifacts.ts'
 import type { Store } from '../store/store.ts'
 import { currentAttempt, note, once } from './attempt.ts'
 import { toClient } from './client.ts'
+import { readSignInRisk } from './sign-in-risk.ts'
 
 /** Within this many seconds a spent refresh token leads its own client to the same successor; after it, it is a theft. */
 export const REFRESH_GRACE = 30
@@ -23,6 +25,8 @@ const UNDER_WAY = new Set(['Interaction', HALF])
 
 /** What remembers on what it was given out, as its client said. */
 const OF_PLATFORM = new Set(['Session', 'Interaction', 'AuthorizationCode', 'RefreshToken', 'DeviceCode'])
+/** What remembers what was thought of the sign-in that it came of. */
+const OF_RISK = OF_PLATFORM
 /** What remembers the authentication contexts that were asked for. */
 const OF_CONTEXTS = new Set(['AuthorizationCode', 'RefreshToken', 'DeviceCode'])
 
@@ -69,6 +73,7 @@ export function createAdapter(store: Store, tenant: string, artifacts: Artifacts
         if (model === 'RefreshToken') linkSuccessor(id)
         if (OF_DEVICE.has(model)) keepDevice(artifact.payload)
         if (OF_PLATFORM.has(model) && attempt.platform !== undefined) artifact.payload.platform = attempt.platform
+        if (OF_RISK.has(model) && attempt.signInRisk !== undefined) artifact.payload.risk = attempt.signInRisk
         if (OF_CONTEXTS.has(model) && attempt.contexts !== undefined) artifact.payload.contexts = attempt.contexts
         if (OF_SIGN_IN.has(model)) remember(artifact.payload)
         if (model === 'AccessToken') artifact.payload.iat = asMint(payload)
@@ -79,7 +84,8 @@ export function createAdapter(store: Store, tenant: string, artifacts: Artifacts
         const written = attempt.writes.get(key(id))?.artifact ?? (await artifacts.find(store.db, model, id, now()))
         if (!written) return
         const { expiresAt } = written
-        attempt.writes.set(key(id), { model, id, artifact: { model, id, expiresAt, payload: { ...written.payload, consumed: now() } } })
+        const payload = { ...written.payload, consumed: now(), consumedFrom: networkOf(attempt.address) }
+        attempt.writes.set(key(id), { model, id, artifact: { model, id, expiresAt, payload } })
       },
       async destroy(id) {
         currentAttempt().writes.set(key(id), { model, id, artifact: null })
@@ -95,6 +101,9 @@ export function createAdapter(store: Store, tenant: string, artifacts: Artifacts
       recallTrace(payload)
       if (OF_PLATFORM.has(model) && typeof platform === 'string') attempt.platform ??= platform as Platform
       if (OF_CONTEXTS.has(model) && Array.isArray(contexts)) attempt.contexts ??= contexts
+      const risk = OF_RISK.has(model) ? readSignInRisk(payload.risk) : undefined
+      // What is half done knows better than the session from before.
+      if (risk && (attempt.signInRisk === undefined || model === 'Interaction')) attempt.signInRisk = risk
       if (OF_DEVICE.has(model)) recallDevice(payload)
     }
 
@@ -156,8 +165,11 @@ export function createAdapter(store: Store, tenant: string, artifacts: Artifacts
     /** A spent refresh token: inside the grace it leads to its successor, outside it betrays a thief or a victim, and the session ends. */
     function spent(found: FoundArtifact): AdapterPayload | undefined {
       const attempt = currentAttempt()
-      const { consumed, successor, sessionUid } = found.payload as { consumed: number; successor?: string; sessionUid?: string }
-      if (successor !== undefined && now() - consumed <= REFRESH_GRACE) {
+      const { consumed, consumedFrom = '', successor, sessionUid, accountId, jkt } = found.payload as unknown as Spent
+      const grace = successor !== undefined && now() - consumed <= REFRESH_GRACE
+      if (sessionUid && accountId)
+        attempt.replay = { user: accountId, sid: sessionUid, at: consumed, network: consumedFrom, grace, key: jkt !== undefined }
+      if (grace) {
         attempt.restartWith = successor
         return undefined
       }
@@ -174,6 +186,16 @@ export function createAdapter(store: Store, tenant: string, artifacts: Artifacts
       }
     }
   }
+}
+
+interface Spent {
+  consumed: number
+  /** The network. */
+  consumedFrom?: string
+  successor?: string
+  sessionUid?: string
+  accountId?: string
+  jkt?: string
 }
 
 /** Clients are the tenant's applications, read at every request: an application that was just disabled is unknown at once. */

@@ -3,6 +3,7 @@ import { type Admission, admit, decide, OPEN } from '../access/admission.ts'
 import { type Brought, proofOf, type Standing } from '../access/signals.ts'
 import { readDevices, readServicePrincipals, readUsers } from '../access/standing.ts'
 import { ADMIN_API, type Application } from '../directory/application.ts'
+import { isHigher, type RiskLevel } from '../risk/levels.ts'
 import type { Store } from '../store/store.ts'
 import { currentAttempt, note, once } from './attempt.ts'
 import { readUser } from './facts.ts'
@@ -72,7 +73,7 @@ function bring(
   tenant: Tenant,
   { client, resource, user, proof, contexts = [], flow, action, seen, address = currentAttempt().address }: Ask,
 ): Brought {
-  const { platform } = currentAttempt()
+  const { platform, signInRisk } = currentAttempt()
   const country = tenant.countryOf(address)
   return {
     ...{ contexts, address },
@@ -83,6 +84,7 @@ function bring(
     ...(user === undefined
       ? {}
       : { clientAppType: client.type === 'native' || flow === 'deviceCodeFlow' ? 'mobileAppsAndDesktopClients' : 'browser' }),
+    ...(user === undefined || !signInRisk || signInRisk.level === 'unknown' ? {} : { signInRisk: signInRisk.level }),
     flow: flow ?? 'none',
     ...(proof ? { proof: proofOf(proof.at, proof.amr) } : {}),
   }
@@ -93,5 +95,15 @@ async function readStanding({ db }: Store, { id }: Tenant, { user, client }: Ask
   const known = device === undefined ? undefined : (await readDevices(db, id, [device])).get(device)
   const found = user === undefined ? undefined : (await readUsers(db, id, [user])).get(user)
   const principal = user === undefined ? (await readServicePrincipals(db, id, [client.appId])).get(client.appId) : undefined
-  return { device: known ?? null, ...(found ? { user: found } : {}), ...(principal ? { servicePrincipal: principal } : {}) }
+  return { device: known ?? null, ...(found ? { user: withForeseen(found) } : {}), ...(principal ? { servicePrincipal: principal } : {}) }
+}
+
+/** What this very attempt has found about the user, or answered, is not in the row yet. */
+function withForeseen(user: NonNullable<Standing['user']>): NonNullable<Standing['user']> {
+  const { foreseen } = currentAttempt()
+  if (foreseen?.user !== user.id) return user
+  const { risk, rises } = foreseen
+  const before = user.risk as RiskLevel
+  const isNews = rises ? isHigher(risk, before) : isHigher(before, risk)
+  return isNews ? { ...user, risk, ...(rises ? { passwordChanged: false } : {}) } : user
 }

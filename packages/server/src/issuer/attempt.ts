@@ -5,10 +5,15 @@ import type { Denial } from '../access/account.ts'
 import type { Admission } from '../access/admission.ts'
 import type { Lifetime } from '../access/lifetime.ts'
 import type { Platform } from '../access/signals.ts'
+import type { Found } from '../directory/findings.ts'
 import type { RevokedToken } from '../directory/sessions.ts'
 import type { SignIn } from '../logs/sign-in.ts'
+import type { Replay } from '../risk/detection.ts'
+import type { RiskLevel } from '../risk/levels.ts'
 import type { Artifact } from '../store/artifacts.ts'
 import type { Wish } from './loops.ts'
+import type { Seen } from './risk-signals.ts'
+import type { SignInRisk } from './sign-in-risk.ts'
 import type { Trace } from './trace.ts'
 
 /** A row that a decision read, and the version it had. */
@@ -141,6 +146,18 @@ export interface Attempt {
   account?: { id: string; breakGlass: boolean }
   /** The first factor of `account` was proved here. */
   proved?: true
+  /** What is thought of the sign-in that this request belongs to; absent where nobody has measured it, and that is unknown. */
+  signInRisk?: SignInRisk
+  /** Somebody tried to sign in: what detections will see of it later. */
+  seen?: Seen
+  /** What was found about somebody, to be kept. */
+  found?: Found
+  /** A sign-in whose doubts a second factor has answered. */
+  passed?: { user: string; signIn: string }
+  /** What the risk of this user will be once that is kept: decisions of this attempt know of it already. */
+  foreseen?: { user: string; risk: RiskLevel; rises: boolean }
+  /** A refresh token was presented that had been spent before: whose it is, when and where that was, and whether it is bound to a key. */
+  replay?: Omit<Replay, 'bound'> & { user: string; sid: string; key: boolean }
   /** For the record of the decision. */
   trace: Trace
   /** What the log will say of the decision: kept together with what it lets out, or said on its own where that is nothing. */

@@ -7,6 +7,7 @@ import { currentAttempt, type OnBehalf } from './attempt.ts'
 import { noteKey, readApplication, readInstants, readUser } from './facts.ts'
 import { type AccessToken, isCapable, isGood, verifyAccessToken } from './presented.ts'
 import { fullScope, type Resource } from './resources.ts'
+import { readSignInRisk, type SignInRisk } from './sign-in-risk.ts'
 import type { Tenant } from './tenant.ts'
 
 export interface DelegationOptions {
@@ -56,6 +57,8 @@ export async function admitSubject(store: Store, tenant: Tenant, text: string, c
   // What was given to a device stays with it, through whosever hands it goes.
   delete attempt.device
   if (typeof claims.deviceid === 'string') attempt.device = claims.deviceid
+  const risk = typeof sid === 'string' ? await riskOf(store, tenant, sid) : undefined
+  if (risk) attempt.signInRisk = risk
   const user = await readUser(store, tenant, sub)
   const rows = [await readInstants(store, tenant, { sid: typeof sid === 'string' ? sid : undefined, appId: clientId, user: sub })]
   for (const { kind, id } of keys) if (kind === 'app') rows.push(await readInstants(store, tenant, { appId: id, user: sub }))
@@ -80,6 +83,12 @@ export async function admitSubject(store: Store, tenant: Tenant, text: string, c
     ...(typeof claims.ipaddr === 'string' ? { address: claims.ipaddr } : {}),
   }
   return { claims, onBehalf }
+}
+
+/** What was thought of the sign-in that the session came of. */
+async function riskOf(store: Store, tenant: Tenant, sid: string): Promise<SignInRisk | undefined> {
+  const session = await tenant.artifacts.findByUid(store.db, 'Session', sid, Math.floor(store.clock()))
+  return readSignInRisk(session?.payload.risk)
 }
 
 /** Lets in the token by which an agent says who it is: its own, and not one that it got in somebody else's name. */

@@ -1,4 +1,5 @@
 import type { Directory } from '../directory/directory.ts'
+import { passRisk, raiseRisk } from '../directory/risk.ts'
 import type { Change } from '../store/change.ts'
 import type { Attempt, Ending } from './attempt.ts'
 
@@ -24,4 +25,18 @@ export function changeOf(directory: Directory, ending: Exclude<Ending, { kind: '
     case 'lineage':
       return directory.changes.reevaluateSession(actor, ending.sid, reason)
   }
+}
+
+/** What was found about somebody at this request, and what was answered by it; part of the same transaction. */
+export function riskChanges({ id: tenant, issuer }: { id: string; issuer: string }, { found, passed }: Attempt): Change<void>[] {
+  const changes: Change<void>[] = []
+  if (found) {
+    const actor = { kind: 'system', reason: 'risk detection' } as const
+    changes.push({ tenant, actor, edit: (context) => raiseRisk(context, issuer, found) })
+  }
+  if (passed) {
+    const actor = { kind: 'holder', user: passed.user } as const
+    changes.push({ tenant, actor, edit: (context) => passRisk(context, issuer, passed.user, passed.signIn) })
+  }
+  return changes
 }

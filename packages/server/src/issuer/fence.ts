@@ -5,10 +5,11 @@ import { type Committed, runChange } from '../store/change.ts'
 import type { Schema } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import type { Attempt, Ending, Mint } from './attempt.ts'
-import { changeOf, endingsOf } from './ending.ts'
+import { changeOf, endingsOf, riskChanges } from './ending.ts'
 import { createRows, type Rows } from './fence-rows.ts'
 import { recordDecision } from './record-decision.ts'
 import { recordConsent, recordMints } from './record-mints.ts'
+import { insertSignal } from './risk-signals.ts'
 import type { Tenant } from './tenant.ts'
 
 /**
@@ -58,6 +59,8 @@ export async function passFence(store: Store, tenant: Tenant, attempt: Attempt):
     }
     if (attempt.signIn?.code === 0) await tenant.signIns.insert(db, attempt.signIn)
     if (attempt.completes) await tenant.signIns.complete(db, attempt.completes.id, attempt.completes.more, attempt.completes.otherwise)
+    if (attempt.seen?.outcome === 'success') await insertSignal(db, tenant.id, attempt.seen)
+    for (const change of riskChanges(tenant, attempt)) changes.push(await runChange(db, change, store.clock()))
     for (const ending of endings) {
       if (ending.kind !== 'logout') changes.push(await runChange(db, changeOf(tenant.directory, ending), store.clock()))
     }

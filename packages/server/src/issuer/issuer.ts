@@ -13,6 +13,8 @@ import { admitDevice } from './device.ts'
 import { type FenceVerdict, MAX_WAIT, nextInstant, passFence } from './fence.ts'
 import { createLoops } from './loops.ts'
 import { createProvider, type IssuerOptions, ROUTES } from './provider.ts'
+import { insertSignal } from './risk-signals.ts'
+import { assessReplay } from './sign-in-risk.ts'
 import { isStop, passGate } from './stop.ts'
 import type { Tenant } from './tenant.ts'
 import { completeDevice, completeTokens, refuseTokens } from './token-answer.ts'
@@ -79,13 +81,16 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
   ): Promise<{ result: T; attempt: Attempt }> {
     let iat: number | undefined
     let successor: string | undefined
+    let replay: Attempt['replay']
     for (let tries = 0; tries < MAX_TRIES; tries++) {
       const attempt = createAttempt(iat ?? Math.floor(store.clock()), claims, address)
       iat = undefined
       if (successor !== undefined) attempt.successor = successor
+      if (replay !== undefined) attempt.replay = replay
       const result = await runAttempt(attempt, () => begin(attempt))
       if (attempt.restartWith !== undefined) {
         successor = attempt.restartWith
+        replay = attempt.replay
         continue
       }
       const verdict = await passFence(store, tenant, attempt)
@@ -94,6 +99,9 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
         tellOf(verdict)
         alarm(attempt)
         if (attempt.signIn && attempt.signIn.code !== 0) tenant.signIns.deny(attempt.signIn)
+        const { seen } = attempt
+        // Nobody waits for the disk because of somebody who guesses.
+        if (seen?.outcome === 'failure') void store.soon((db) => insertSignal(db, tenant.id, seen))
         return { result, attempt }
       }
       if (verdict.outcome === 'moved') await tenant.keys.reload()
@@ -224,6 +232,7 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
             return refused
           }
           const answer = await dispatch({ ...request, query }, request.path, adjustForm(request, attempt))
+          if (isToken) await assessReplay(store, tenant, log, answer.status === 200)
           if (isToken) await traceToken(store, tenant, attempt, form, answer.status, answer.body)
           else await traceAuthorization(store, tenant, attempt)
           // A refusal hands out no successor, so it must not spend the refresh token either: its honest holder would look like a thief.

@@ -15,10 +15,12 @@ import type { Locations } from '../directory/locations.ts'
 import type { Policies } from '../directory/policies.ts'
 import type { Reevaluations } from '../directory/reevaluations.ts'
 import type { RiskyPrincipals } from '../directory/risk.ts'
+import type { RiskSettingsOf } from '../directory/risk-settings.ts'
 import type { RevokedToken } from '../directory/sessions.ts'
 import type { UpstreamRegistry } from '../directory/upstreams.ts'
 import type { Audits } from '../logs/audits.ts'
 import type { SignIns } from '../logs/sign-ins.ts'
+import type { Intelligence } from '../risk/intelligence.ts'
 import type { Artifacts } from '../store/artifacts.ts'
 import type { SigningKeys } from './keys.ts'
 import type { Resource } from './resources.ts'
@@ -46,6 +48,10 @@ export interface Tenant {
   contexts: Contexts
   caeSwitch: CaeSwitches
   risk: RiskyPrincipals
+  /** Which detections look at its sign-ins. */
+  riskSettings: RiskSettingsOf
+  /** What they look things up in. */
+  intelligence: Intelligence
   upstreams: UpstreamRegistry
   /** Its Conditional Access policies. */
   book: Book

@@ -3,6 +3,7 @@ import type { Brought } from '../access/signals.ts'
 import { type PolicyOutcome, type SignIn, signInRecord } from '../logs/sign-in.ts'
 import type { Store } from '../store/store.ts'
 import type { Attempt } from './attempt.ts'
+import type { SignInRisk } from './sign-in-risk.ts'
 import type { Tenant } from './tenant.ts'
 import { codeOf } from './token-answer.ts'
 
@@ -23,6 +24,8 @@ export interface Trace {
   policies?: PolicyOutcome
   /** What they looked at, besides the directory. */
   brought?: Brought
+  /** What is thought of the sign-in on a page that this request is a step of. */
+  risk?: SignInRisk
 }
 
 const GRANTS: Record<string, string> = {
@@ -112,9 +115,10 @@ export async function appOf(tenant: Tenant, clientId: string): Promise<NonNullab
 async function recordOf(
   store: Store,
   tenant: Tenant,
-  { trace, address, device }: Attempt,
+  { trace, address, device, signInRisk }: Attempt,
   what: Pick<SignIn, 'kind' | 'grant' | 'code'>,
 ): Promise<SignIn> {
+  const risk = what.kind === 'interactiveUser' ? trace.risk : what.kind === 'nonInteractiveUser' ? signInRisk : undefined
   const { correlation, app = null, session = '', token, policies, brought, rpAddress = '' } = trace
   return signInRecord(store.clock(), {
     ...what,
@@ -125,8 +129,14 @@ async function recordOf(
     device: device === undefined ? null : await deviceOf(store, tenant, device),
     ...(policies ? { policies } : {}),
     ...(brought ? { brought } : {}),
+    ...(risk ? { risk: riskOf(risk) } : {}),
   })
 }
+
+const riskOf = ({ level, events, passed }: SignInRisk): NonNullable<SignIn['risk']> => ({
+  ...{ level, events },
+  state: events.length === 0 ? 'none' : passed ? 'remediated' : 'atRisk',
+})
 
 async function named(store: Store, tenant: Tenant, { id, name }: { id: string; name?: string }): Promise<SignIn['user']> {
   if (name !== undefined) return { id, name }

@@ -47,6 +47,8 @@ export interface SignIn {
   policies: PolicyOutcome
   /** What the policies looked at besides the directory, so that they can be asked again; see access/replay.ts. */
   brought?: object
+  /** What was thought of it, where it was measured. */
+  risk?: { level: 'none' | 'low' | 'medium' | 'high' | 'unknown'; state: 'none' | 'atRisk' | 'remediated'; events: readonly string[] }
   /** More than one: so many denials like this one came in the same minute. */
   count: number
 }

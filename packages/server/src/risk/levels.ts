@@ -25,3 +25,7 @@ export function levelOnUser({ about, level }: Pick<Finding, 'about' | 'level'>):
 export function highest(levels: readonly RiskLevel[]): RiskLevel {
   return LEVELS[Math.max(0, ...levels.map((level) => LEVELS.indexOf(level)))] as RiskLevel
 }
+
+export function isHigher(one: RiskLevel, other: RiskLevel): boolean {
+  return LEVELS.indexOf(one) > LEVELS.indexOf(other)
+}

@@ -30,15 +30,18 @@ export function readBrowser(tenant: Tenant, secrets: Secrets, request: FastifyRe
   }
 }
 
+/** A browser that has no cookie, or none that can be opened. */
+export const newBrowser = (): KnownBrowser => ({ id: randomBytes(16).toString('base64url'), names: [] })
+
 export function knows(browser: KnownBrowser | undefined, account: string): browser is KnownBrowser {
   return browser?.names.includes(account) === true
 }
 
 /** The cookie for a browser in which `account` has just signed in. */
-export function rememberBrowser(tenant: Tenant, secrets: Secrets, browser: KnownBrowser | undefined, account: string): string {
+export function rememberBrowser(tenant: Tenant, secrets: Secrets, browser: KnownBrowser, account: string): string {
   const next: KnownBrowser = {
-    id: browser?.id ?? randomBytes(16).toString('base64url'),
-    names: [account, ...(browser?.names ?? []).filter((one) => one !== account)].slice(0, MAX_ACCOUNTS),
+    id: browser.id,
+    names: [account, ...browser.names.filter((one) => one !== account)].slice(0, MAX_ACCOUNTS),
   }
   const value = Buffer.from(secrets.seal(context(tenant), next)).toString('base64url')
   return `${cookieName(tenant)}=${value}; Path=/; Max-Age=${YEAR}; HttpOnly; Secure; SameSite=Lax`

@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { Issuer } from '../issuer/issuer.ts'
 import type { Throttle } from '../issuer/throttle.ts'
+import type { Log } from '../log.ts'
 import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
 
@@ -9,6 +10,7 @@ export interface SignInOptions {
   store: Store
   secrets: Secrets
   throttle: Throttle
+  log: Log
   /** By name or id. */
   findIssuer(tenant: string): Promise<Issuer | undefined>
   addressOf(request: FastifyRequest): string

@@ -34,6 +34,7 @@ const ADMIN: Record<Permission, string> = {
   'Application.ReadWrite.All': 'Change applications and their credentials, as far as you may',
   'Policy.Read.All': 'See the rules by which people are let in',
   'Policy.ReadWrite.ConditionalAccess': 'Change the rules by which people are let in, as far as you may',
+  'IdentityRiskEvent.Read.All': 'See what was found about users and their sign-ins',
   'IdentityRiskyUser.Read.All': 'See which users are at risk',
   'IdentityRiskyUser.ReadWrite.All': 'Say which users are at risk, as far as you may',
   'IdentityRiskyServicePrincipal.Read.All': 'See which applications are at risk',

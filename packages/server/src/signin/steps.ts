@@ -36,16 +36,18 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
   const attempt = <T>({ issuer, address }: Visit, work: () => Promise<T>) => issuer.attempt(address, work)
 
   /** After the first factor. A browser that could not prove what it was registered as goes on without it, and is told so first. */
-  async function enter(visit: Visit, proved: Omit<Half, 'waitsFor'>): Promise<IssuerAnswer> {
+  async function enter(visit: Visit, first: Omit<Half, 'waitsFor'>, password?: string): Promise<IssuerAnswer> {
     const { deviceRefused } = currentAttempt()
-    if (!deviceRefused) return goOn(visit, proved)
+    if (!deviceRefused) return goOn(visit, first, password)
+    const proved = await visits.measure(visit, first, password)
     await visits.hold(visit, { ...proved, waitsFor: 'done' })
     return html(200, lostDevicePage(visit.issuer.tenant, { why: deviceRefused, next: visit.uid, now: store.clock() }))
   }
 
   /** The step after `proved`: another question, or the end. */
-  async function goOn(visit: Visit, proved: Omit<Half, 'waitsFor'>): Promise<IssuerAnswer> {
+  async function goOn(visit: Visit, before: Omit<Half, 'waitsFor'>, password?: string): Promise<IssuerAnswer> {
     const { tenant } = visit.issuer
+    const proved = await visits.measure(visit, before, password)
     const known = await factorsOf(visit).list(proved.accountId)
     if (!proved.amr.includes('mfa') && asksForMore(known)) return visits.wait(visit, { ...proved, waitsFor: 'second' })
     const row = await store.db
@@ -282,8 +284,13 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
           await passGate(store, issuer.tenant, { username })
           if (!(await visits.isOwnForm(visit))) return { right: undefined, value: expired(visit) }
           await visits.takeDevice(visit)
-          const proof = await provePassword(store, issuer, username, form.get('password') ?? '', await purpose(visit))
-          if ('id' in proof) return { right: true, value: await enter(visit, { accountId: proof.id, at: proof.at, username, amr: ['pwd'] }) }
+          const password = form.get('password') ?? ''
+          const proof = await provePassword(store, issuer, username, password, await purpose(visit))
+          if ('id' in proof) {
+            const proved = { accountId: proof.id, at: proof.at, username, amr: ['pwd'] }
+            return { right: true, value: await enter(visit, proved, password) }
+          }
+          if (!proof.disabled) visits.missed(visit, username)
           await visits.say(visit, proof.code)
           return { right: proof.disabled === true, value: await showSignIn(visit, 401, { username, wrong: proof.wrong }) }
         }),
@@ -306,6 +313,7 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
           const { half, breakGlass } = found
           const proof = await proveCode(store, tenant, factorsOf(visit), half.accountId, visit.form.get('code') ?? '')
           if (!proof) {
+            visits.missed(visit, half.username, true)
             await visits.say(visit, 500121)
             return { right: false, value: await showSecond(visit, 401, 'The code is wrong or was used before.') }
           }

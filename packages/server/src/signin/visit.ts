@@ -7,9 +7,10 @@ import { currentAttempt } from '../issuer/attempt.ts'
 import { admitDevice } from '../issuer/device.ts'
 import type { Issuer, IssuerAnswer } from '../issuer/issuer.ts'
 import { messagePage } from '../issuer/pages.ts'
+import { assessSignIn, isDoubted, passSignIn, type SignInRisk, signalOf } from '../issuer/sign-in-risk.ts'
 import { tracePage } from '../issuer/trace.ts'
 import { INTERRUPTED } from '../logs/sign-in.ts'
-import { readBrowser, rememberBrowser } from './known-browser.ts'
+import { newBrowser, readBrowser, rememberBrowser } from './known-browser.ts'
 import type { SignInOptions } from './options.ts'
 
 /** One request to the page of a half-done sign-in. */
@@ -30,6 +31,10 @@ export type Half = {
   at: number
   username: string
   amr: string[]
+  /** What is thought of it, from the first factor on. */
+  risk?: SignInRisk
+  /** Of a browser that had no cookie: the id that its cookie will have. */
+  browser?: string
   /** `done`: something was shown, and nothing is waited for but that it was read. */
   waitsFor: 'second' | 'new-password' | 'register' | 'done'
 }
@@ -40,7 +45,7 @@ export type Visits = ReturnType<typeof createVisits>
 const HALF_TTL = 600
 
 /** What the steps of a sign-in have in common. All but `open` and `peek` are for use inside an attempt. */
-export function createVisits({ store, secrets, addressOf }: SignInOptions) {
+export function createVisits({ store, secrets, addressOf, log }: SignInOptions) {
   const halves = ({ issuer: { tenant } }: Visit) => createAdapter(store, tenant.id, tenant.artifacts)(HALF)
   const formOf = ({ issuer }: Visit) => `form:${issuer.tenant.id}`
 
@@ -56,9 +61,42 @@ export function createVisits({ store, secrets, addressOf }: SignInOptions) {
     await tracePage(store, visit.issuer.tenant, currentAttempt(), code, found?.params.client_id as string | undefined)
   }
 
+  /** The browser by the id in its cookie, or by the one that it will have; what is kept is a digest. */
+  function browserOf({ issuer: { tenant }, request }: Visit, next: string | undefined) {
+    const known = readBrowser(tenant, secrets, request) ?? { ...newBrowser(), ...(next === undefined ? {} : { id: next }) }
+    return { known, digest: secrets.digest(`risk browser:${tenant.id}`, known.id) }
+  }
+
   return {
     details,
     say,
+
+    /** Asks what is to be thought of a sign-in whose first factor was proved just now; a second factor answers what is about the sign-in alone. */
+    async measure<P extends Omit<Half, 'waitsFor'>>(visit: Visit, proved: P, password?: string): Promise<P & { risk: SignInRisk }> {
+      const { tenant } = visit.issuer
+      const { accountId: user, amr } = proved
+      const passed = amr.includes('mfa')
+      const { known, digest } = browserOf(visit, proved.browser)
+      const risk = proved.risk
+        ? await (passed ? passSignIn(store, tenant, user, proved.risk) : proved.risk)
+        : await assessSignIn(store, tenant, log, { user, passed, id: visit.uid, browser: digest, ...(password === undefined ? {} : { password }) })
+      const attempt = currentAttempt()
+      attempt.signInRisk = risk
+      attempt.trace.risk = risk
+      return { ...proved, risk, browser: known.id }
+    },
+
+    /** Somebody tried, and what they gave was wrong. @param code it was not the password */
+    missed(visit: Visit, username: string, code = false): void {
+      const attempt = currentAttempt()
+      const { tenant } = visit.issuer
+      // What was typed may be a password in the wrong field: so little of a digest tells names apart, and brings none back.
+      const name = secrets.digest(`risk name:${tenant.id}`, username.toLowerCase()).slice(0, 4)
+      const who = attempt.trace.user ? { user: attempt.trace.user.id } : { name }
+      const cookie = readBrowser(tenant, secrets, visit.request)
+      const browser = cookie ? { browser: secrets.digest(`risk browser:${tenant.id}`, cookie.id) } : {}
+      attempt.seen = signalOf(store, tenant, { kind: 'interactive', outcome: 'failure', ...who, ...browser, ...(code ? { passwordless: true } : {}) })
+    },
     open(issuer: Issuer, request: FastifyRequest, reply: FastifyReply): Visit {
       const form = new URLSearchParams(typeof request.body === 'string' ? request.body : '')
       const { uid } = request.params as { uid: string }
@@ -103,21 +141,26 @@ export function createVisits({ store, secrets, addressOf }: SignInOptions) {
     },
 
     /** What the browser's session has proved, when a policy asks for more than that. */
-    async fromSession(visit: Visit): Promise<Pick<Half, 'accountId' | 'at' | 'amr'> | undefined> {
+    async fromSession(visit: Visit): Promise<Pick<Half, 'accountId' | 'at' | 'amr' | 'risk'> | undefined> {
       const found = await details(visit)
       const { at, amr } = (found?.prompt.name === 'access' ? found.prompt.details : {}) as { at?: number; amr?: string[] }
       const accountId = found?.session?.accountId
       if (accountId === undefined || at === undefined || !amr) return undefined
+      const { signInRisk: risk } = currentAttempt()
       // The session goes on, and its device with it.
       currentAttempt().deviceSettled = true
-      return { accountId, at, amr }
+      return { accountId, at, amr, ...(risk ? { risk } : {}) }
     },
 
     /** Outside of an attempt: who this seems to be, to know whose budget a guess is of. */
     async peek({ issuer: { tenant }, uid }: Visit): Promise<Half | undefined> {
       return (await tenant.artifacts.find(store.db, HALF, uid, Math.floor(store.clock())))?.payload as Half | undefined
     },
-    half: async (visit: Visit) => (await halves(visit).find(visit.uid)) as unknown as Half | undefined,
+    async half(visit: Visit): Promise<Half | undefined> {
+      const found = (await halves(visit).find(visit.uid)) as unknown as Half | undefined
+      if (found?.risk) currentAttempt().signInRisk = found.risk
+      return found
+    },
     forget: async (visit: Visit) => halves(visit).destroy(visit.uid),
 
     /** Goes on with the next step of the same sign-in. */
@@ -140,7 +183,7 @@ export function createVisits({ store, secrets, addressOf }: SignInOptions) {
       return { status: 303, headers: { location, 'cache-control': 'no-store' }, body: '' }
     },
 
-    async finish(visit: Visit, { accountId, at, username, amr }: Omit<Half, 'waitsFor'>): Promise<IssuerAnswer> {
+    async finish(visit: Visit, { accountId, at, username, amr, risk, browser }: Omit<Half, 'waitsFor'>): Promise<IssuerAnswer> {
       const { issuer, request, reply, uid } = visit
       await halves(visit).destroy(uid)
       // Before anything is kept: what comes of this sign-in leads back to its record.
@@ -148,7 +191,12 @@ export function createVisits({ store, secrets, addressOf }: SignInOptions) {
       const login = { accountId, ts: at, amr }
       const result = { login, select_account: {} }
       const location = await issuer.provider.interactionResult(request.raw, reply.raw, result, { mergeWithLastSubmission: false })
-      const cookie = rememberBrowser(issuer.tenant, secrets, readBrowser(issuer.tenant, secrets, request), username.toLowerCase())
+      const { known, digest } = browserOf(visit, browser)
+      const how = { ...(amr.includes('pwd') ? {} : { passwordless: true }), ...(risk && isDoubted(risk) ? { doubted: true } : {}) }
+      const signal = signalOf(store, issuer.tenant, { kind: 'interactive', outcome: 'success', user: accountId, browser: digest, ...how })
+      // A session that proves more is no other sign-in.
+      if (risk === undefined || risk.id === uid) currentAttempt().seen = { ...signal, signIn: uid }
+      const cookie = rememberBrowser(issuer.tenant, secrets, known, username.toLowerCase())
       return { status: 303, headers: { location, 'cache-control': 'no-store', 'set-cookie': cookie }, body: '' }
     },
   }

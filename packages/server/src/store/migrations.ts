@@ -379,6 +379,42 @@ MIGRATIONS['0044-dpop'] = {
   },
 }
 
+MIGRATIONS['0050-risk-signals'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    for (const statement of [
+      `create table risk_signals (tenant text not null, id text not null, at integer not null, kind text not null, outcome text not null, user_id text,
+         name text, address text not null, network text not null, country text, place text, browser text, device_id text, sign_in text,
+         doubted integer not null default 0, passwordless integer not null default 0, primary key (tenant, id)) without rowid`,
+      // Each of these answers a question of every sign-in, newest first.
+      'create index risk_signals_user on risk_signals (user_id, kind, outcome, at) where user_id is not null',
+      "create index risk_signals_network on risk_signals (tenant, network, at) where network <> ''",
+      'create index risk_signals_at on risk_signals (at)',
+    ]) {
+      await sql.raw(statement).execute(db)
+    }
+  },
+}
+
+MIGRATIONS['0051-risk-detections'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    for (const statement of [
+      `create table risk_detections (tenant text not null, id text not null, user_id text not null, user_name text not null, user_display_name text not null,
+         type text not null, level text not null, about text not null, state text not null, detail text not null, why text not null, facts text not null,
+         sign_in text, correlation text not null, address text not null, country text, activity_at integer not null, detected_at integer not null,
+         updated_at integer not null, primary key (tenant, id)) without rowid`,
+      'create index risk_detections_user on risk_detections (user_id, id)',
+      "create index risk_detections_open on risk_detections (user_id) where state = 'atRisk'",
+      'create index risk_detections_at on risk_detections (tenant, detected_at)',
+      `create table risk_history (tenant text not null, id text not null, user_id text not null, at integer not null, level text not null, state text not null,
+         detail text not null, by text, events text not null, primary key (tenant, id)) without rowid`,
+      'create index risk_history_user on risk_history (user_id, id)',
+      "alter table tenants add column risk_off text not null default '[]'",
+      ]) {
+      await sql.raw(statement).execute(db)
+    }
+  },
+}
+
 MIGRATIONS['0052-own-devices'] = {
   async up(db: Kysely<unknown>): Promise<void> {
     for (const statement of [

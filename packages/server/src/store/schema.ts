@@ -23,6 +23,7 @@ import type {
   UpstreamRow,
   UpstreamSetRow,
 } from './tables/provisioning.ts'
+import type { RiskDetectionRow, RiskHistoryRow, RiskSignalTable } from './tables/risk.ts'
 import type { ControlRow, CutoffRecord, DeadLetterRow, DeliveryRow, EventRecord, StreamRow } from './tables/signals.ts'
 
 export type * from './tables/directory.ts'
@@ -30,6 +31,7 @@ export type * from './tables/issued.ts'
 export type * from './tables/logs.ts'
 export type * from './tables/policies.ts'
 export type * from './tables/provisioning.ts'
+export type * from './tables/risk.ts'
 export type * from './tables/signals.ts'
 
 export interface Schema {
@@ -56,6 +58,9 @@ export interface Schema {
   dead_letters: DeadLetterRow
   deliveries: DeliveryRow
   throttles: ThrottleRow
+  risk_signals: RiskSignalTable
+  risk_detections: RiskDetectionRow
+  risk_history: RiskHistoryRow
   upstreams: UpstreamRow
   upstream_sets: UpstreamSetRow
   upstream_acts: UpstreamActRow

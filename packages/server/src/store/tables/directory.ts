@@ -31,6 +31,8 @@ export interface TenantTable extends Decisive {
   issuer: Generated<string | null>
   /** Moves with every edit of a policy, a named location or a context: what was decided at an older one may be decided otherwise now. */
   policies_version: Generated<number>
+  /** JSON array: detections of risk that are turned off. */
+  risk_off: Generated<string>
   created_at: number
 }
 
