@@ -215,7 +215,7 @@ it('no case is left out but for a reason that stands in the table, and for each 
     '2 what if is asked of another endpoint',
     '5 a user action has no token',
     '3 no legacy client is served',
-    '3 no sign-in is measured for its risk',
+    '3 detections are turned off',
     '2 nobody is measured for insider risk',
     '2 no authentication is transferred',
     '12 a sign-in always says who, for what, by which client and flow, and how it was proved',

@@ -32,7 +32,7 @@ export const LEFT_OUT: Readonly<Record<string, (one: Vector) => boolean>> = {
   'what if is asked of another endpoint': ({ want }) => Object.keys(want).every((name) => name === 'whatIf'),
   'a user action has no token': ({ signals }) => signals.action !== undefined,
   'no legacy client is served': ({ signals: { clientAppType = 'browser' } }) => !['browser', 'mobileAppsAndDesktopClients'].includes(clientAppType),
-  'no sign-in is measured for its risk': ({ signals: { signInRisk = 'none' } }) => signInRisk !== 'none',
+  'detections are turned off': ({ signals: { signInRisk = 'none' } }) => signInRisk !== 'none',
   'nobody is measured for insider risk': (one) =>
     one.signals.insiderRisk !== undefined && asks(one, ({ insiderRiskLevels }) => insiderRiskLevels.length > 0),
   'no authentication is transferred': ({ signals }) => signals.flow === 'authenticationTransfer',

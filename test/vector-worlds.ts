@@ -3,6 +3,7 @@ import type { ProofSignal, UserSignal } from '@caegis/policy'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { Secret, TOTP } from 'otpauth'
 import { type Browser, createBrowser } from '../packages/cli/src/demo/browser.ts'
+import { DETECTION_TYPES } from '../packages/server/src/risk/finding.ts'
 import { createAuthenticator, optionsOf } from './authenticator.ts'
 import { createFlow } from './flow.ts'
 import { claimsOf, type Loop, PASSWORD, SECRET } from './loop.ts'
@@ -80,6 +81,8 @@ export function tenantOf(wishes: readonly Wish[]): { people: Map<string, Wish>; 
   const permissions = APIS.map(scopeOf)
   const text = JSON.stringify({
     tenant: { name: 'contoso', displayName: 'Contoso' },
+    // What a vector says of the risk is put in by hand; nothing else may be found in so many sign-ins from so many places.
+    risk: { off: DETECTION_TYPES },
     groups: groups.map((displayName) => ({ displayName })),
     users: [...people.values()].map(({ user }, number) => ({
       ...{ userPrincipalName: `${user.id}-${number}@contoso.test`, displayName: user.id, password: PASSWORD, groups: user.groups },

@@ -61,7 +61,8 @@ export async function assessSignIn(
   { user, id, browser, password, passed }: FirstProved,
 ): Promise<SignInRisk> {
   if ((await readUser(store, tenant, user))?.breakGlass) return { id, level: 'none', worst: 'none', events: [], passed }
-  const signal = signalOf(store, tenant, { kind: 'interactive', outcome: 'success', user, browser })
+  const how = password === undefined ? { passwordless: true } : {}
+  const signal = signalOf(store, tenant, { kind: 'interactive', outcome: 'success', user, browser, ...how })
   return judge(store, tenant, log, { signal, id, passed, ...(password === undefined ? {} : { password }) })
 }
 
@@ -76,7 +77,12 @@ export async function assessReplay(store: Store, tenant: Tenant, log: Log, isAns
   if ((await readUser(store, tenant, user))?.breakGlass) return
   // The provider takes the grant back only after it has looked at the client, and at the key.
   const signal = signalOf(store, tenant, { kind: 'refresh', outcome: isAnswered ? 'success' : 'failure', user, session: sid })
-  await judge(store, tenant, log, { signal, id: `replay ${sid}`, passed: false, replay: { ...how, bound: key && (isAnswered || removedGrants.size > 0) } })
+  await judge(store, tenant, log, {
+    signal,
+    id: `replay ${sid}`,
+    passed: false,
+    replay: { ...how, bound: key && (isAnswered || removedGrants.size > 0) },
+  })
 }
 
 interface ToJudge {

@@ -409,7 +409,7 @@ MIGRATIONS['0051-risk-detections'] = {
          detail text not null, by text, events text not null, primary key (tenant, id)) without rowid`,
       'create index risk_history_user on risk_history (user_id, id)',
       "alter table tenants add column risk_off text not null default '[]'",
-      ]) {
+    ]) {
       await sql.raw(statement).execute(db)
     }
   },
