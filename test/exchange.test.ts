@@ -36,7 +36,7 @@ describe('token exchange (RFC 8693)', () => {
   let loop: Loop
   let guard: Guard
   beforeAll(async () => {
-    loop = await startLoop({ tenant: TENANT })
+    loop = await startLoop({ tenant: TENANT, environment: { CAEGIS_TRUSTED_PROXIES: '127.0.0.1,::1' } })
     guard = await loop.guard({ audience: 'api://mail', clientId: 'mail' })
   })
   afterAll(() => loop.close())
@@ -411,5 +411,43 @@ describe('token exchange (RFC 8693)', () => {
     expect(made.status).toBe(201)
     await ends(derived)
     expect((await loop.graph('DELETE', `/identity/conditionalAccess/policies/${((await made.json()) as { id: string }).id}`)).status).toBe(204)
+  })
+
+  it('D1: where the person is stays so along a chain, whatever the agents call from', async () => {
+    const flow = createFlow(loop, { username: 'carol@contoso.test', clientId: 'chat', scope: 'api://planner/Mail.Read openid', capable: true })
+    const form = { grant_type: 'authorization_code', client_id: 'chat', code: await flow.code(), code_verifier: flow.verifier }
+    const answer = await fetch(`${loop.authority}/oauth2/v2.0/token`, {
+      ...{ method: 'POST', headers: { 'x-forwarded-for': '203.0.113.7' } },
+      body: new URLSearchParams({ ...form, redirect_uri: 'http://localhost', ...CP1 }),
+    })
+    const subject = String(((await answer.json()) as { access_token: string }).access_token)
+    expect(claimsOf(subject).ipaddr).toBe('203.0.113.7')
+    const applications = { includeApplications: ['mail'] }
+    const abroad = policy('Mail at the office', {
+      conditions: { applications, locations: { includeLocations: ['All'], excludeLocations: ['office'] } },
+    })
+    await setPolicies(loop, [{ ...abroad, ...grant('block') }], [{ id: 'office', ranges: ['127.0.0.0/8', '::1/128'] }])
+    expect((await trade('planner', subject)).body.error_codes).toEqual([53003])
+    const second = await token('planner', subject, { audience: 'api://second' })
+    expect(claimsOf(second).ipaddr).toBe('203.0.113.7')
+    expect((await trade('second', second)).body.error_codes).toEqual([53003])
+    await setPolicies(loop, [])
+  })
+
+  it('a context that was granted for one API is none of the next, until policies were asked about it there', async () => {
+    const who = { username: 'dave@contoso.test', clientId: 'chat', scope: 'api://planner/Mail.Read openid', capable: true }
+    const { accessToken } = await createFlow(loop, { ...who, more: { acr_values: 'c1' } }).tokens()
+    expect(claimsOf(accessToken)).toMatchObject({ acrs: ['c1'], acr: 'c1' })
+    await setPolicies(loop, [
+      policy('Nobody for c1', { conditions: { applications: { includeAuthenticationContextClassReferences: ['c1'] } }, ...grant('block') }),
+    ])
+    const derived = await token('planner', accessToken)
+    const obo = { grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', requested_token_use: 'on_behalf_of', scope: 'api://mail/Mail.Read' }
+    const called = await loop.token({ ...obo, client_id: 'planner', client_secret: SECRET, assertion: accessToken, ...CP1 })
+    for (const one of [derived, String(called.body.access_token)]) {
+      const [plain, stepped] = await Promise.all([guard, guard.require({ acrs: 'c1' })].map((asked) => verdictOf(asked as Guard, one)))
+      expect([plain?.allowed, stepped?.allowed, claimsOf(one).acr]).toEqual([true, false, undefined])
+    }
+    await setPolicies(loop, [])
   })
 })

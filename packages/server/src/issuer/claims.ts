@@ -86,6 +86,8 @@ export async function accessTokenClaims(
   if (token.sessionUid !== undefined) attempt.trace.session = token.sessionUid
 
   const held = user === undefined ? {} : await membership(store, tenant, resource, user)
+  // Where the person was seen, through however many hands it goes: policies are asked about that each time.
+  const { address = '' } = attempt.onBehalf ?? attempt
   return {
     iss: tenant.issuer,
     aud: resource.audience,
@@ -110,7 +112,7 @@ export async function accessTokenClaims(
     ...derivedClaims(attempt),
     ...held,
     ...(attempt.device === undefined ? {} : { deviceid: attempt.device }),
-    ...(attempt.address === '' ? {} : { ipaddr: attempt.address }),
+    ...(address === '' ? {} : { ipaddr: address }),
     ...(attempt.claims.capable && resource.cae ? { xms_cc: ['cp1'] } : {}),
     ...(attempt.lifetime?.long ? { xms_ssm: '1' } : {}),
   }

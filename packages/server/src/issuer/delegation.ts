@@ -3,6 +3,7 @@ import type Provider from 'oidc-provider'
 import { errors, type KoaContextWithOIDC } from 'oidc-provider'
 import { asShown, judge } from '../access/account.ts'
 import type { Store } from '../store/store.ts'
+import { isContext } from './access.ts'
 import { currentAttempt, type OnBehalf } from './attempt.ts'
 import { noteKey, readApplication, readInstants, readUser } from './facts.ts'
 import { type AccessToken, isCapable, isGood, verifyAccessToken } from './presented.ts'
@@ -79,7 +80,8 @@ export async function admitSubject(store: Store, tenant: Tenant, text: string, c
     ...(typeof sid === 'string' ? { sid } : {}),
     ...(typeof authTime === 'number' ? { authTime } : {}),
     ...(Array.isArray(amr) ? { amr: amr as string[] } : {}),
-    ...(typeof acr === 'string' ? { acr } : {}),
+    // A context was granted for that one API; whoever wants it here asks the policies.
+    ...(typeof acr === 'string' && !isContext(acr) ? { acr } : {}),
     ...(typeof claims.ipaddr === 'string' ? { address: claims.ipaddr } : {}),
   }
   return { claims, onBehalf }
