@@ -9,7 +9,7 @@ import { readJws } from './token.ts'
 /** Proofs of possession (RFC 9449): a token bound to a key is shown with one signed by that key, for this request, now. */
 export interface Proofs {
   /** @returns why the request holds no good proof for this token by the key with this thumbprint */
-  fault(request: GuardRequest, token: string, jkt: string): VerdictCode | undefined
+  fault(request: GuardRequest, shown: { token: string; owner: string }, jkt: string): VerdictCode | undefined
   /** The nonce for the next proof (section 9); `undefined` where none are asked for. */
   nonce(): string | undefined
 }
@@ -39,7 +39,7 @@ export function createProofs({ now, origins, nonceSecret, maxProofs }: ProofOpti
   const keys = new Map<string, VerifyKey>()
   return { fault, nonce: () => (nonceSecret === undefined ? undefined : nonceOf(0)) }
 
-  function fault(request: GuardRequest, token: string, jkt: string): VerdictCode | undefined {
+  function fault(request: GuardRequest, { token, owner }: { token: string; owner: string }, jkt: string): VerdictCode | undefined {
     const text = headerOf(request, 'dpop')
     if (text === undefined || text.length > MAX_PROOF) return 'invalid_dpop_proof'
     const proof = readJws(text)
@@ -55,7 +55,7 @@ export function createProofs({ now, origins, nonceSecret, maxProofs }: ProofOpti
     if (!key?.algorithms.includes(proof.algorithm)) return 'invalid_dpop_proof'
     if (!key.verify(proof.algorithm, proof.signed, proof.signature)) return 'invalid_dpop_proof'
     if (nonceSecret !== undefined && !isNonce(nonce)) return 'use_dpop_nonce'
-    const replay = replays.take(jkt, jti)
+    const replay = replays.take(jkt, jti, owner)
     if (replay === 'full') return 'dpop_full'
     return replay === 'again' ? 'invalid_dpop_proof' : undefined
   }

@@ -214,7 +214,8 @@ export function createRealm(settings: GuardSettings, cache: TokenCache, decision
   function answer(seen: SeenToken, request: GuardRequest, shown: Shown, needs?: Needs): Verdict {
     const dpop = seen.bound?.jkt !== undefined
     if (shown.dpop || seen.bound !== undefined) {
-      const fault = senders.fault(request, shown, seen.bound)
+      const { user, app = '' } = seen.subject
+      const fault = senders.fault(request, { ...shown, owner: user ?? app }, seen.bound)
       if (fault !== undefined) return refuse(fault, request, needs, { dpop, nonce: fault === 'use_dpop_nonce' ? senders.nonce() : undefined }, seen)
     }
     const stale = isStale()

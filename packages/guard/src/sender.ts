@@ -13,8 +13,11 @@ export interface SenderOptions extends ProofOptions {
 
 /** Whether who shows a token is who it was given to. */
 export interface Senders {
-  /** @returns why not */
-  fault(request: GuardRequest, shown: { token: string; dpop: boolean }, bound: Confirmation | undefined): VerdictCode | undefined
+  /**
+   * @param shown its owner: whose share of what is remembered the proof counts for
+   * @returns why not
+   */
+  fault(request: GuardRequest, shown: { token: string; dpop: boolean; owner: string }, bound: Confirmation | undefined): VerdictCode | undefined
   /** To be used in the next proof, where nonces are asked for. */
   nonce: Proofs['nonce']
 }
@@ -29,11 +32,11 @@ export function createSenders({ trustedProxies, clientCertificateHeader, ...opti
   const shown = new WeakMap<object, string>()
 
   return {
-    fault(request, { token, dpop }, bound) {
+    fault(request, { token, dpop, owner }, bound) {
       // As a bearer token it would be good for whoever has stolen it; and a proof for a token that asks for none proves nothing.
       if (dpop !== (bound?.jkt !== undefined)) return dpop ? 'token_unbound' : 'token_bound'
       if (bound?.x5t !== undefined && certificateOf(request) !== bound.x5t) return 'token_bound'
-      return bound?.jkt === undefined ? undefined : proofs.fault(request, token, bound.jkt)
+      return bound?.jkt === undefined ? undefined : proofs.fault(request, { token, owner }, bound.jkt)
     },
     nonce: proofs.nonce,
   }

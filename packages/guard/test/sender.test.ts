@@ -249,22 +249,36 @@ describe('remembering proofs', () => {
   it('is bounded, refuses when it is full, and one key cannot fill it for all', () => {
     let now = 0
     const replays = createReplays({ now: () => now, life: 120, limit: 320 })
-    for (let i = 0; i < 20; i++) expect(replays.take('greedy', `j-${i}`)).toBe('new')
-    expect(replays.take('greedy', 'more')).toBe('full')
-    expect(replays.take('greedy', 'j-0')).toBe('again')
-    for (let i = 0; i < 140; i++) expect(replays.take(`k-${i}`, 'j')).toBe('new')
-    expect(replays.take('last', 'j')).toBe('full')
+    for (let i = 0; i < 20; i++) expect(replays.take('greedy', `j-${i}`, 'mallory')).toBe('new')
+    expect(replays.take('greedy', 'more', 'mallory')).toBe('full')
+    expect(replays.take('greedy', 'j-0', 'mallory')).toBe('again')
+    for (let i = 0; i < 140; i++) expect(replays.take(`k-${i}`, 'j', `u-${i}`)).toBe('new')
+    expect(replays.take('last', 'j', 'last')).toBe('full')
     // The same id of another key is another proof.
     now += 119_999
-    expect([replays.take('greedy', 'j-0'), replays.take('last', 'j')]).toEqual(['again', 'full'])
+    expect([replays.take('greedy', 'j-0', 'mallory'), replays.take('last', 'j', 'last')]).toEqual(['again', 'full'])
     now += 1
-    expect([replays.take('greedy', 'j-0'), replays.take('last', 'j')]).toEqual(['again', 'new'])
+    expect([replays.take('greedy', 'j-0', 'mallory'), replays.take('last', 'j', 'last')]).toEqual(['again', 'new'])
     now += 120_000
-    expect([replays.take('greedy', 'j-0'), replays.take('last', 'j')]).toEqual(['new', 'again'])
+    expect([replays.take('greedy', 'j-0', 'mallory'), replays.take('last', 'j', 'last')]).toEqual(['new', 'again'])
     now += 240_000
-    expect(replays.take('last', 'j')).toBe('new')
+    expect(replays.take('last', 'j', 'last')).toBe('new')
     now -= 500_000
-    expect(replays.take('last', 'j')).toBe('again')
+    expect(replays.take('last', 'j', 'last')).toBe('again')
+  })
+
+  it('one subject with ever new keys, and one key for many subjects, have a share of it', () => {
+    const { show } = start({ maxProofs: 160 })
+    const keys = Array.from({ length: 11 }, () => generateKeyPairSync('ec', { namedCurve: 'P-256' }))
+    const said = keys.map((key) => {
+      const token = bound({ sub: 'mallory', oid: 'mallory' }, key.publicKey)
+      return outcome(show(token, proof(token, {}, {}, key)))
+    })
+    expect(said).toEqual([...Array(10).fill('allowed'), 'dpop_full'])
+    const tokens = Array.from({ length: 11 }, (_, i) => bound({ sub: `u-${i}`, oid: `u-${i}` }))
+    expect(tokens.map((token) => outcome(show(token, proof(token))))).toEqual([...Array(10).fill('allowed'), 'dpop_full'])
+    const other = bound({ sub: 'alice', oid: 'alice' }, keys[10]?.publicKey)
+    expect(outcome(show(other, proof(other, {}, {}, keys[10])))).toBe('allowed')
   })
 
   it('a request that it cannot tell of is 503, not let through', () => {
