@@ -108,6 +108,9 @@ describe('the list of risky addresses', () => {
     expect(now()).toEqual([false, true])
     replaceBy('192.0.2.7\n')
     expect(now()).toEqual([true, false])
+    clock += 10_000
+    expect(now()).toEqual([true, false])
+    // One that was not changed is not read again.
     expect(lines).toHaveLength(4)
     expect(lines.filter((one) => one.includes('former one stays'))).toHaveLength(2)
   })

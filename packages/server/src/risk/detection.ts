@@ -15,8 +15,8 @@ export interface Assessed {
 
 export interface Recent {
   /**
-   * Of the same user, newest first, of the last 30 days: at most `MOST.user` each of interactive successes, of refreshes and of failures, so that none of them crowds out the
-   * others. The signal itself is not among them.
+   * Of the same user, newest first, of the last 30 days: at most `MOST.user` each of interactive successes that are not doubted, of refreshes and of failures, so that none of
+   * them crowds out the others: whoever has the password must not be able to have the owner's habits forgotten. The signal itself is not among them.
    */
   user: readonly Signal[]
   /** Interactive ones of the same network within the last hour, newest first, at most `MOST.network`, whoever they are about. */
