@@ -10,7 +10,7 @@ export const passwordSpray: Detection = {
   says: `A password was right, from a network from which those of at least ${ACCOUNTS} other accounts were tried in vain within the hour; names that nobody has count, too.`,
   falseAlarms: `Silent for a browser or device that the user has signed in with. Whoever types it wrong and then right counts as no account that was tried in vain, so that the many people behind one address do not look like a spray. It is wrong about somebody with a new browser in a network in which ${ACCOUNTS} people have just given up, or in which a machine guesses. A spray from many networks, or slower than that, is not seen.`,
   detect({ signal, recent }) {
-    if (signal.kind !== 'interactive' || signal.passwordless || ownDevice(signal, goodSignIns(recent))) return undefined
+    if (!looksAround(signal, goodSignIns(recent))) return undefined
     if (signal.network === '') return 'unknown'
     const hour = recent.network.filter((one) => one.at > signal.at - HOUR && one.network === signal.network)
     const right = new Set([accountOf(signal)])
@@ -27,6 +27,11 @@ export const passwordSpray: Detection = {
       facts: { accounts, failures: wrong.length, network: signal.network },
     }
   },
+}
+
+/** Whether what else came from its network says anything about this one: of most sign-ins it does not, so it need not be read. */
+export function looksAround(signal: Signal, good: readonly Signal[]): boolean {
+  return signal.kind === 'interactive' && !signal.passwordless && !ownDevice(signal, good)
 }
 
 /** All names that nobody has, and of which nothing else is known, are one. */
