@@ -1,7 +1,13 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { compilePolicies, decide, type PolicySet, parsePolicy } from '@caegis/policy'
+import { insertSignal, readRecent } from '../packages/server/src/issuer/risk-signals.ts'
+import { createLog } from '../packages/server/src/log.ts'
 import { type Assessment, assess } from '../packages/server/src/risk/assess.ts'
 import { HOUR, MOST } from '../packages/server/src/risk/detection.ts'
 import { networkOf, type Signal } from '../packages/server/src/risk/signal.ts'
+import { createStore } from '../packages/server/src/store/store.ts'
 import { type Figure, quantile } from './figure.ts'
 
 const PEOPLE = 1000
@@ -9,6 +15,9 @@ const NETWORKS = 50
 const SECONDS = 10
 const A_SECOND = 1000
 const ROUNDS = 5
+/** Sign-ins with a store, and how many of them at a time. */
+const STORED = 1000
+const AT_A_TIME = 16
 const NOW = 1_800_000_000
 const SETTINGS = { off: [], given: { countries: true, places: true, leaked: true, addresses: true } }
 
@@ -44,6 +53,45 @@ export async function run(emit: (figure: Figure) => void): Promise<void> {
     value: (100 * time) / 1e6 / SECONDS,
     unit: '%',
   })
+  await stored(emit)
+}
+
+/** The same from a store on the disk: what is remembered is read for each sign-in, and the sign-in is written. */
+async function stored(emit: (figure: Figure) => void): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'caegis-bench-risk-'))
+  const store = await createStore({ file: join(folder, 'caegis.db'), now: Date.now, log: createLog('silent') })
+  await store.transaction(async (db) => {
+    for (let person = 0; person < PEOPLE; person++)
+      for (const one of historyOf(person)) if (one.kind === 'interactive') await insertSignal(db, 't', one)
+    for (let number = 0; number < NETWORKS; number++) {
+      const one = (at: number) => signalOf(at * NETWORKS + number, home(number), NOW - (at % HOUR))
+      for (let at = 0; at < MOST.network; at++) await insertSignal(db, 't', one(at))
+    }
+  })
+  const levels = new Set<string>()
+  const started = process.cpuUsage()
+  await Promise.all(
+    Array.from({ length: AT_A_TIME }, async (_, lane) => {
+      for (let at = lane; at < STORED; at += AT_A_TIME) {
+        const signal = signalAt(at)
+        const recent = await readRecent(store, 't', signal)
+        levels.add(assess({ signal, recent, leaked: false, listed: false }, SETTINGS).level ?? 'unknown')
+        await store.transaction((db) => insertSignal(db, 't', signal))
+      }
+    }),
+  )
+  const { user, system } = process.cpuUsage(started)
+  await store.close()
+  rmSync(folder, { recursive: true })
+  if (!levels.has('none') || !levels.has('medium')) throw new Error(`the run is not the one that was meant: ${[...levels].join(' ')}`)
+  emit({ suite: 'risk', name: 'read from the store, judged and written, one core', value: (STORED * 1e6) / (user + system), unit: '/s' })
+}
+
+function signalAt(at: number): Signal {
+  const person = (at * 7) % PEOPLE
+  // One in ten comes from elsewhere, with a browser that is new.
+  const from = at % 10 === 9 ? abroad(at % NETWORKS) : home(person % NETWORKS)
+  return signalOf(person, from, NOW + Math.floor(at / A_SECOND))
 }
 
 /** Microseconds of processor time. */
@@ -59,11 +107,8 @@ function turn(policies: PolicySet, withRisk: boolean): number {
   const levels = new Map<string, number>()
   const started = process.threadCpuUsage()
   for (let at = 0; at < SECONDS * A_SECOND; at++) {
-    const person = (at * 7) % PEOPLE
-    // One in ten comes from elsewhere, with a browser that is new.
-    const from = at % 10 === 9 ? abroad(at % NETWORKS) : home(person % NETWORKS)
-    const signal = signalOf(person, from, NOW + Math.floor(at / A_SECOND))
-    const user = people[person] as Signal[]
+    const signal = signalAt(at)
+    const user = people[(at * 7) % PEOPLE] as Signal[]
     const network = networks.get(signal.network) as Signal[]
     const risk: Assessment | undefined = withRisk
       ? assess({ signal, recent: { user, network }, leaked: at % 5000 === 0, listed: at % 3000 === 0 }, SETTINGS)

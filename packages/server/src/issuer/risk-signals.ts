@@ -1,5 +1,6 @@
-import type { Kysely, Transaction } from 'kysely'
+import { type Kysely, sql, type Transaction } from 'kysely'
 import { HOUR, MOST, REMEMBERED, type Recent } from '../risk/detection.ts'
+import { looksAround } from '../risk/detections/password-spray.ts'
 import type { Place, Signal } from '../risk/signal.ts'
 import type { RiskSignalRow, Schema } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
@@ -24,43 +25,48 @@ export async function insertSignal(db: Kysely<Schema> | Transaction<Schema>, ten
 /** Looked up, and of no country. */
 const NOWHERE = '-'
 
-/** What is remembered around a sign-in: of its user, and of its network within the hour. */
-export async function readRecent(
-  { db }: Store,
-  tenant: string,
-  { user = '', network, at }: Pick<Signal, 'user' | 'network' | 'at'>,
-): Promise<Recent> {
-  const ofUser = (outcome: RiskSignalRow['outcome']) =>
+/** What is remembered around a sign-in: of its user, and of its network, as far as a detection looks at it. */
+export async function readRecent({ db }: Store, tenant: string, signal: Signal): Promise<Recent> {
+  const { user = '', network, at } = signal
+  const ofUser = (outcome: RiskSignalRow['outcome'], since: number) =>
     db
       .selectFrom('risk_signals')
-      .selectAll()
+      .select(COLUMNS)
       .where('user_id', '=', user)
       .where('kind', '=', 'interactive')
       .where('outcome', '=', outcome)
-      .where('at', '>=', at - REMEMBERED)
+      .where('at', '>=', since)
       .where('tenant', '=', tenant)
+      .where('doubted', '=', 0)
       .orderBy('at', 'desc')
       .limit(MOST.user)
       .execute()
-  const good = await ofUser('success')
-  const bad = await ofUser('failure')
+  const good = (await ofUser('success', at - REMEMBERED)).map(toSignal)
+  const bad = (await ofUser('failure', at - HOUR)).map(toSignal)
   const near =
-    network === ''
+    network === '' || !looksAround(signal, good)
       ? []
       : await db
           .selectFrom('risk_signals')
-          .selectAll()
+          .select(COLUMNS)
           .where('tenant', '=', tenant)
           .where('network', '=', network)
+          // The words of the index, without which it is not looked at.
+          .where(sql<boolean>`network <> ''`)
           .where('at', '>=', at - HOUR)
           .where('kind', '=', 'interactive')
           .orderBy('at', 'desc')
           .limit(MOST.network)
           .execute()
-  return { user: [...good, ...bad].map(toSignal).sort((a, b) => b.at - a.at), network: near.map(toSignal) }
+  return { user: [...good, ...bad].sort((one, other) => other.at - one.at), network: near.map(toSignal) }
 }
 
-function toSignal(row: RiskSignalRow): Signal {
+const COLUMNS = [
+  ...(['at', 'kind', 'outcome', 'user_id', 'name', 'address', 'network', 'country', 'place', 'browser', 'device_id'] as const),
+  ...(['passwordless', 'doubted'] as const),
+] as const
+
+function toSignal(row: Pick<RiskSignalRow, (typeof COLUMNS)[number]>): Signal {
   const { at, kind, outcome, user_id: user, name, address, network, country, place, browser, device_id: device } = row
   return {
     ...{ at, kind, outcome, address, network },

@@ -14,9 +14,9 @@ const LONG_ENOUGH = ((Math.PI * EARTH_RADIUS) / FASTEST) * 3600
 export const impossibleTravel: Detection = {
   type: 'unlikelyTravel',
   needs: 'places',
-  says: `Two sign-ins or refreshes one after the other, at least ${NEAREST} km apart, that nobody could have travelled between at ${FASTEST} km/h. What is measured is the distance between the nearest edges of both places.`,
+  says: `Two sign-ins one after the other, at least ${NEAREST} km apart, that nobody could have travelled between at ${FASTEST} km/h. What is measured is the distance between the nearest edges of both places.`,
   falseAlarms:
-    'Silent where the user has signed in before with this browser or device, or from this network: that is a VPN, or a provider whose addresses lie elsewhere. It is wrong the first time that somebody uses a VPN, in a browser that is new, too, or in an application that only refreshes.',
+    'Silent where the user has signed in before with this browser or device, or from this network: that is a VPN, or a provider whose addresses lie elsewhere. It is wrong the first time that somebody uses a VPN in a browser that is new, too.',
   detect({ signal, recent }) {
     const good = goodSignIns(recent)
     if (ownDevice(signal, good) || ownNetwork(signal.network, good)) return undefined

@@ -3,7 +3,7 @@ import type { Detection } from '../detection.ts'
 export const listedAddress: Detection = {
   type: 'maliciousIPAddress',
   needs: 'addresses',
-  says: "The sign-in or refresh came from an address that stands on the operator's list.",
+  says: "The sign-in came from an address that stands on the operator's list.",
   falseAlarms:
     'As good as the list: whoever shares a listed address (a VPN, a mobile network) is taken for the others behind it. A second factor answers it; an address that is there by mistake is taken off the list.',
   detect({ signal, listed }) {
