@@ -57,7 +57,8 @@ export async function readNewKey(
 
 function issuerOf(text: string): string | undefined {
   try {
-    return decodeJwt(text).iss
+    const { iss }: { iss?: unknown } = decodeJwt(text)
+    return typeof iss === 'string' ? iss : undefined
   } catch {
     return undefined
   }
