@@ -118,6 +118,30 @@ describe('a log that comes over a channel', () => {
     expect(status()).toMatchObject({ carries: false, reason: 'no head came for too long' })
   })
 
+  it('B1: heads that are new, and later each time, do not keep the guard from the stream', async () => {
+    const { loop, guard, carry, head, status, same } = await start({ timing: { ...FAST, quiet: 400 } })
+    await carry()
+    const held = await loop.store.head()
+    loop.store.commit(revoke('alice'))
+    // A broker that holds everything back lets a head through now and then, each a little newer than the one before.
+    let shown = 0
+    await until(async () => {
+      await head({ ...held, asOf: held.asOf + ++shown / 1000 })
+      return !status().carries
+    })
+    await until(async () => guard.follower.status().position?.seq === (await loop.store.head()).seq)
+    await same()
+  })
+
+  it('B2: messages that are too long for one of the issuer’s are not kept until somebody reads them', async () => {
+    const { carry, channel, status } = await start()
+    await carry()
+    const { refused } = status().counts
+    const long = 'x'.repeat(65_537)
+    for (let i = 0; i < 10_001; i++) channel.on.event(long)
+    expect(status()).toMatchObject({ carries: true, counts: { refused: refused + 10_001 } })
+  })
+
   it('B1: an event that a head names and nobody brought comes by the stream, and the channel has to bring one before it is relied on again', async () => {
     const { loop, guard, carry, bring, head, channel, status, same } = await start()
     await carry()

@@ -2,7 +2,7 @@ import { CaegisError, type Head, isIdentifier, isObject, parseHead, SET_TYPE, ty
 import type { Log } from '../log.ts'
 import { fleetAudience, HEAD_TYPE, type Position } from '../wire.ts'
 import type { Channel } from './channel.ts'
-import type { JwsVerifier } from './verify-jws.ts'
+import { type JwsVerifier, MAX_JWS } from './verify-jws.ts'
 import { acceptSet, namesAudience } from './verify-set.ts'
 
 export interface CarrierOptions {
@@ -116,6 +116,8 @@ export function createCarrier(options: CarrierOptions): Carrier {
 
   function receive(kind: 'event' | 'head', text: string): void {
     if (closed) return
+    // Whoever may write to the broker could else fill the memory with what nobody will read.
+    if (text.length > MAX_JWS) return void counts.refused++
     if (inbox.length >= WAITING) {
       lose('more came than could be verified')
       return

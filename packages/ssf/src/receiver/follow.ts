@@ -81,6 +81,8 @@ export function follow(options: FollowOptions): Follower {
   const refusals = createRefusals()
   /** The last head that was told, of the position that is here. */
   let told: Head | undefined
+  /** What the stream itself said last of the log's time, and when that was heard, by a clock that is never set back. */
+  let polled: { asOf: number; at: number } | undefined
   let keys: { uri: string; jws: JwsVerifier } | undefined
   /** What is applied, one thing at a time: an event may come by both ways at once. */
   let applying: Promise<unknown> = Promise.resolve()
@@ -92,8 +94,8 @@ export function follow(options: FollowOptions): Follower {
       position: () => (synced ? position : undefined),
       take: (event) => alone(() => take(event)),
       synced(newer) {
-        // A poll may overtake a head; one that is far older was held back, or is sent again.
-        if (told && newer.asOf <= told.asOf - timing.quiet / 1000) return false
+        // A poll may overtake a head; one that is far older than what the stream would say by now was held back, or is sent again.
+        if (polled && newer.asOf <= polled.asOf + (performance.now() - polled.at - timing.quiet) / 1000) return false
         if (!told || newer.asOf > told.asOf) tell(newer)
         return true
       },
@@ -310,6 +312,7 @@ export function follow(options: FollowOptions): Follower {
     if (!stopped && at.seq >= heard.seq) {
       reason = undefined
       synced = true
+      polled = { asOf: heard.asOf, at: performance.now() }
       tell(heard)
     }
     return due.length + news
