@@ -417,6 +417,40 @@ describe('the detections', () => {
     await loop.server.tidy()
     expect(await rows()).toBe(0)
   })
+
+  it('forget, after 90 days, what is over or never meant anything for the user', async () => {
+    const user = await idOf('lea')
+    const row = (type: string, level: 'low' | 'medium', state: string) => ({
+      ...{
+        tenant: loop.tenant,
+        id: `old ${type}`,
+        user_id: user,
+        user_name: 'lea',
+        user_display_name: 'lea',
+        type,
+        level,
+        about: 'signIn' as const,
+        state,
+      },
+      ...{ detail: 'none', why: 'x', facts: '{}', sign_in: type, correlation: '', address: '', country: null, activity_at: 0, detected_at: 0 },
+      updated_at: Math.floor(now() / 1000),
+    })
+    const all = [
+      row('unfamiliarFeatures', 'low', 'atRisk'),
+      row('unlikelyTravel', 'medium', 'atRisk'),
+      row('maliciousIPAddress', 'medium', 'dismissed'),
+    ]
+    await db().insertInto('risk_detections').values(all).execute()
+    const left = async () =>
+      (await db().selectFrom('risk_detections').select('type').where('user_id', '=', user).orderBy('id').execute()).map(({ type }) => type)
+    const before = await left()
+    world.ahead += 89 * 24 * 3600
+    await loop.server.tidy()
+    expect(await left()).toEqual(before)
+    world.ahead += 2 * 24 * 3600
+    await loop.server.tidy()
+    expect(await left()).toEqual(['unlikelyTravel'])
+  })
 })
 
 /** MSAL by the same network as everything else here. */

@@ -76,7 +76,10 @@ export function startHousekeeping({ store, tenants, log, retention, logRetention
       .where('at', '<', now - REMEMBERED)
       .execute()
     const over = now - Math.max(RISK_MEMORY, logRetention)
-    await db.deleteFrom('risk_detections').where('updated_at', '<', over).where('state', '<>', 'atRisk').execute()
+    const found = db.deleteFrom('risk_detections').where('updated_at', '<', over)
+    // What is low and of one sign-in was never anything for the user: nothing would ever end it.
+    const isNothing = { about: 'signIn', level: 'low' } as const
+    await found.where((eb) => eb.or([eb('state', '<>', 'atRisk'), eb.and(isNothing)])).execute()
     await db.deleteFrom('risk_history').where('at', '<', over).execute()
     const forgotten = now - Math.max(UPSTREAM_MEMORY, 2 * retention)
     await db.deleteFrom('upstream_acts').where('at', '<', forgotten).execute()
