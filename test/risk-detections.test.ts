@@ -21,7 +21,7 @@ const FAR = '192.0.2.20'
 const LISTED = '203.0.114.66'
 const NOWHERE = '100.64.9.9'
 const LEAKED = 'password-of-many'
-const PEOPLE = ['alice', 'bob', 'carol', 'dave', 'erin', 'frank', 'grace', 'heidi', 'ivan', 'judy', 'ken', 'lea', 'mike']
+const PEOPLE = ['alice', 'bob', 'carol', 'dave', 'erin', 'frank', 'grace', 'heidi', 'ivan', 'judy', 'ken', 'lea', 'mike', 'nina']
 const BACK = 'http://localhost'
 
 /** Seconds by which this world is ahead, and the network that its requests come from. */
@@ -216,6 +216,8 @@ describe('a sign-in', () => {
     const half = await browser.open(page.url.href, { username: 'carol@contoso.test', password: PASSWORD }, BACK)
     expect(half.text).toContain('name="code"')
     expect(await riskOf('carol')).toMatchObject({ riskLevel: 'high', riskState: 'atRisk' })
+    // The decision knows what is answered by the code that it comes with.
+    await setPolicies(loop, [policy('Nobody at high risk', { conditions: { userRiskLevels: ['high'] }, ...grant('block') })])
     const end = await browser.open(half.url.href, { code: code() }, BACK)
     expect(await riskOf('carol')).toMatchObject({ riskLevel: 'none', riskState: 'remediated', riskDetail: 'userPassedMFADrivenByRiskBasedPolicy' })
     const [found] = await foundOf('carol')
@@ -232,12 +234,13 @@ describe('a sign-in', () => {
     await setPolicies(loop, [])
   })
 
-  it('from where nobody can travel to in time, in a new browser, is found, and asks for a second factor where a policy says so', async () => {
+  it('from where nobody can travel to in time, in a new browser, is found, and lets nobody register the second factor that a policy asks for', async () => {
     await signIn('dave')
     world.ahead += 1800
     world.from = FAR
     await setPolicies(loop, [policy('A second factor', { conditions: { signInRiskLevels: ['medium', 'high'] }, ...grant('mfa') })])
-    await expect(flow('dave').code()).rejects.toThrow(/second factor/i)
+    // Whoever has the password would register a second factor of their own.
+    await expect(flow('dave').code()).rejects.toThrow(/does not allow this access/)
     const [found] = await foundOf('dave')
     expect(found).toMatchObject({ riskEventType: 'unlikelyTravel', riskLevel: 'medium', location: { countryOrRegion: 'AU' } })
     expect(why(found as never)).toContain('30 minutes after one from CH')
@@ -268,6 +271,19 @@ describe('a sign-in', () => {
     expect(await newest('frank')).toMatchObject({ riskLevelDuringSignIn: 'low', riskEventTypes_v2: ['unfamiliarFeatures'] })
   })
 
+  it('is judged by what is found in the same moment, and is no habit of anybody where nobody was let in', async () => {
+    world.from = LISTED
+    await setPolicies(loop, [policy('Nobody at high risk', { conditions: { userRiskLevels: ['high'] }, ...grant('block') })])
+    await expect(flow('mike').code()).rejects.toThrow(/does not allow this access/)
+    await setPolicies(loop, [])
+    expect(await riskOf('mike')).toMatchObject({ riskLevel: 'high' })
+    const rows = db()
+      .selectFrom('risk_signals')
+      .select('outcome')
+      .where('user_id', '=', await idOf('mike'))
+    expect(await rows.where('outcome', '=', 'success').execute()).toEqual([])
+  })
+
   it('of the emergency account is nobody’s to suspect', async () => {
     await db()
       .updateTable('users')
@@ -279,6 +295,7 @@ describe('a sign-in', () => {
     await signIn('heidi')
     await setPolicies(loop, [])
     expect(await foundOf('heidi')).toEqual([])
+    expect(await newest('heidi')).toMatchObject({ riskLevelDuringSignIn: 'none', riskEventTypes_v2: [] })
     expect((await riskOf('heidi')).error).toBeDefined()
   })
 
@@ -296,6 +313,11 @@ describe('a sign-in', () => {
       .execute()
     world.from = OFFICE
     await expect(flow('ivan').code()).rejects.toThrow(/policy/i)
+    await setPolicies(loop, [])
+    // The account page knows the risk of the session that it is opened with.
+    const action = { applications: { includeUserActions: ['urn:user:registersecurityinfo'] }, signInRiskLevels: ['high'] }
+    await setPolicies(loop, [policy('Nothing is registered then', { conditions: action, ...grant('block') })])
+    await enrol('nina')
     await setPolicies(loop, [])
     await signIn('ivan')
     expect(await newest('ivan')).toMatchObject({ riskLevelDuringSignIn: 'unknownFutureValue', riskState: 'none' })

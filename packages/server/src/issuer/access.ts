@@ -12,6 +12,7 @@ import { currentAttempt } from './attempt.ts'
 import { readProved } from './evidence.ts'
 import { readApplication, readResources } from './facts.ts'
 import { OIDC_SCOPES, type Resource, resourceOf } from './resources.ts'
+import { isDoubted } from './sign-in-risk.ts'
 import type { Tenant } from './tenant.ts'
 
 /** What a code, a refresh token or a device code remembers. */
@@ -101,8 +102,8 @@ function checkAge(store: Store, signedInAt: number | undefined): void {
 export type Registration = 'urn:user:registersecurityinfo' | 'urn:user:registerdevice'
 
 /**
- * Asks whether somebody may register what they prove later, or what they sign in from, having proved so much. A user at high risk may not: whoever has the password
- * would register their own second factor, and end the risk by it.
+ * Asks whether somebody may register what they prove later, or what they sign in from, having proved so much. A user at high risk may not, nor anybody whose
+ * sign-in is doubted: whoever has the password would register their own second factor, and end the risk by it.
  */
 export async function admitRegistration(
   tenant: Tenant,
@@ -114,7 +115,9 @@ export async function admitRegistration(
   const client = { appId: ACCOUNT_APP_ID, type: 'web' as const }
   const asked = { client, user, proof: { at, amr }, action }
   const { decision, signals } = await admitBy(store, tenant, asked)
-  return signals?.userRisk === 'high' ? { ...decision, outcome: 'block' } : decision
+  const { signInRisk } = currentAttempt()
+  const isRisky = signals?.userRisk === 'high' || (signInRisk !== undefined && isDoubted(signInRisk))
+  return isRisky ? { ...decision, outcome: 'block' } : decision
 }
 
 /** After the sign-in and before the consent: what policies ask of who is signed in. The page looks again at what is missing. */

@@ -58,7 +58,9 @@ export async function readRecent({ db }: Store, tenant: string, signal: Signal):
           .orderBy('at', 'desc')
           .limit(MOST.network)
           .execute()
-  return { user: [...good, ...bad].sort((one, other) => other.at - one.at), network: near.map(toSignal) }
+  // They all have the place of their network: it is not read for each.
+  const around = near.map((row) => toSignal({ ...row, place: null }))
+  return { user: [...good, ...bad].sort((one, other) => other.at - one.at), network: around }
 }
 
 const COLUMNS = [

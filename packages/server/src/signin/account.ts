@@ -8,10 +8,12 @@ import { changeOwnPassword } from '../directory/own-password.ts'
 import { hashPassword, verifyPassword } from '../directory/password.ts'
 import { admitRegistration, type Registration } from '../issuer/access.ts'
 import { html, send, withWait } from '../issuer/answer.ts'
+import { currentAttempt } from '../issuer/attempt.ts'
 import { readInstants, readUser } from '../issuer/facts.ts'
 import type { Issuer, IssuerAnswer } from '../issuer/issuer.ts'
 import { messagePage } from '../issuer/pages.ts'
 import { forTenant } from '../issuer/routes.ts'
+import type { SignInRisk } from '../issuer/sign-in-risk.ts'
 import { passGate } from '../issuer/stop.ts'
 import { createAuthenticatorSetup } from './authenticator.ts'
 import { asksForMore, makeCodes, normalize } from './code.ts'
@@ -34,6 +36,8 @@ interface Visitor {
   /** The session that acts, and when its first factor was proved. */
   proof: { at: number; sid: string }
   amr: readonly string[]
+  /** What was thought of the sign-in that the session came of. */
+  risk: SignInRisk | undefined
   /** What its forms carry, and the word of which it is the digest. */
   csrf: string
   form: string
@@ -204,7 +208,7 @@ export function registerAccount(app: FastifyInstance, { store, secrets, throttle
       const proof = { at: loginTs, sid: uid }
       return {
         ...{ id: accountId, displayName, username, proof, amr: amr ?? [], form, csrf: secrets.digest(formOf(issuer), form) },
-        ...{ address: addressOf(request), browser: nameOf(request) },
+        ...{ address: addressOf(request), browser: nameOf(request), risk: currentAttempt().signInRisk },
       }
     })
   }
@@ -243,9 +247,10 @@ export function registerAccount(app: FastifyInstance, { store, secrets, throttle
   /** Policies may say from where, and with which proof, somebody registers what they prove later. */
   async function forbidden(issuer: Issuer, visitor: Visitor, action?: Registration): Promise<IssuerAnswer | undefined> {
     const { tenant } = issuer
-    const decision = await issuer.attempt(visitor.address, () =>
-      admitRegistration(tenant, store, visitor.id, { at: visitor.proof.at, amr: visitor.amr }, action),
-    )
+    const decision = await issuer.attempt(visitor.address, () => {
+      if (visitor.risk) currentAttempt().signInRisk = visitor.risk
+      return admitRegistration(tenant, store, visitor.id, { at: visitor.proof.at, amr: visitor.amr }, action)
+    })
     if (decision.outcome === 'allow') return undefined
     const { what, help } = EXPLAINED[codeOf(decision, {})]
     return show(issuer, visitor, { wrong: `${what} ${help}` })
