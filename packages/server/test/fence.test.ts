@@ -1,3 +1,4 @@
+import { type CutoffKey, pairId } from '@caegis/protocol'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createAttempt } from '../src/issuer/attempt.ts'
 import { passFence } from '../src/issuer/fence.ts'
@@ -21,6 +22,8 @@ const pass = (more: object) => {
   attempt.mints.push({ iat: NOW, exp: NOW + 3600, appId: 'api', user: 'alice', ...more })
   return passFence(store, { id: TENANT } as Tenant, attempt)
 }
+/** The keys of a token that came through these applications. */
+const through = (...apps: string[]): CutoffKey[] => apps.map((app) => ({ kind: 'grant', id: pairId('alice', app) }))
 const grant = (app: string, columns: object = {}) =>
   store.db
     .insertInto('grants')
@@ -33,16 +36,16 @@ it('A4: a token that one application gets through another waits for a cutoff of 
   await grant('asked-again', { access_from: NOW + 2 })
   await grant('claims-changed', { claims_from: NOW + 3 })
   await grant('good')
-  expect(await pass({ actors: ['good'] })).toMatchObject({ outcome: 'passed' })
-  expect(await pass({ actors: ['good', 'withdrawn'] })).toEqual({ outcome: 'covered', until: NOW + 1 })
-  expect(await pass({ actors: ['asked-again'] })).toEqual({ outcome: 'covered', until: NOW + 2 })
+  expect(await pass({ keys: through('good') })).toMatchObject({ outcome: 'passed' })
+  expect(await pass({ keys: through('good', 'withdrawn') })).toEqual({ outcome: 'covered', until: NOW + 1 })
+  expect(await pass({ keys: through('asked-again') })).toEqual({ outcome: 'covered', until: NOW + 2 })
   // A9: whether the token will have cp1 does not matter: the new one says what is true now.
-  expect(await pass({ actors: ['claims-changed'] })).toEqual({ outcome: 'covered', until: NOW + 3 })
+  expect(await pass({ keys: through('claims-changed') })).toEqual({ outcome: 'covered', until: NOW + 3 })
 })
 
 it('remembers such a token with every application that it came through: until when a cutoff can hit it, and where none may lie below', async () => {
   await grant('first')
-  expect(await pass({ actors: ['first'], exp: NOW + 7200 })).toMatchObject({ outcome: 'passed' })
+  expect(await pass({ keys: through('first'), exp: NOW + 7200 })).toMatchObject({ outcome: 'passed' })
   const rows = await store.db
     .selectFrom('grants')
     .select(['app_id', 'last_iat', 'tokens_until'])

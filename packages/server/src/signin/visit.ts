@@ -61,6 +61,9 @@ export function createVisits({ store, secrets, addressOf, log }: SignInOptions) 
     await tracePage(store, visit.issuer.tenant, currentAttempt(), code, found?.params.client_id as string | undefined)
   }
 
+  /** What is remembered of a sign-in names it by a digest: whoever has its own id could go on with it. */
+  const signInOf = ({ issuer: { tenant }, uid }: Visit) => secrets.digest(`risk sign-in:${tenant.id}`, uid)
+
   /** The browser by the id in its cookie, or by the one that it will have; what is kept is a digest. */
   function browserOf({ issuer: { tenant }, request }: Visit, next: string | undefined) {
     const known = readBrowser(tenant, secrets, request) ?? { ...newBrowser(), ...(next === undefined ? {} : { id: next }) }
@@ -79,7 +82,13 @@ export function createVisits({ store, secrets, addressOf, log }: SignInOptions) 
       const { known, digest } = browserOf(visit, proved.browser)
       const risk = proved.risk
         ? await (passed ? passSignIn(store, tenant, user, proved.risk) : proved.risk)
-        : await assessSignIn(store, tenant, log, { user, passed, id: visit.uid, browser: digest, ...(password === undefined ? {} : { password }) })
+        : await assessSignIn(store, tenant, log, {
+            user,
+            passed,
+            id: signInOf(visit),
+            browser: digest,
+            ...(password === undefined ? {} : { password }),
+          })
       const attempt = currentAttempt()
       attempt.signInRisk = risk
       attempt.trace.risk = risk
@@ -195,7 +204,8 @@ export function createVisits({ store, secrets, addressOf, log }: SignInOptions) 
       const how = { ...(amr.includes('pwd') ? {} : { passwordless: true }), ...(risk && isDoubted(risk) ? { doubted: true } : {}) }
       const signal = signalOf(store, issuer.tenant, { kind: 'interactive', outcome: 'success', user: accountId, browser: digest, ...how })
       // A session that proves more is no other sign-in.
-      if (risk === undefined || risk.id === uid) currentAttempt().seen = { ...signal, signIn: uid }
+      const id = signInOf(visit)
+      if (risk === undefined || risk.id === id) currentAttempt().seen = { ...signal, signIn: id }
       const cookie = rememberBrowser(issuer.tenant, secrets, known, username.toLowerCase())
       return { status: 303, headers: { location, 'cache-control': 'no-store', 'set-cookie': cookie }, body: '' }
     },
