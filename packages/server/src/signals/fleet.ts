@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { isIdentifier, isObject, SET_TYPE } from '@caegis/protocol'
 import {
   type FleetMessage,
@@ -181,17 +182,9 @@ export function publishFleet({ bus, issuer, store, sign, keys, onAhead, log, tim
   }
 }
 
+/** Ends early, and without a word, when the signal says so. */
 function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    const timer = setTimeout(done, milliseconds)
-    signal.addEventListener('abort', done, { once: true })
-    if (signal.aborted) done()
-  })
+  return sleep(milliseconds, undefined, { signal }).catch(() => {})
 }
 
 function nameOf(error: unknown): string {
