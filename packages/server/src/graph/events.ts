@@ -1,9 +1,9 @@
-import type { EventRow, Position } from '@caegis/ssf/transmitter'
+import type { Position } from '@caegis/ssf/transmitter'
 import type { FastifyRequest } from 'fastify'
 import { type Api, pageOf, searchOf } from './api.ts'
 import { badRequest } from './errors.ts'
 import { parsePage, refuseOthers } from './query.ts'
-import type { Signals } from './signals.ts'
+import type { EventRow, Signals } from './signals.ts'
 import type { Message, Source, Sse } from './sse.ts'
 
 /** Rows of one batch. */
@@ -69,8 +69,8 @@ function gap(from: Position, to: Position): Message {
   return { id: idOf(to), event: 'gap', data: { from, to } }
 }
 
-function shape({ seq, id, txn, type, at, subject, payload }: EventRow, epoch: string): object {
-  return { id, epoch, seq, txn, type, committedDateTime: new Date(at * 1000).toISOString(), subject: subject.complex, payload }
+function shape({ seq, id, txn, type, at, ms, subject, payload }: EventRow, epoch: string): object {
+  return { id, epoch, seq, txn, type, committedDateTime: new Date(at * 1000 + ms).toISOString(), subject: subject.complex, payload }
 }
 
 function idOf({ epoch, seq }: Position): string {

@@ -1,4 +1,7 @@
-import type { DeadLetter, EventRow, Pusher, Transmitter, TransmitterStore } from '@caegis/ssf/transmitter'
+import type { DeadLetter, Pusher, EventRow as Row, Transmitter, TransmitterStore } from '@caegis/ssf/transmitter'
+
+/** A row of the log with its milliseconds. */
+export type EventRow = Row & { ms: number }
 
 /** What the admin API needs of a tenant's log and streams. */
 export interface Signals {

@@ -86,7 +86,7 @@ export function createDeliveries(store: Store, tenant: string, streams: () => Pr
       await store.flush()
       const events = await db
         .selectFrom('events')
-        .select(['seq', 'type', 'at'])
+        .select(['seq', 'type', 'at', 'ms'])
         .where('tenant', '=', tenant)
         .where('txn', '=', txn)
         .orderBy('seq')
@@ -118,7 +118,7 @@ export function createDeliveries(store: Store, tenant: string, streams: () => Pr
       })
       return {
         txn,
-        committedDateTime: new Date(first.at * 1000).toISOString(),
+        committedDateTime: new Date(first.at * 1000 + first.ms).toISOString(),
         events: events.map(({ seq, type }) => ({ seq, type })),
         receivers,
       }

@@ -1,13 +1,19 @@
 import type { DeadLetter, EventRow } from '@caegis/ssf/transmitter'
+import type { Selectable } from 'kysely'
+import { createLoader } from '../store/loader.ts'
+import type { EventRecord } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import { toEvent } from './stream-store.ts'
+
+/** A row of the log with its milliseconds. */
+export type LogRow = EventRow & { ms: number }
 
 /** What an administrator looks up in the log and in what was not delivered, a page at a time. */
 export interface Inspection {
   /** The log, newest first; all of it, or what one change has published. */
-  events(page: { limit: number; before?: number; txn?: string }): Promise<EventRow[]>
+  events(page: { limit: number; before?: number; txn?: string }): Promise<LogRow[]>
   /** What follows a position, oldest first. */
-  eventsAfter(seq: number, limit: number): Promise<EventRow[]>
+  eventsAfter(seq: number, limit: number): Promise<LogRow[]>
   /** The commit seconds of rows. */
   committedAt(seqs: number[]): Promise<Map<number, number>>
   /** Dead letters of one stream, in log order. */
@@ -18,14 +24,23 @@ export interface Inspection {
 
 export function createInspection({ db }: Store, tenant: string): Inspection {
   const rows = () => db.selectFrom('events').selectAll().where('tenant', '=', tenant)
+  // Everybody who follows the log asks for the same at each commit.
+  const after = createLoader(async (questions) => {
+    const found = new Map<string, LogRow[]>()
+    for (const question of new Set(questions)) {
+      const [seq, limit] = question.split(' ').map(Number) as [number, number]
+      found.set(question, (await rows().where('seq', '>', seq).orderBy('seq').limit(limit).execute()).map(toRow))
+    }
+    return found
+  })
   return {
     async events({ limit, before, txn }) {
       let query = rows()
       if (before !== undefined) query = query.where('seq', '<', before)
       if (txn !== undefined) query = query.where('txn', '=', txn)
-      return (await query.orderBy('seq', 'desc').limit(limit).execute()).map(toEvent)
+      return (await query.orderBy('seq', 'desc').limit(limit).execute()).map(toRow)
     },
-    eventsAfter: async (seq, limit) => (await rows().where('seq', '>', seq).orderBy('seq').limit(limit).execute()).map(toEvent),
+    eventsAfter: async (seq, limit) => (await after(`${seq} ${limit}`)) ?? [],
     async committedAt(seqs) {
       if (seqs.length === 0) return new Map()
       const found = await db.selectFrom('events').select(['seq', 'at']).where('tenant', '=', tenant).where('seq', 'in', seqs).execute()
@@ -53,4 +68,8 @@ export function createInspection({ db }: Store, tenant: string): Inspection {
       return new Map(found.map(({ stream, count }) => [stream, count]))
     },
   }
+}
+
+function toRow(row: Selectable<EventRecord>): LogRow {
+  return { ...toEvent(row), ms: row.ms }
 }

@@ -9,6 +9,7 @@ import type {
   StreamRecord,
   TransmitterStore,
 } from '@caegis/ssf/transmitter'
+import type { Selectable } from 'kysely'
 import { EXPIRY_LEEWAY } from '../store/change.ts'
 import { createLoader } from '../store/loader.ts'
 import type { EventRecord } from '../store/schema.ts'
@@ -231,7 +232,7 @@ export async function* liveCutoffs(store: Store, tenant: string, issuer: string)
   }
 }
 
-export function toEvent(row: EventRecord): EventRow {
+export function toEvent(row: Selectable<EventRecord>): EventRow {
   const { seq, id, txn, type, at, origin } = row
   return { seq, id, txn, type, at, subject: JSON.parse(row.subject), payload: JSON.parse(row.payload), ...(origin !== null && { from: origin }) }
 }

@@ -135,7 +135,7 @@ export async function runChange<T>(db: Transaction<Schema>, change: Change<T>, c
     // Another tenant learns what became of its users, and not who works for this one.
     const by: Actor = one === tenant ? change.actor : { kind: 'system', reason: 'the tenant of the user' }
     await insertAudits(db, { tenant: one, txn, actor: by, now: clock }, one === tenant ? said : [], its)
-    logs.push(await append(db, { tenant: one, txn, actor: change.actor, origin: one === tenant ? change.origin : undefined }, its, now))
+    logs.push(await append(db, { tenant: one, txn, actor: change.actor, origin: one === tenant ? change.origin : undefined }, its, clock))
   }
   const { seq, t } = logs.find((one) => one.tenant === tenant) as Appended
   const elsewhere = logs.filter((one) => one.tenant !== tenant)
@@ -154,8 +154,9 @@ async function append(
   db: Transaction<Schema>,
   { tenant, txn, actor, origin = null }: { tenant: string; txn: string; actor: Actor; origin: string | null | undefined },
   drafts: readonly Draft[],
-  now: number,
+  clock: number,
 ): Promise<Appended> {
+  const now = Math.floor(clock)
   let t: number | undefined
   // The position is taken last, so that readers never pass a number that commits later.
   const { seq: before } = await db.selectFrom('tenants').select('seq').where('id', '=', tenant).executeTakeFirstOrThrow()
@@ -186,6 +187,7 @@ async function append(
         txn,
         type: draft.type,
         at: now,
+        ms: Math.floor((clock - now) * 1000),
         subject: JSON.stringify(draft.subject),
         payload: JSON.stringify(payload),
         origin,

@@ -426,6 +426,12 @@ MIGRATIONS['0052-own-devices'] = {
   },
 }
 
+MIGRATIONS['0060-commit-milliseconds'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    await sql.raw('alter table events add column ms integer not null default 0').execute(db)
+  },
+}
+
 const provider: MigrationProvider = { getMigrations: async () => MIGRATIONS }
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {

@@ -9,6 +9,8 @@ export interface EventRecord {
   txn: string
   type: string
   at: number
+  /** Of the commit, beyond the whole second `at`: for figures of how long the rest took, and for nothing that decides. */
+  ms: Generated<number>
   /** JSON `{ simple?, complex }`, both forms as they were at commit. */
   subject: string
   /** JSON event payload. */
