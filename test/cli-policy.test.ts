@@ -54,10 +54,10 @@ describe('policy test', () => {
 
   it('names the line of what cannot be run', async () => {
     const ended = await runProgram(['policy', 'test', file('bad.yaml', CASES.replace('OUTCOME', 'maybe').replace('builtInControls', 'controls'))], {})
-    expect(ended).toMatchObject({ code: 1, stdout: '' })
+    expect(ended).toMatchObject({ code: 2, stdout: '' })
     expect(ended.stderr).toMatch(/bad\.yaml line 7: \/policies\/0\/grantControls\/controls /)
     const broken = await runProgram(['policy', 'test', file('broken.yaml', 'cases: [')], {})
-    expect(broken).toMatchObject({ code: 1, stderr: expect.stringMatching(/broken\.yaml line 1: /) })
+    expect(broken).toMatchObject({ code: 2, stderr: expect.stringMatching(/broken\.yaml line 1: /) })
   })
 })
 
@@ -112,7 +112,7 @@ describe('policy what-if', () => {
     expect((await run(...asked, '--draft', draft)).stdout).toMatch(/^block\n\n.*\nDraft +on +yes +failure\n$/)
     expect((await run('--draft', draft, '--impact')).stdout).toMatch(/^would have changed 1 of the last \d+ sign-ins: 1 blocked, 0 asked for more\n$/)
     expect(await run(...asked, '--draft', file('wrong-draft.yaml', 'colour: red\n'))).toMatchObject({
-      code: 1,
+      code: 2,
       stdout: '',
       stderr: expect.stringContaining('400'),
     })

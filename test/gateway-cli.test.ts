@@ -23,7 +23,7 @@ describe('caegis gateway', () => {
     ]
     for (const [args, said] of runs) {
       const env: Record<string, string> = args.length === 0 ? {} : { CAEGIS_CLIENT_SECRET: 'a-secret' }
-      expect(await runProgram(['gateway', ...NEEDED, ...args], { env })).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining(said) })
+      expect(await runProgram(['gateway', ...NEEDED, ...args], { env })).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining(said) })
     }
   })
 

@@ -284,7 +284,7 @@ describe('caegis policy', () => {
     expect(byName?.stdout).toMatch(/^signInFrequency\.value +4$/m)
     expect(byId?.stdout).toBe(byName?.stdout)
     expect(JSON.parse(json?.stdout ?? '')).toMatchObject({ policies: [{ id, displayName: own.displayName }] })
-    expect(nobody).toMatchObject({ code: 1, stdout: '', stderr: 'There is no policy of that name or id. (unknown_policy)\n' })
+    expect(nobody).toMatchObject({ code: 5, stdout: '', stderr: 'There is no policy of that name or id. (unknown_policy)\n' })
     await client.api(`${POLICIES}/${id}`).delete()
   })
 })

@@ -87,16 +87,17 @@ describe('a real server, stopped and recovered with the caegis command', () => {
     token = await alice().signIn()
     expect(await verdictOf(guard, token)).toMatchObject({ allowed: true })
     expect(await login('admin', admin)).toMatchObject({ code: 0 })
-    const slips: [string[], RegExp][] = [
-      [['stop', 'contoso'], /add: --confirm contoso/],
-      [['stop', 'contoso', '--confirm', 'Contoso'], /not the tenant's name.*\(not_confirmed\)/],
-      [['stop', 'fabrikam', '--confirm', 'fabrikam'], /signed in to contoso, not to fabrikam.*\(other_tenant\)/],
-      [['resume', 'fabrikam'], /signed in to contoso, not to fabrikam/],
-      [['stop'], /missing required argument/],
+    const slips: [string[], RegExp, number][] = [
+      [['stop', 'contoso'], /add: --confirm contoso/, 8],
+      [['stop', 'contoso', '--confirm', 'Contoso'], /not the tenant's name.*\(not_confirmed\)/, 8],
+      [['stop', 'fabrikam', '--confirm', 'fabrikam'], /signed in to contoso, not to fabrikam.*\(other_tenant\)/, 3],
+      [['resume', 'fabrikam'], /signed in to contoso, not to fabrikam/, 3],
+      [['stop'], /missing required argument/, 2],
     ]
     const [unstopped, ...others] = await Promise.all([run('admin', 'resume', 'contoso'), ...slips.map(([args]) => run('admin', ...args))])
     expect(unstopped).toMatchObject({ code: 0, stdout: 'contoso was not stopped.\n' })
-    for (const [index, [, text]] of slips.entries()) expect(others[index]).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(text) })
+    for (const [index, [, text, code]] of slips.entries())
+      expect(others[index]).toMatchObject({ code, stdout: '', stderr: expect.stringMatching(text) })
     expect(await verdictOf(guard, token)).toMatchObject({ allowed: true })
 
     const stopped = await run('admin', 'stop', 'contoso', '--confirm', 'contoso')
@@ -115,7 +116,7 @@ describe('a real server, stopped and recovered with the caegis command', () => {
     ]
     for (const refused of await Promise.all(tries.map((args) => run('admin', ...args)))) {
       const stderr = expect.stringMatching(/^The tenant is stopped: .*caegis recover contoso \(tenant_stopped\)\n$/)
-      expect(refused).toMatchObject({ code: 1, stdout: '', stderr })
+      expect(refused).toMatchObject({ code: 4, stdout: '', stderr })
     }
     expect(alarms(server.stderr())).toEqual([])
   })
@@ -168,13 +169,13 @@ describe('a real server, stopped and recovered with the caegis command', () => {
     const text = await runProgram(['recover', 'contoso'], { env: { CAEGIS_DATA: data } })
     expect(text).toMatchObject({ code: 0, stdout: expect.stringMatching(/^user name {2}recover-[0-9a-f]{8}@contoso\npassword {3}[\w-]{24}\n$/) })
     expect(await runProgram(['recover', 'fabrikam', '--data', data])).toMatchObject({
-      code: 1,
+      code: 5,
       stdout: '',
       stderr: expect.stringContaining('tenant_not_found'),
     })
     const nowhere = join(folder.path, 'nowhere')
     expect(await runProgram(['recover', 'contoso', '--data', nowhere])).toMatchObject({
-      code: 1,
+      code: 5,
       stdout: '',
       stderr: expect.stringContaining('no_data'),
     })

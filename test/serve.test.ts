@@ -59,17 +59,17 @@ describe('C4: caegis serve has no default that anybody could know', () => {
     await stop(given)
   })
 
-  it('refuses what does not fit together with one sentence and exit code 1', async () => {
+  it('refuses what does not fit together with one sentence and an exit code', async () => {
     const refused = await runProgram(['serve', '--data', data, '--tls', 'off'])
-    expect(refused).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(/^CAEGIS_TLS .*\(invalid_settings\)\n$/) })
+    expect(refused).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(/^CAEGIS_TLS .*\(invalid_settings\)\n$/) })
     const file = join(folder.path, 'bad.yaml')
     writeFileSync(file, 'tenant: { name: contoso }\nusers:\n  - { userPrincipalName: alice@contoso.test, pasword: hunter2-hunter2 }\n')
     const bad = await runProgram(['serve', '--data', data, '--port', String(await freePort()), '--import', file, '--log', 'error'])
-    expect(bad).toMatchObject({ code: 1, stdout: '' })
+    expect(bad).toMatchObject({ code: 2, stdout: '' })
     expect(bad.stderr).toMatch(/line 3.*\(invalid_tenant_file\)/s)
     expect(bad.stderr).not.toContain('hunter2')
     expect(bad.stderr).not.toMatch(/^\s+at /m)
     const absent = await runProgram(['serve', '--data', data, '--import', join(folder.path, 'absent.yaml'), '--log', 'error'])
-    expect(absent).toMatchObject({ code: 1, stderr: expect.stringContaining('absent.yaml') })
+    expect(absent).toMatchObject({ code: 2, stderr: expect.stringContaining('absent.yaml') })
   })
 })

@@ -422,13 +422,13 @@ describe('the command', () => {
     expect(JSON.parse(json.stdout)).toMatchObject({ streams: [{ id, appId: 'files-api' }] })
     expect(await run('stream', 'pause', id, '--reason', 'investigation')).toMatchObject({ code: 0, stdout: `${id} is paused.\n`, stderr: '' })
     expect(await files.call('POST', '/status', { stream_id: id, status: 'enabled' })).toMatchObject({ status: 403 })
-    expect(await run('stream', 'verify', id)).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('(409 Conflict)') })
+    expect(await run('stream', 'verify', id)).toMatchObject({ code: 6, stdout: '', stderr: expect.stringContaining('(409 Conflict)') })
     expect(await run('stream', 'enable', id, '--json')).toMatchObject({ code: 0, stdout: `{"stream":"${id}","command":"enable"}\n` })
     expect((await run('stream', 'verify', id)).code).toBe(0)
     expect(await run('stream', 'letters', id)).toMatchObject({ code: 0, stdout: 'There is no dead letter.\n' })
     expect(await run('stream', 'redeliver', id, '--json')).toMatchObject({ code: 0, stdout: `{"stream":"${id}","queued":[],"refused":[]}\n` })
     expect((await run('stream', 'rm', id)).stdout).toBe(`${id} is deleted.\n`)
-    expect(await run('stream', 'rm', id)).toMatchObject({ code: 1, stderr: expect.stringContaining('(404 Request_ResourceNotFound)') })
+    expect(await run('stream', 'rm', id)).toMatchObject({ code: 5, stderr: expect.stringContaining('(404 Request_ResourceNotFound)') })
   })
 
   it('prints events as they are committed, and leaves none out when the server was away', async () => {
@@ -469,7 +469,7 @@ describe('the command', () => {
   it('says at once when it may not, and helps', async () => {
     await begin()
     const clerk = await startProgram(['events', 'tail'], { env: { ...env(), CAEGIS_CLIENT_ID: 'clerk' } }).ended
-    expect(clerk).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('(403 Authorization_RequestDenied)') })
+    expect(clerk).toMatchObject({ code: 4, stdout: '', stderr: expect.stringContaining('(403 Authorization_RequestDenied)') })
     for (const args of [['stream'], ['stream', 'pause'], ['events', 'tail']])
       expect(await run(...args, '--help')).toMatchObject({ code: 0, stdout: expect.stringContaining(`Usage: caegis ${args.join(' ')}`) })
   })

@@ -1,49 +1,15 @@
-import { Command } from 'commander'
-import { addDemo } from './commands/demo.ts'
-import { addDevice } from './commands/device.ts'
-import { addEvents } from './commands/events.ts'
-import { addGateway } from './commands/gateway.ts'
-import { addKeys } from './commands/keys.ts'
-import { addLogin } from './commands/login.ts'
-import { addLogs } from './commands/logs.ts'
-import { addOrganization } from './commands/organization.ts'
-import { addPolicy } from './commands/policy.ts'
-import { addRecover } from './commands/recover.ts'
-import { addServe } from './commands/serve.ts'
-import { addSession } from './commands/session.ts'
-import { addStream } from './commands/stream.ts'
-import { addSync } from './commands/sync.ts'
-import { addToken } from './commands/token.ts'
-import { addUpstream } from './commands/upstream.ts'
-import { addUser } from './commands/user.ts'
+import { CommanderError } from 'commander'
+import { EXIT, exitCodeOf } from './exit-codes.ts'
 import { explain } from './explain.ts'
-
-const program = new Command('caegis')
-  .description('Open continuous access evaluation: an access token can be taken back, in any API, within milliseconds.')
-  .version('0.1.0')
-  .showHelpAfterError('(run with --help for what there is)')
-
-addServe(program)
-addDemo(program)
-addLogin(program)
-addUser(program)
-addSession(program)
-addToken(program)
-addDevice(program)
-addPolicy(program)
-addStream(program)
-addEvents(program)
-addGateway(program)
-addUpstream(program)
-addOrganization(program)
-addKeys(program)
-addLogs(program)
-addRecover(program)
-addSync(program)
+import { createProgram } from './program.ts'
 
 try {
-  await program.parseAsync()
+  await createProgram().parseAsync()
 } catch (error) {
-  process.stderr.write(`${explain(error)}\n`)
-  process.exitCode = 1
+  // Commander has said already what is wrong with the command line.
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT.ok.code : EXIT.usage.code
+  else {
+    process.stderr.write(`${explain(error)}\n`)
+    process.exitCode = exitCodeOf(error)
+  }
 }

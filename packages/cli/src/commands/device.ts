@@ -1,5 +1,7 @@
 import type { Command } from 'commander'
 import { createAdminCall, listAll } from '../admin-call.ts'
+import { line, table, writeJson } from '../output.ts'
+import type { Cell } from '../table.ts'
 
 interface Device {
   id: string
@@ -12,11 +14,14 @@ export function addDevice(program: Command): void {
   const device = program.command('device').description('List the devices that people sign in from, and take back what was given to one.')
   device
     .command('list')
+    .alias('ls')
     .description('All devices, in the order of their ids.')
     .option('--json', 'print the result as JSON')
     .action(async ({ json }: { json?: boolean }) => {
       const found = await listAll<Device>(createAdminCall(), '/devices?$top=999')
-      process.stdout.write(json ? `${JSON.stringify(found)}\n` : found.map((one) => `${one.id}  ${one.displayName}  ${standing(one)}\n`).join(''))
+      if (json) return writeJson(found)
+      if (found.length === 0) return line('There is no device.')
+      table({ headings: ['ID', 'NAME', 'STATE'], rows: found.map((one) => [one.id, one.displayName, standing(one)]) })
     })
   device
     .command('revoke <id>')
@@ -44,7 +49,8 @@ export function addDevice(program: Command): void {
     })
 }
 
-function standing({ accountEnabled, isCompliant }: Device): string {
-  if (!accountEnabled) return 'disabled'
-  return isCompliant === null ? 'enabled' : isCompliant ? 'compliant' : 'not compliant'
+function standing({ accountEnabled, isCompliant }: Device): Cell {
+  if (!accountEnabled) return { text: 'disabled', colour: 'red' }
+  if (isCompliant === false) return { text: 'not compliant', colour: 'red' }
+  return isCompliant === null ? 'enabled' : { text: 'compliant', colour: 'green' }
 }

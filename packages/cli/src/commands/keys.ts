@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { createAdminCall } from '../admin-call.ts'
 import { confirm } from '../confirm.ts'
+import { line, table, writeJson } from '../output.ts'
 
 interface Key {
   id: string
@@ -17,11 +18,13 @@ export function addKeys(program: Command): void {
 
   keys
     .command('ls')
+    .alias('list')
     .description('List the keys that are published, and which of them sign.')
     .option('--json', 'print them as JSON')
     .action(async ({ json }: { json?: boolean }) => {
       const { value } = (await (await createAdminCall()('GET', '/caegis/keys')).json()) as { value: Key[] }
-      process.stdout.write(json ? `${JSON.stringify(value)}\n` : table(value))
+      if (json) writeJson(value)
+      else show(value)
     })
 
   keys
@@ -31,11 +34,9 @@ export function addKeys(program: Command): void {
     .action(async ({ json }: { json?: boolean }) => {
       const response = await createAdminCall()('POST', '/caegis/keys/rotate')
       const { value, created, txn } = (await response.json()) as { value: Key[]; created: string[]; txn: string }
-      if (json) process.stdout.write(`${JSON.stringify({ command: 'rotate', created, txn, keys: value })}\n`)
-      else
-        process.stdout.write(
-          `${created.length === 0 ? 'Every key has a successor already; nothing was made.' : `Made ${created.length} keys.`}\n${table(value)}`,
-        )
+      if (json) return writeJson({ command: 'rotate', created, txn, keys: value })
+      line(created.length === 0 ? 'Every key has a successor already; nothing was made.' : `Made ${created.length} keys.`)
+      show(value)
     })
 
   keys
@@ -48,11 +49,14 @@ export function addKeys(program: Command): void {
       await confirm({ wanted: kid, given, warning, name: "the key's id" })
       const response = await createAdminCall()('DELETE', `/caegis/keys/${encodeURIComponent(kid)}`)
       const txn = response.headers.get('caegis-txn')
-      if (json) process.stdout.write(`${JSON.stringify({ command: 'remove', kid, txn })}\n`)
-      else process.stdout.write(`${kid} is removed (txn ${txn}): guards refuse everything that it signed.\n`)
+      if (json) writeJson({ command: 'remove', kid, txn })
+      else line(`${kid} is removed (txn ${txn}): guards refuse everything that it signed.`)
     })
 }
 
-function table(keys: readonly Key[]): string {
-  return keys.map(({ id, alg, state, activeFromDateTime }) => `${id}  ${alg}  ${state.padEnd(7)}  signs from ${activeFromDateTime}\n`).join('')
+function show(keys: readonly Key[]): void {
+  table({
+    headings: ['ID', 'ALGORITHM', 'STATE', 'SIGNS FROM'],
+    rows: keys.map(({ id, alg, state, activeFromDateTime }) => [id, alg, state, activeFromDateTime]),
+  })
 }

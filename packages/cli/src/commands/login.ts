@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { line, writeJson } from '../output.ts'
 
 export function addLogin(program: Command): void {
   program
@@ -6,7 +7,8 @@ export function addLogin(program: Command): void {
     .description('Sign in for the other commands, with a code that you enter in a browser.')
     .requiredOption('--tenant <name>', 'the tenant [CAEGIS_TENANT]', process.env.CAEGIS_TENANT)
     .option('--origin <url>', 'the server [CAEGIS_ORIGIN]', process.env.CAEGIS_ORIGIN ?? 'https://localhost:8443')
-    .action(async ({ tenant, origin }: { tenant: string; origin: string }) => {
+    .option('--json', 'print the result as JSON')
+    .action(async ({ tenant, origin, json }: { tenant: string; origin: string; json?: boolean }) => {
       const { publicClient, saveProfile, scopesOf, withReason } = await import('../session.ts')
       const { trustLocalCa } = await import('../trust.ts')
       trustLocalCa(process.env.CAEGIS_DATA ?? '.caegis')
@@ -26,6 +28,8 @@ export function addLogin(program: Command): void {
         if (!same) await cache.removeAccount(account)
       }
       saveProfile(profile)
-      process.stdout.write(`Signed in as ${result?.account?.username} (${tenant}).\n`)
+      const username = result?.account?.username
+      if (json) writeJson({ origin: profile.origin, tenant, username })
+      else line(`Signed in as ${username} (${tenant}).`)
     })
 }

@@ -1,5 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import { createAdminCall } from '../admin-call.ts'
+import { line, table, writeJson } from '../output.ts'
+import type { Cell } from '../table.ts'
 
 interface SignIn {
   createdDateTime: string
@@ -41,7 +43,9 @@ export function addLogs(program: Command): void {
         ...(app === undefined ? [] : [`appId eq ${quoted(app)}`]),
         ...(denied ? ['status/errorCode ne 0'] : []),
       ])
-      process.stdout.write(json ? `${JSON.stringify(found)}\n` : found.map(signInLine).join(''))
+      if (json) return writeJson(found)
+      if (found.length === 0) return line('Nobody did.')
+      table({ headings: ['TIME', 'USER', 'APPLICATION', 'KIND', 'FROM', 'OUTCOME'], rows: found.map(signInRow) })
     })
 
   program
@@ -52,7 +56,9 @@ export function addLogs(program: Command): void {
     .option('--json', 'print them as JSON')
     .action(async ({ target, limit, json }: { target?: string; limit: number; json?: boolean }) => {
       const found = await read<Audit>('directoryAudits', limit, target === undefined ? [] : [`targetResources/any(t:t/id eq ${quoted(target)})`])
-      process.stdout.write(json ? `${JSON.stringify(found)}\n` : found.map(auditLine).join(''))
+      if (json) return writeJson(found)
+      if (found.length === 0) return line('Nothing was changed.')
+      table({ headings: ['TIME', 'BY', 'WHAT', 'OF', 'TXN'], rows: found.map(auditRow) })
     })
 }
 
@@ -70,32 +76,32 @@ async function read<T>(log: string, limit: number, filters: readonly string[]): 
   return found.slice(0, limit)
 }
 
-function signInLine(one: SignIn): string {
+function signInRow(one: SignIn): Cell[] {
   const isLong = one.authenticationProcessingDetails.some(({ key, value }) => key === 'Is CAE Token' && value === 'True')
   const elsewhere = one.ipAddressFromResourceProvider === '' ? '' : ` (API saw ${one.ipAddressFromResourceProvider})`
   const many = one.aggregatedSignInCount === undefined ? '' : `, ${one.aggregatedSignInCount} times`
-  const outcome = one.status.errorCode === 0 ? `allowed${isLong ? ', CAE' : ''}` : `${one.status.errorCode} ${one.status.failureReason}${many}`
+  const outcome: Cell =
+    one.status.errorCode === 0
+      ? { text: `allowed${isLong ? ', CAE' : ''}`, colour: 'green' }
+      : { text: `${one.status.errorCode} ${one.status.failureReason}${many}`, colour: 'red' }
   const where = one.resourceId === '' ? '' : ` -> ${one.resourceId}`
-  const fields = [
+  return [
     one.createdDateTime,
     one.userPrincipalName || '-',
     `${one.appId || '-'}${where}`,
-    one.signInEventTypes[0],
+    String(one.signInEventTypes[0]),
     `${one.ipAddress || '-'}${elsewhere}`,
+    outcome,
   ]
-  return `${[...fields, outcome].map(String).map(plain).join('  ')}\n`
 }
 
-function auditLine({ activityDateTime, activityDisplayName, result, initiatedBy, targetResources, correlationId }: Audit): string {
+function auditRow({ activityDateTime, activityDisplayName, result, initiatedBy, targetResources, correlationId }: Audit): Cell[] {
   const who = initiatedBy.user?.userPrincipalName || initiatedBy.app?.displayName || '-'
   const targets = targetResources.slice(0, 3).map(({ type, id, displayName }) => `${type.toLowerCase()} ${displayName ?? id}`)
   const more = targetResources.length > 3 ? ` and ${targetResources.length - 3} more` : ''
-  const fields = [activityDateTime, who, `${activityDisplayName}${result === 'success' ? '' : ` (${result})`}`, `${targets.join(', ')}${more}`]
-  return `${[...fields, ...(correlationId === '' ? [] : [`txn ${correlationId}`])].map(plain).join('  ')}\n`
+  const what = result === 'success' ? activityDisplayName : { text: `${activityDisplayName} (${result})`, colour: 'red' as const }
+  return [activityDateTime, who, what, `${targets.join(', ')}${more}`, correlationId]
 }
-
-/** Names are other people's words: nothing of them steers the terminal. */
-const plain = (text: string) => text.replace(/\p{C}/gu, '?')
 
 const quoted = (text: string) => `'${text.replaceAll("'", "''")}'`
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { type Command, InvalidArgumentError } from 'commander'
 import { parse } from 'yaml'
 import { createAdminCall } from '../admin-call.ts'
-import { columns } from '../columns.ts'
+import { line, table, writeJson } from '../output.ts'
 
 interface Given {
   user?: string
@@ -67,22 +67,22 @@ export function addPolicyWhatIf(policy: Command): void {
       if (given.impact !== undefined) {
         const body = { policy: draft ?? {}, ...(given.impact === true ? {} : { last: given.impact }) }
         const impact = (await (await call('POST', `${ROOT}/impact`, { body })).json()) as Impact
-        return write(given.json ? JSON.stringify(impact) : sentence(impact))
+        return line(given.json ? JSON.stringify(impact) : sentence(impact))
       }
       const user =
         given.user === undefined ? undefined : ((await (await call('GET', `/users/${encodeURIComponent(given.user)}`)).json()) as { id: string }).id
       const body = { ...(given.signIn === undefined ? suppose(given, user) : { signInId: given.signIn }), ...(draft === undefined ? {} : { draft }) }
       const found = (await (await call('POST', `${ROOT}/evaluate`, { body })).json()) as Analysis
-      if (given.json) return write(JSON.stringify(found))
+      if (given.json) return writeJson(found)
       const { outcome, next } = found.caegis
-      write(`${outcome === 'require' ? `asks for ${next}` : outcome}\n`)
+      line(`${outcome === 'require' ? `asks for ${next}` : outcome}\n`)
       const rows = found.value.map(({ displayName, state, analysisReasons, caegis: { applies, result, unmet } }) => [
         displayName,
         state === 'enabled' ? 'on' : 'report only',
         applies === true ? 'yes' : applies === false ? 'no' : 'maybe',
         applies === false ? analysisReasons : [result, ...unmet].join(' '),
       ])
-      for (const row of columns([['POLICY', 'STATE', 'APPLIES', 'WHY'], ...rows])) write(row)
+      table({ headings: ['POLICY', 'STATE', 'APPLIES', 'WHY'], rows })
     })
 }
 
@@ -115,8 +115,4 @@ function readLast(text: string): number {
   const last = /^\d{1,5}$/.test(text) ? Number(text) : 0
   if (last < 1 || last > 20_000) throw new InvalidArgumentError('must be 1 to 20000')
   return last
-}
-
-function write(line: string): void {
-  process.stdout.write(`${line}\n`)
 }

@@ -1,8 +1,8 @@
 import { CaegisError } from '@caegis/protocol'
 import type { Command } from 'commander'
 import { type AdminCall, createAdminCall, listAll } from '../admin-call.ts'
-import { columns } from '../columns.ts'
 import { CLI_ERRORS } from '../errors.ts'
+import { line, table, writeJson } from '../output.ts'
 import { addPolicyTest } from './policy-test.ts'
 import { addPolicyWhatIf } from './policy-what-if.ts'
 
@@ -32,10 +32,10 @@ export function addPolicy(program: Command): void {
     .option('--json', 'print the result as JSON')
     .action(async ({ json }: { json?: boolean }) => {
       const all = await listAll<Policy>(createAdminCall(), `${POLICIES}?$orderby=displayName`)
-      if (json) return write(JSON.stringify({ policies: all }))
-      if (all.length === 0) return write('There are no policies: whoever signs in is let in.')
+      if (json) return writeJson({ policies: all })
+      if (all.length === 0) return line('There are no policies: whoever signs in is let in.')
       const rows = all.map((one) => [one.displayName, STATES[one.state] ?? one.state, controlsOf(one), one.id])
-      for (const row of columns([['NAME', 'STATE', 'ASKS FOR', 'ID'], ...rows])) write(row)
+      table({ headings: ['NAME', 'STATE', 'ASKS FOR', 'ID'], rows })
     })
 
   policy
@@ -45,7 +45,7 @@ export function addPolicy(program: Command): void {
     .action(async (name: string, { json }: { json?: boolean }) => {
       const call = createAdminCall()
       const one = await find(call, name)
-      if (json) return write(JSON.stringify(one))
+      if (json) return writeJson(one)
       const facts = [
         ['name', one.displayName],
         ...(one.description ? [['description', one.description]] : []),
@@ -56,7 +56,7 @@ export function addPolicy(program: Command): void {
         ...said(one.conditions),
         ...(one.sessionControls ? said(one.sessionControls) : []),
       ]
-      for (const row of columns(facts)) write(row)
+      table({ rows: facts })
     })
 
   addPolicyTest(policy)
@@ -86,8 +86,4 @@ function said(value: object, before: readonly string[] = []): string[][] {
     if (typeof one === 'object' && !Array.isArray(one)) return said(one as object, path)
     return [[path.join('.'), Array.isArray(one) ? one.join(' ') : String(one)]]
   })
-}
-
-function write(line: string): void {
-  process.stdout.write(`${line}\n`)
 }

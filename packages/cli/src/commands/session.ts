@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { createAdminCall } from '../admin-call.ts'
+import { line, table, writeJson } from '../output.ts'
 
 interface Session {
   id: string
@@ -10,13 +11,14 @@ export function addSession(program: Command): void {
   const session = program.command('session').description("List a user's browser sessions, and end one of them.")
   session
     .command('list <upn>')
+    .alias('ls')
     .description('The sessions that are still good, the newest first.')
     .option('--json', 'print the result as JSON')
     .action(async (upn: string, { json }: { json?: boolean }) => {
       const { value } = (await (await createAdminCall()('GET', `/caegis/users/${encodeURIComponent(upn)}/sessions`)).json()) as { value: Session[] }
-      process.stdout.write(
-        json ? `${JSON.stringify(value)}\n` : value.map(({ id, signInDateTime }) => `${id}  signed in ${signInDateTime}\n`).join(''),
-      )
+      if (json) return writeJson(value)
+      if (value.length === 0) return line('There is no session.')
+      table({ headings: ['ID', 'SIGNED IN'], rows: value.map(({ id, signInDateTime }) => [id, signInDateTime]) })
     })
   session
     .command('revoke <id>')

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { type AdminCall, createAdminCall, listAll } from '../admin-call.ts'
-import { columns } from '../columns.ts'
+import { line, table, writeJson } from '../output.ts'
+import type { Cell } from '../table.ts'
 
 interface Stream {
   id: string
@@ -28,13 +29,14 @@ export function addStream(program: Command): void {
 
   stream
     .command('ls')
+    .alias('list')
     .description('List the streams: how far each is behind, and what was not delivered.')
     .option('--json', 'print the result as JSON')
     .action(async ({ json }: { json?: boolean }) => {
       const all = await listAll<Stream>(createAdminCall(), '/caegis/streams')
-      if (json) return print({ streams: all })
-      if (all.length === 0) return write('There is no stream.')
-      for (const row of columns([HEADINGS, ...all.map(rowOf)])) write(row)
+      if (json) return writeJson({ streams: all })
+      if (all.length === 0) return line('There is no stream.')
+      table({ headings: HEADINGS, rows: all.map(rowOf) })
     })
 
   for (const [name, text, done] of [
@@ -61,10 +63,10 @@ export function addStream(program: Command): void {
     .option('--json', 'print the result as JSON')
     .action(async (id: string, { json }: { json?: boolean }) => {
       const letters = await listAll<Letter>(createAdminCall(), `${pathOf(id)}/deadLetters`)
-      if (json) return print({ stream: id, deadLetters: letters })
-      if (letters.length === 0) return write('There is no dead letter.')
+      if (json) return writeJson({ stream: id, deadLetters: letters })
+      if (letters.length === 0) return line('There is no dead letter.')
       const rows = letters.map(({ id: letter, seq, attempts, diedDateTime, reason }) => [letter, String(seq), diedDateTime, String(attempts), reason])
-      for (const row of columns([['ID', 'SEQ', 'DIED', 'ATTEMPTS', 'REASON'], ...rows])) write(row)
+      table({ headings: ['ID', 'SEQ', 'DIED', 'ATTEMPTS', 'REASON'], rows })
     })
 
   stream
@@ -75,9 +77,9 @@ export function addStream(program: Command): void {
       const options = ids.length > 0 ? { body: { ids } } : {}
       const response = await createAdminCall()('POST', `${pathOf(id)}/deadLetters/redeliver`, options)
       const { queued, refused } = (await response.json()) as { queued: string[]; refused: { id: string; reason: string }[] }
-      if (json) return print({ stream: id, queued, refused })
-      write(`${queued.length} dead letters go out once more.`)
-      for (const one of refused) write(`${one.id} stays: ${one.reason}.`)
+      if (json) return writeJson({ stream: id, queued, refused })
+      line(`${queued.length} dead letters go out once more.`)
+      for (const one of refused) line(`${one.id} stays: ${one.reason}.`)
     })
 }
 
@@ -86,28 +88,21 @@ type Act = (call: AdminCall, id: string, options: { reason?: string }) => Promis
 function act(command: string, done: string, work: Act) {
   return async (id: string, options: { json?: boolean; reason?: string }) => {
     await work(createAdminCall(), id, options)
-    if (options.json) print({ stream: id, command })
-    else write(`${id} ${done}.`)
+    if (options.json) writeJson({ stream: id, command })
+    else line(`${id} ${done}.`)
   }
 }
 
 const HEADINGS = ['ID', 'RECEIVER', 'DELIVERY', 'STATUS', 'BEHIND', 'LIVE', 'DEAD LETTERS']
 
-function rowOf({ id, appId, delivery, guard, status, statusReason, lag, live, deadLetters }: Stream): string[] {
+function rowOf({ id, appId, delivery, guard, status, statusReason, lag, live, deadLetters }: Stream): Cell[] {
   const kind = delivery.endpointUrl === null ? (guard ? 'guard' : 'poll') : `push ${delivery.endpointUrl}`
   const behind = lag.rows === 0 ? '-' : `${lag.rows} events, ${lag.seconds} s`
   const state = statusReason === null ? status : `${status} (${statusReason})`
-  return [id, appId, kind, state, behind, live === null ? '-' : live ? 'yes' : 'no', String(deadLetters)]
+  const colour = status === 'enabled' ? 'green' : status === 'paused' ? 'yellow' : 'red'
+  return [id, appId, kind, { text: state, colour }, behind, live === null ? '-' : live ? 'yes' : 'no', String(deadLetters)]
 }
 
 function pathOf(id: string): string {
   return `/caegis/streams/${encodeURIComponent(id)}`
-}
-
-function print(result: object): void {
-  write(JSON.stringify(result))
-}
-
-function write(line: string): void {
-  process.stdout.write(`${line}\n`)
 }

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { createAdminCall, listAll } from '../admin-call.ts'
-import { columns } from '../columns.ts'
+import { line, table, writeJson } from '../output.ts'
 
 interface Upstream {
   id: string
@@ -34,9 +34,9 @@ export function addUpstream(program: Command): void {
     .option('--json', 'print the result as JSON')
     .action(async ({ json }: { json?: boolean }) => {
       const all = await listAll<Upstream>(createAdminCall(), '/caegis/upstreams')
-      if (json) return write(JSON.stringify({ upstreams: all }))
-      if (all.length === 0) return write('No other transmitter is listened to.')
-      for (const row of columns([['ID', 'NAME', 'ISSUER', 'DELIVERY', 'STATE', 'LAST HEARD', 'GAPS', 'DONE'], ...all.map(rowOf)])) write(row)
+      if (json) return writeJson({ upstreams: all })
+      if (all.length === 0) return line('No other transmitter is listened to.')
+      table({ headings: ['ID', 'NAME', 'ISSUER', 'DELIVERY', 'STATE', 'LAST HEARD', 'GAPS', 'DONE'], rows: all.map(rowOf) })
     })
 
   upstream
@@ -45,7 +45,7 @@ export function addUpstream(program: Command): void {
     .option('--json', 'print the result as JSON')
     .action(async (id: string, { json }: { json?: boolean }) => {
       const one = (await (await createAdminCall()('GET', `/caegis/upstreams/${encodeURIComponent(id)}`)).json()) as Upstream
-      if (json) return write(JSON.stringify(one))
+      if (json) return writeJson(one)
       const { status, domains, actions } = one
       const facts = [
         ['name', one.displayName],
@@ -64,13 +64,13 @@ export function addUpstream(program: Command): void {
         ],
         ['refused', String(status.counts.refused ?? 0)],
       ]
-      for (const row of columns(facts)) write(row)
-      if (status.outcomes.length === 0) return write('It has said nothing yet.')
-      write('')
+      table({ rows: facts })
+      if (status.outcomes.length === 0) return line('It has said nothing yet.')
+      line('')
       const rows = status.outcomes.map(({ outcome, type, count, lastDateTime, lastSubject }) => {
         return [outcome, type.slice(type.lastIndexOf('/') + 1), String(count), lastDateTime, JSON.stringify(lastSubject)]
       })
-      for (const row of columns([['OUTCOME', 'EVENT', 'COUNT', 'LAST', 'LAST SUBJECT'], ...rows])) write(row)
+      table({ headings: ['OUTCOME', 'EVENT', 'COUNT', 'LAST', 'LAST SUBJECT'], rows })
     })
 }
 
@@ -84,8 +84,4 @@ function stateOf({ enabled, status }: Upstream): string {
   if (!enabled) return 'switched off'
   const words = [...(status.stale ? ['not to be relied on'] : []), ...(status.error === null ? [] : [status.error])]
   return words.length === 0 ? status.state : `${status.state} (${words.join(', ')})`
-}
-
-function write(line: string): void {
-  process.stdout.write(`${line}\n`)
 }
