@@ -46,7 +46,12 @@ describe('caegis demo', () => {
     const origin = `https://localhost:${port}`
     expect(facts).toEqual({
       ...{ origin, issuer: `${origin}/contoso/v2.0`, tenant: expect.stringMatching(/^[\w-]{36}$/) },
-      ...{ api: `https://localhost:${port + 1}`, spa: `http://localhost:${port + 2}/`, console: `${origin}/`, caFile: join(data, 'tls', 'ca.pem') },
+      ...{
+        api: `https://localhost:${port + 1}`,
+        spa: `http://localhost:${port + 2}/`,
+        console: `${origin}/console/contoso`,
+        caFile: join(data, 'tls', 'ca.pem'),
+      },
       admin: { username: 'admin@contoso.test', password: expect.any(String) },
       users: ['alice@contoso.test', 'bob@contoso.test'].map((username) => ({ username, password: expect.any(String) })),
     })

@@ -1,11 +1,11 @@
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer as createNetServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createGuard, type Guard, type GuardOptions } from '@caegis/guard'
 import { createServer, readSettings, type Server, type Settings, type SettingsInput } from '@caegis/server'
 import { createPerson, type Person, type PersonOptions } from '../packages/cli/src/demo/person.ts'
 import { trustLocalCa } from '../packages/cli/src/trust.ts'
+import { freePorts } from './process.ts'
 
 export const PASSWORD = 'correct horse battery'
 export const SECRET = 'a-secret-that-is-long-enough-for-a-test'
@@ -156,10 +156,6 @@ export function claimsOf(token: string): Record<string, unknown> & { iat: number
   return JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString())
 }
 
-export async function freePort(): Promise<number> {
-  const probe = createNetServer()
-  await new Promise<void>((resolve) => probe.listen(0, 'localhost', resolve))
-  const { port } = probe.address() as { port: number }
-  await new Promise((resolve) => probe.close(resolve))
-  return port
+export function freePort(): Promise<number> {
+  return freePorts(1)
 }

@@ -12,7 +12,9 @@ const MAY_IMPORT: Record<string, string[]> = {
   ssf: ['protocol'],
   guard: ['protocol', 'policy', 'ssf'],
   client: ['protocol'],
-  server: ['protocol', 'policy', 'ssf', 'guard'],
+  // The console is files that the server hands out, never code that it runs.
+  server: ['protocol', 'policy', 'ssf', 'guard', 'console'],
+  console: ['protocol', 'policy', 'client'],
   cli: ['protocol', 'policy', 'client', 'guard', 'server'],
 }
 const WORDS = ['protocol', 'policy']
@@ -22,15 +24,15 @@ const UNKNOWN_TO_WORDS = /\b(Date\.now|new Date\(\)|performance\.now|setTimeout|
 const wrong: string[] = []
 for (const [name, allowed] of Object.entries(MAY_IMPORT)) {
   const folder = join('packages', name)
-  const { dependencies = {}, peerDependencies = {} } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
-  for (const dependency of Object.keys(dependencies)) {
+  const { dependencies = {}, devDependencies = {}, peerDependencies = {} } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+  for (const dependency of Object.keys({ ...dependencies, ...devDependencies })) {
     const own = dependency.match(/^@caegis\/(.+)$/)?.[1]
     if (own !== undefined && !allowed.includes(own)) wrong.push(`${folder}: may not depend on ${dependency}`)
   }
   if (WORDS.includes(name) && Object.keys({ ...dependencies, ...peerDependencies }).some((one) => !one.startsWith('@caegis/'))) {
     wrong.push(`${folder}: words have no dependencies`)
   }
-  for (const file of readdirSync(join(folder, 'src'), { recursive: true, encoding: 'utf8' }).filter((one) => one.endsWith('.ts'))) {
+  for (const file of readdirSync(join(folder, 'src'), { recursive: true, encoding: 'utf8' }).filter((one) => /\.tsx?$/.test(one))) {
     const text = readFileSync(join(folder, 'src', file), 'utf8')
     const code = text.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '')
     const found = WORDS.includes(name) ? code.match(UNKNOWN_TO_WORDS) : null
@@ -38,6 +40,7 @@ for (const [name, allowed] of Object.entries(MAY_IMPORT)) {
     if (name === 'cli' && /^import (?!type )[^\n]*'@caegis\/server'/m.test(code)) {
       wrong.push(`${folder}/src/${file}: the server is loaded by import() only, so that other commands start fast`)
     }
+    if (name === 'server' && /^import [^\n]*'@caegis\/console/m.test(code)) wrong.push(`${folder}/src/${file}: the console is handed out, not run`)
     if (name === 'guard' && code.includes("'@caegis/ssf/transmitter'")) wrong.push(`${folder}/src/${file}: a guard receives, it does not transmit`)
     if (['ssf', 'guard', 'client'].includes(name) && /\bprocess\.env\b/.test(code))
       wrong.push(`${folder}/src/${file}: machines never read the environment`)

@@ -4,6 +4,7 @@ import type { Guard } from '@caegis/guard'
 import { CaegisError } from '@caegis/protocol'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { createAddresses } from './addresses.ts'
+import { findConsole, registerConsole } from './console.ts'
 import { createDialer } from './dialer.ts'
 import { applyTenantFile } from './directory/apply.ts'
 import { parseTenantFile } from './directory/tenant-file.ts'
@@ -118,7 +119,9 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
   app.addHook('onRequest', async (_request, reply) => {
     reply.header('strict-transport-security', 'max-age=31536000')
   })
-  app.get('/', async (_request, reply) => send(reply, html(200, welcomePage(origin))))
+  const page = findConsole()
+  if (page === undefined) app.get('/', async (_request, reply) => send(reply, html(200, welcomePage(origin))))
+  else registerConsole(app, page)
   app.get('/healthz', async () => ({ status: 'ok' }))
   app.get('/readyz', async () => ({
     status: 'ready',

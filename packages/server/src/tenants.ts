@@ -8,7 +8,6 @@ import { createReevaluation, type Reevaluation } from './access/reevaluate.ts'
 import { createWhatIf } from './access/what-if.ts'
 import { dialFetch } from './dial-fetch.ts'
 import { createDialer, type Dialer } from './dialer.ts'
-import { ensureAccountPage } from './directory/account-page.ts'
 import { findApplication, listApis } from './directory/application.ts'
 import { createApplications } from './directory/applications.ts'
 import { createCaeSwitch } from './directory/cae-switch.ts'
@@ -19,6 +18,7 @@ import { createDirectory } from './directory/directory.ts'
 import { createFactors } from './directory/factors.ts'
 import { createGroups } from './directory/groups.ts'
 import { createLocations } from './directory/locations.ts'
+import { ensureOwnPages } from './directory/own-pages.ts'
 import { createPolicies } from './directory/policies.ts'
 import { createReevaluations } from './directory/reevaluations.ts'
 import { createRisk } from './directory/risk.ts'
@@ -109,7 +109,7 @@ export function createTenants({ settings, store, secrets, dialer, intelligence, 
     const base = `${origin}/${name}`
     const keys = await loadKeys(store, secrets, id, settings.keyRotation)
     await store.db.updateTable('tenants').set({ issuer }).where('id', '=', id).execute()
-    await ensureAccountPage(store, id, base)
+    await ensureOwnPages(store, id, { origin, base })
     const deliveries: Deliveries = createDeliveries(store, id, () => streams.allStreams())
     const streams = createStreamStore(store, secrets, id, issuer, deliveries.record, HORIZON)
     const directory = createDirectory(store, id, issuer, (sids) => void provided.tellClients(sids))

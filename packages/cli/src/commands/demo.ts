@@ -40,12 +40,13 @@ export function addDemo(program: Command): void {
     })
 }
 
-function guide({ origin, api, spa, caFile, admin, users }: DemoFacts): string {
+function guide({ origin, api, spa, console: page, caFile, admin, users }: DemoFacts): string {
   const [alice] = users as [{ username: string; password: string }]
   return `
 CAEgis is running on this machine only. Press Ctrl-C to stop; the data stays.
 
   Server       ${origin}
+  Console      ${page}
   Sample API   ${api}   GET /ping is open, GET /controlplane/manage is protected
   Sample page  ${spa}
 

@@ -60,7 +60,15 @@ export async function startDemo({ data, ports, logLevel }: DemoOptions): Promise
     const authority = `${server.origin}/${DEMO.tenant}`
     page.configure({ authority, knownAuthorities: [new URL(server.origin).host], clientId: DEMO.spa, scopes: [DEMO.scope], api: api.origin })
     const facts: DemoFacts = {
-      ...{ origin: server.origin, issuer, tenant, api: api.origin, spa: `${page.origin}/`, console: `${server.origin}/`, caFile: tls.caFile },
+      ...{
+        origin: server.origin,
+        issuer,
+        tenant,
+        api: api.origin,
+        spa: `${page.origin}/`,
+        console: `${server.origin}/console/${DEMO.tenant}`,
+        caFile: tls.caFile,
+      },
       admin: { username: DEMO.admin, password: secrets.admin },
       users: [
         { username: DEMO.users[0], password: secrets.alice },

@@ -4,10 +4,10 @@ import { LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { SERVER_ERRORS } from '../errors.ts'
 import { DETECTION_TYPES } from '../risk/finding.ts'
-import { ACCOUNT_APP_ID } from './account-page.ts'
 import { CLI_APP_ID } from './application.ts'
 import { CONTEXT_ID } from './contexts.ts'
 import { deviceKey, TRUST_TYPES } from './devices.ts'
+import { ACCOUNT_APP_ID, CONSOLE_APP_ID } from './own-pages.ts'
 import { DIRECTORY_ROLES } from './roles.ts'
 import { upstreamEntry } from './upstream.ts'
 
@@ -15,7 +15,7 @@ import { upstreamEntry } from './upstream.ts'
 const RESERVED = new Set(['v1.0', 'healthz', 'readyz', 'metrics', 'assets', 'console'])
 
 /** Applications that every tenant has, and that are not the file's to edit. */
-export const OWN_APPS = new Set<string>([CLI_APP_ID, ACCOUNT_APP_ID])
+export const OWN_APPS = new Set<string>([CLI_APP_ID, ACCOUNT_APP_ID, CONSOLE_APP_ID])
 
 const name = z.string().min(1).max(256)
 const upn = z

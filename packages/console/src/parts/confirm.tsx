@@ -1,0 +1,115 @@
+import { Button, Group, List, Modal, Stack, Text, TextInput } from '@mantine/core'
+import { createContext, type ReactNode, useCallback, useContext, useState } from 'react'
+import { t } from '../texts/texts.ts'
+import { Problem } from './problem.tsx'
+
+export interface Question {
+  title: string
+  /** What it will do. */
+  text: string
+  /** To whom and to how many, one line each; a promise where that has to be counted first. */
+  affects?: string[] | Promise<string[]>
+  /** On the button: the verb. */
+  action: string
+  /** Cannot be taken back, or hits many. */
+  danger?: boolean
+  /** Has to be typed before the button works. */
+  typed?: string
+  /** Does it; what it throws is shown here, and may be tried again. */
+  run(): Promise<unknown>
+}
+
+const ConfirmContext = createContext<((question: Question) => void) | undefined>(undefined)
+
+/** Asks before something ends: what it will do, to how many, and only then does it. The focus goes back to where it was. */
+export function ConfirmProvider({ children }: { children: ReactNode }) {
+  const [question, setQuestion] = useState<Question>()
+  const [opened, setOpened] = useState(false)
+  const ask = useCallback((next: Question) => {
+    setQuestion(next)
+    setOpened(true)
+  }, [])
+  return (
+    <ConfirmContext value={ask}>
+      {children}
+      <Modal
+        opened={opened}
+        onClose={() => setOpened(false)}
+        title={
+          <Text span fw={700}>
+            {question?.title}
+          </Text>
+        }
+        closeButtonProps={{ 'aria-label': t('parts.close') }}
+        centered
+      >
+        {question && <Body key={question.title + question.text} question={question} close={() => setOpened(false)} />}
+      </Modal>
+    </ConfirmContext>
+  )
+}
+
+function Body({ question, close }: { question: Question; close(): void }) {
+  const { text, affects, action, danger = true, typed, run } = question
+  const [lines, setLines] = useState<string[] | undefined>(Array.isArray(affects) ? affects : undefined)
+  const [word, setWord] = useState('')
+  const [busy, setBusy] = useState(false)
+  const [error, setError] = useState<unknown>()
+  if (affects instanceof Promise && lines === undefined) void affects.then(setLines, setError)
+  const go = async () => {
+    setBusy(true)
+    setError(undefined)
+    try {
+      await run()
+      close()
+    } catch (reason) {
+      setError(reason)
+    } finally {
+      setBusy(false)
+    }
+  }
+  return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault()
+        void go()
+      }}
+    >
+      <Stack gap="sm">
+        <Text>{text}</Text>
+        {lines && lines.length > 0 && (
+          <List size="sm">
+            {lines.map((line) => (
+              <List.Item key={line}>{line}</List.Item>
+            ))}
+          </List>
+        )}
+        {typed !== undefined && (
+          <TextInput
+            label={t('parts.type', { word: typed })}
+            value={word}
+            onChange={(event) => setWord(event.currentTarget.value)}
+            autoComplete="off"
+            spellCheck={false}
+            data-autofocus
+          />
+        )}
+        {Boolean(error) && <Problem error={error} />}
+        <Group justify="flex-end" gap="xs">
+          <Button variant="default" onClick={close} {...(typed === undefined ? { 'data-autofocus': true } : {})}>
+            {t('parts.cancel')}
+          </Button>
+          <Button type="submit" color={danger ? 'red' : 'blue'} loading={busy} disabled={typed !== undefined && word.trim() !== typed}>
+            {action}
+          </Button>
+        </Group>
+      </Stack>
+    </form>
+  )
+}
+
+export function useConfirm(): (question: Question) => void {
+  const confirm = useContext(ConfirmContext)
+  if (!confirm) throw new TypeError('useConfirm stands outside of a ConfirmProvider')
+  return confirm
+}

@@ -1,0 +1,46 @@
+import { type ComponentType, type LazyExoticComponent, lazy } from 'react'
+import type { IconName } from './parts/icon.tsx'
+import type { TextKey } from './texts/texts.ts'
+
+type Screen = LazyExoticComponent<ComponentType>
+
+/** Every address of the console under `/console/{tenant}`, and the screen that answers it; each is loaded when somebody goes there. */
+export const ROUTES: readonly [path: string, screen: Screen][] = [
+  ['/users', lazy(() => import('./screens/users/users.tsx').then((one) => ({ default: one.Users })))],
+]
+
+export interface NavEntry {
+  path: string
+  label: TextKey
+  icon: IconName
+}
+
+/** What the navigation shows, in groups. */
+export const NAVIGATION: readonly { label?: TextKey; entries: NavEntry[] }[] = [
+  { entries: [{ path: '/', label: 'shell.nav.overview', icon: 'overview' }] },
+  {
+    label: 'shell.nav.directory',
+    entries: [
+      { path: '/users', label: 'shell.nav.users', icon: 'user' },
+      { path: '/groups', label: 'shell.nav.groups', icon: 'group' },
+      { path: '/applications', label: 'shell.nav.applications', icon: 'application' },
+      { path: '/devices', label: 'shell.nav.devices', icon: 'device' },
+    ],
+  },
+  {
+    label: 'shell.nav.access',
+    entries: [
+      { path: '/policies', label: 'shell.nav.policies', icon: 'policy' },
+      { path: '/locations', label: 'shell.nav.locations', icon: 'location' },
+      { path: '/what-if', label: 'shell.nav.whatIf', icon: 'question' },
+    ],
+  },
+  {
+    label: 'shell.nav.signals',
+    entries: [
+      { path: '/sign-ins', label: 'shell.nav.signIns', icon: 'signIn' },
+      { path: '/streams', label: 'shell.nav.streams', icon: 'stream' },
+    ],
+  },
+  { entries: [{ path: '/settings', label: 'shell.nav.settings', icon: 'settings' }] },
+]
