@@ -5,7 +5,7 @@ import { decodeJwt } from 'jose'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { Actor, ChangeContext } from '../packages/server/src/store/change.ts'
 import { administrator, asPerson, CONFIRMED, daemon, emergency, ORGANIZATION, resume, STOPPED, stop, streams, tenantRow } from './emergency.ts'
-import { claimsOf, eventually, type Loop, SECRET, startLoop, verdictOf } from './loop.ts'
+import { claimsOf, eventually, type Loop, SCOPE, SECRET, startLoop, verdictOf } from './loop.ts'
 
 const SESSION_REVOKED = 'https://schemas.openid.net/secevent/caep/event-type/session-revoked'
 
@@ -73,6 +73,42 @@ describe('the emergency stop', () => {
     })
     expect(await rescuer.call('POST', `${ORGANIZATION}/resume`)).toMatchObject({ status: 200, body: { state: 'running', changed: false } })
     expect(await events()).toHaveLength(1)
+  })
+
+  it('the tenant says how long its tokens live, what it is called and for how long its logs are kept', async () => {
+    await loop.guard()
+    const admin = await administrator(loop)
+    const usual = {
+      tokenLifetimes: { ordinaryMinutes: { from: 60, to: 90 }, longLivedHours: { from: 20, to: 28 }, exceptionMinutes: 60 },
+      logRetentionDays: 30,
+    }
+    expect((await admin.call('GET', ORGANIZATION)).body).toMatchObject({ ...usual, serverDefaults: usual })
+    const tokenLifetimes = { ordinaryMinutes: { from: 7, to: 7 }, longLivedHours: { from: 2, to: 2 } }
+    const changed = await admin.call('PATCH', ORGANIZATION, { displayName: 'Contoso <Ltd>', tokenLifetimes, logRetentionDays: 10 })
+    expect(changed.body).toMatchObject({
+      ...{ changed: true, txn: changed.headers.get('caegis-txn'), displayName: 'Contoso <Ltd>', logRetentionDays: 10, serverDefaults: usual },
+      tokenLifetimes: { ...tokenLifetimes, exceptionMinutes: 60 },
+    })
+    const seconds = (token: string) => claimsOf(token).exp - claimsOf(token).iat
+    expect(seconds(await loop.person('alice').signIn())).toBe(7200)
+    expect(seconds(await loop.person('bob', { capabilities: [] }).signIn())).toBe(420)
+    expect(seconds(await loop.daemonToken('nightly', 'api://files/.default'))).toBe(420)
+    const query = new URLSearchParams({ client_id: 'files-native', response_type: 'code', scope: SCOPE, redirect_uri: 'http://localhost' })
+    const page = await fetch(`${loop.authority}/oauth2/v2.0/authorize?${query}&code_challenge=${'a'.repeat(43)}&code_challenge_method=S256`)
+    expect(await page.text()).toContain('Contoso &#60;Ltd&#62;</title>')
+
+    const refused = await admin.call('PATCH', ORGANIZATION, { logRetentionDays: 31 })
+    expect(refused).toMatchObject({ status: 400, body: { error: { message: expect.stringContaining('30 days at the most') } } })
+    expect((await admin.call('PATCH', ORGANIZATION, { tokenLifetimes: { longLivedHours: { from: 20, to: 29 } } })).status).toBe(400)
+    expect(await admin.call('GET', '/caegis/provisioning')).toMatchObject({
+      status: 200,
+      body: { scim: { endpoint: `${loop.authority}/scim/v2`, lastWriteDateTime: null, users: 0, groups: 0, applications: [] }, ldap: null },
+    })
+    const { body: bob } = await admin.call('GET', '/users/bob@contoso.test')
+    await admin.call('POST', '/users/bob@contoso.test/revokeSignInSessions')
+    expect((await admin.call('GET', `/caegis/events?$filter=userId eq '${bob.id}'`)).body.value).toMatchObject([{ type: SESSION_REVOKED }])
+    expect((await admin.call('GET', `/caegis/events?$filter=userId eq 'nobody' and txn eq 'x'`)).body.value).toEqual([])
+    expect((await admin.call('GET', "/caegis/events?$filter=user eq 'x'")).status).toBe(400)
   })
 
   it("C3: the stop ends its author's own token, and carries the proof that the author could not ask for any more", async () => {

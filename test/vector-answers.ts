@@ -17,7 +17,7 @@ export interface Answer {
 }
 
 /** Seconds: fixed, so that whatever shortens a token shows. */
-export const LIFETIMES = { ordinary: [5000, 5000], long: [80_000, 80_000] } as const
+export const LIFETIMES = { ordinary: [5000, 5000], long: [80_000, 80_000], exception: 3600 } as const
 
 const CODES: Record<Control, readonly number[]> = {
   signIn: [70043],

@@ -17,7 +17,7 @@ export interface HousekeepingOptions {
   log: Log
   /** Seconds for which the log keeps an event. */
   retention: number
-  /** Seconds for which the sign-in log and the audit log keep a record. */
+  /** Seconds for which the sign-in log and the audit log keep a record, unless the tenant says less. */
   logRetention: number
 }
 
@@ -90,7 +90,9 @@ export function startHousekeeping({ store, tenants, log, retention, logRetention
       await rooms.transmitter.tidy()
       await Promise.all([rooms.tenant.signIns.flush(), rooms.tenant.audits.flush()])
       await cutLog(rooms, now - retention)
-      await cutRecords(rooms.tenant.id, firstId((now - logRetention) * 1000))
+      const { logRetentionDays: days } = await rooms.tenant.directory.organization.read()
+      const kept = Math.min(logRetention, (days ?? Number.POSITIVE_INFINITY) * 24 * 3600)
+      await cutRecords(rooms.tenant.id, firstId((now - kept) * 1000))
     }
   }
 

@@ -176,8 +176,9 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
       const { seq } = await store.position(found.tenant.id)
       for (let tries = 0; tries < 200 && (found.guard.status().head?.seq ?? 0) < seq; tries++) await new Promise((resolve) => setTimeout(resolve, 5))
     }
-    const { tenant, signals, upstreams } = found
-    return verdict && { tenant, signals, upstreams, settled, claims: verdict.claims, address: addressOf(request), signal: () => verdict.signal }
+    const { tenant, signals, upstreams, renamed } = found
+    const its = { tenant, signals, upstreams, renamed, settled, ldap: () => (ldap?.tenant === tenant.id ? ldap.status() : undefined) }
+    return verdict && { ...its, claims: verdict.claims, address: addressOf(request), signal: () => verdict.signal }
   }
   await app.register(async (scope) => registerGlobalRevocation(scope, { log, now, admit: admitCaller }))
   await app.register(async (scope) =>
@@ -200,7 +201,9 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
     const home = await find(config.tenant)
     if (!home) throw new CaegisError('tenant_not_found', `${SERVER_ERRORS.tenant_not_found} (${config.tenant}, in the LDAP configuration)`)
     const sync = createSync({ config, store, secrets, log, tenant: home.tenant, ...(password === undefined ? {} : { password }) })
-    return followLdap({ sync, log, interval: config.interval })
+    const following = followLdap({ sync, log, interval: config.interval, now })
+    const { name, kind, url, interval } = config
+    return { close: following.close, tenant: home.tenant.id, status: () => ({ name, kind, url, interval, ...following.status() }) }
   }
   let ldap: Awaited<ReturnType<typeof startLdap>>
 
@@ -211,7 +214,7 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
     async apply(text) {
       const tenant = await applyTenantFile(store, secrets, parseTenantFile(text), (name) => issuerOf(origin, name))
       const found = await find(tenant)
-      await Promise.all([found?.guard.ready(), found?.streamGuard.ready()])
+      await Promise.all([found?.guard.ready(), found?.streamGuard.ready(), found?.renamed()])
       if (listening) await found?.upstreams.run()
       return { tenant, issuer: found?.tenant.issuer as string }
     },

@@ -20,11 +20,13 @@ import { createGroups } from './directory/groups.ts'
 import { createLocations } from './directory/locations.ts'
 import { ensureOwnPages } from './directory/own-pages.ts'
 import { createPolicies } from './directory/policies.ts'
+import { createProvisioning } from './directory/provisioning.ts'
 import { createReevaluations } from './directory/reevaluations.ts'
 import { createRisk } from './directory/risk.ts'
 import { createRiskSettings } from './directory/risk-settings.ts'
 import { createUpstreamRegistry } from './directory/upstreams.ts'
 import type { Geo } from './geo.ts'
+import type { Admitted } from './graph/caller.ts'
 import type { Signals } from './graph/signals.ts'
 import { createIssuer, type Issuer } from './issuer/issuer.ts'
 import { keySourceOf, loadKeys } from './issuer/keys.ts'
@@ -53,7 +55,9 @@ import { createUpstreams, MAX_ANSWER, type Upstreams } from './upstream/upstream
 
 /** Everything that serves one tenant. */
 export interface TenantRooms {
-  tenant: Tenant
+  tenant: Tenant & Pick<Admitted['tenant'], 'provisioning' | 'usual'>
+  /** Pages show the name that it has by now. */
+  renamed(): Promise<void>
   issuer: Issuer
   transmitter: Transmitter
   pusher: Pusher
@@ -115,7 +119,7 @@ export function createTenants({ settings, store, secrets, dialer, intelligence, 
     const directory = createDirectory(store, id, issuer, (sids) => void provided.tellClients(sids))
     const book = createBook(store, id)
     const signIns = createSignIns(store, id)
-    const tenant: Tenant = {
+    const tenant: Tenant & Pick<Admitted['tenant'], 'provisioning' | 'usual'> = {
       ...{ id, name, displayName, issuer, base, keys },
       artifacts: createArtifacts(id, secrets),
       directory,
@@ -138,6 +142,8 @@ export function createTenants({ settings, store, secrets, dialer, intelligence, 
       wouldBlock: createAuthorCheck(store, id, book, countryOf),
       whatIf: createWhatIf(store, id, book, signIns, countryOf),
       reevaluations: createReevaluations(store, id),
+      provisioning: createProvisioning(store, id),
+      usual: { lifetimes: settings.lifetimes, logRetention: settings.logRetention },
       countryOf,
       ownGuard: { live: true, addresses: true, countries: settings.countryDb !== undefined },
       application: (appId) => findApplication(store.db, id, appId),
@@ -210,6 +216,9 @@ export function createTenants({ settings, store, secrets, dialer, intelligence, 
     reevaluation.start()
     return {
       tenant,
+      async renamed() {
+        tenant.displayName = (await directory.organization.read()).displayName
+      },
       upstreams,
       reevaluation,
       issuer: provided,

@@ -6,9 +6,10 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { applyTenantFile } from '../src/directory/apply.ts'
 import { createDirectory, type Directory } from '../src/directory/directory.ts'
 import { parseTenantFile } from '../src/directory/tenant-file.ts'
+import { SERVER_ERRORS } from '../src/errors.ts'
 import { readLdapConfig } from '../src/ldap/config.ts'
 import type { Entry, LdapConnection, Search } from '../src/ldap/connection.ts'
-import { followLdap } from '../src/ldap/follow.ts'
+import { type Followed, followLdap } from '../src/ldap/follow.ts'
 import { createSync, type PassOptions, type Report } from '../src/ldap/sync.ts'
 import { createLog } from '../src/log.ts'
 import { createSecrets } from '../src/store/secrets.ts'
@@ -317,20 +318,23 @@ describe('reading only what has changed', () => {
 it('following goes on after a failure, and says so', async () => {
   const lines: string[] = []
   const given: object[] = []
-  const passes: string[] = ['ldap_unreachable', 'ldap_mass_removal', 'well', 'well']
+  const states: Followed[] = []
+  const passes: string[] = ['ldap_unreachable', 'ldap_mass_removal', 'well', 'SQLITE_FULL', 'well', 'well']
   const over = Promise.withResolvers<void>()
   const sync = {
     source: 'ldap:hq',
     async pass({ signal, ...options }: PassOptions = {}) {
       given.push(options)
       expect(signal?.aborted).toBe(false)
+      if (passes.length < 6) states.push(following.status())
       const next = passes.shift()
       if (passes.length === 0) over.resolve()
-      if (next !== 'well') throw new CaegisError(String(next), 'x')
+      if (next !== 'well') throw new CaegisError(String(next), 'cn=alice,dc=example')
       return { full: true, read: 1, ...NOTHING }
     },
   }
-  const following = followLdap({ sync, first: { full: true }, interval: 0.001, log: createLog('info', (line) => lines.push(line)) })
+  const log = createLog('info', (line) => lines.push(line))
+  const following = followLdap({ sync, first: { full: true }, interval: 0.001, log, now: () => 7 })
   await over.promise
   await following.close()
   expect(given.slice(0, 3)).toEqual([{ full: true }, {}, {}])
@@ -340,4 +344,15 @@ it('following goes on after a failure, and says so', async () => {
     { level: 'error', alarm: true, code: 'ldap_mass_removal' },
     { level: 'info', full: true, read: 1 },
   ])
+  // For administrators, who are not told what an error says of the host or of people.
+  const report = { full: true, read: 1, ...NOTHING }
+  const errorOf = (code: string) => ({ code, message: SERVER_ERRORS[code as keyof typeof SERVER_ERRORS], at: 7 })
+  expect(states).toEqual([
+    { state: 'failing', lastPassAt: null, lastError: errorOf('ldap_unreachable'), report: null },
+    { state: 'failing', lastPassAt: null, lastError: errorOf('ldap_mass_removal'), report: null },
+    { state: 'ok', lastPassAt: 7, lastError: null, report },
+    { state: 'failing', lastPassAt: 7, lastError: { code: 'failed', message: expect.stringContaining('the log of the server'), at: 7 }, report },
+    { state: 'ok', lastPassAt: 7, lastError: null, report },
+  ])
+  expect(JSON.stringify(states)).not.toContain('alice')
 })

@@ -1,17 +1,29 @@
 import { randomInt } from 'node:crypto'
 import type { Decision } from '@caegis/policy'
+import type { TokenLifetimes } from '../directory/organization.ts'
 
 export interface Lifetimes {
   /** Seconds, both ends included; a random length keeps a fleet's refreshes apart. */
   ordinary: readonly [number, number]
   /** For tokens that can be taken back. */
   long: readonly [number, number]
+  /** Seconds that a token lives which names the address that its API saw. */
+  exception: number
 }
 
 /** Seconds: no token lives longer, so no cutoff has to be known for longer, nor any row of the log. */
 export const HORIZON = 28 * 3600 + 300
 
-export const LIFETIMES: Lifetimes = { ordinary: [60 * 60, 90 * 60], long: [20 * 3600, 28 * 3600] }
+export const LIFETIMES: Lifetimes = { ordinary: [60 * 60, 90 * 60], long: [20 * 3600, 28 * 3600], exception: 60 * 60 }
+
+/** What a tenant says, and the server where it says nothing. */
+export function lifetimesOf({ ordinaryMinutes, longLivedHours, exceptionMinutes }: TokenLifetimes, usual: Lifetimes): Lifetimes {
+  return {
+    ordinary: ordinaryMinutes ? [ordinaryMinutes.from * 60, ordinaryMinutes.to * 60] : usual.ordinary,
+    long: longLivedHours ? [longLivedHours.from * 3600, longLivedHours.to * 3600] : usual.long,
+    exception: exceptionMinutes === undefined ? usual.exception : exceptionMinutes * 60,
+  }
+}
 
 /** The guards of an API. */
 export interface Guards {
@@ -24,8 +36,6 @@ export interface Guards {
 
 export const NO_GUARDS: Guards = { live: false, addresses: false, countries: false }
 
-/** Seconds that a token lives which names the address that its API saw. */
-const EXCEPTION = 3600
 /** Seconds: where each sign-in has to be a new one, a token must not outlive it by far. */
 const EVERY_TIME = 3600
 
@@ -58,7 +68,7 @@ export function chooseLifetime({ capable, cae, guards, decision, now }: Lifetime
   const long = capable && cae && guards.live && session.cae !== 'disabled' && bound.length === lateBound.length && !exception
   const [least, most] = long ? lifetimes.long : lifetimes.ordinary
   const bounds = [randomInt(least, most + 1)]
-  if (exception) bounds.push(EXCEPTION)
+  if (exception) bounds.push(lifetimes.exception)
   if (session.signInFrequency === 'everyTime') bounds.push(EVERY_TIME)
   if (session.freshUntil !== undefined) bounds.push(Math.floor(session.freshUntil - now))
   return { seconds: Math.max(1, Math.min(...bounds)), long, lateBound: bound.map(({ id }) => id) }

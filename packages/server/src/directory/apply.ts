@@ -7,6 +7,7 @@ import { saveApplication } from './applications.ts'
 import { createDevices } from './devices.ts'
 import { createDirectory } from './directory.ts'
 import { saveRights } from './groups.ts'
+import { saveOrganization } from './organization.ts'
 import { withEdits } from './policy-edits.ts'
 import { checkNames, savePolicies } from './policy-file.ts'
 import { saveOff } from './risk-settings.ts'
@@ -43,6 +44,9 @@ export async function applyTenantFile(store: Store, secrets: Secrets, given: Ten
         if (numInsertedOrUpdatedRows) audit({ activity: 'Add group', operation: 'Add', category: 'GroupManagement', targets })
       }
       for (const entry of file.applications ?? []) await saveApplication(context, secrets, entry)
+      const { displayName, settings } = file.tenant
+      if (displayName !== undefined || settings)
+        await saveOrganization(context, { ...settings, ...(displayName === undefined ? {} : { displayName }) })
       if (file.risk) await saveOff(context, file.risk.off)
     },
   })

@@ -7,6 +7,7 @@ import { DETECTION_TYPES } from '../risk/finding.ts'
 import { CLI_APP_ID } from './application.ts'
 import { CONTEXT_ID } from './contexts.ts'
 import { deviceKey, TRUST_TYPES } from './devices.ts'
+import { tenantSettings } from './organization.ts'
 import { ACCOUNT_APP_ID, CONSOLE_APP_ID } from './own-pages.ts'
 import { DIRECTORY_ROLES } from './roles.ts'
 import { upstreamEntry } from './upstream.ts'
@@ -31,6 +32,7 @@ const tenant = z.strictObject({
     // Ids stand for names in URLs: a name that looks like one could take another tenant's place.
     .refine((given) => !/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/.test(given), 'must not look like an id'),
   displayName: name.optional(),
+  settings: tenantSettings.optional(),
 })
 
 /** `groups`: those that are members of it. */

@@ -1,5 +1,6 @@
 import type { AuthorCheck } from '../access/author.ts'
 import type { Book } from '../access/book.ts'
+import type { Lifetimes } from '../access/lifetime.ts'
 import type { WhatIf } from '../access/what-if.ts'
 import type { Application } from '../directory/application.ts'
 import type { Applications } from '../directory/applications.ts'
@@ -14,6 +15,7 @@ import type { KeyRegistry } from '../directory/keys.ts'
 import type { Locations } from '../directory/locations.ts'
 import { includesPermission, type Permission } from '../directory/permissions.ts'
 import type { Policies } from '../directory/policies.ts'
+import type { Provisioning } from '../directory/provisioning.ts'
 import type { Reevaluations } from '../directory/reevaluations.ts'
 import type { RiskyPrincipals } from '../directory/risk.ts'
 import type { RiskSettingsOf } from '../directory/risk-settings.ts'
@@ -22,8 +24,15 @@ import type { UpstreamRegistry } from '../directory/upstreams.ts'
 import type { Audits } from '../logs/audits.ts'
 import type { SignIns } from '../logs/sign-ins.ts'
 import { badRequest, denied } from './errors.ts'
+import type { LdapStatus } from './provisioning.ts'
 import type { Signals } from './signals.ts'
 import type { UpstreamState } from './upstreams.ts'
+
+/** What whoever runs the server has set, in seconds. */
+export interface Usual {
+  lifetimes: Lifetimes
+  logRetention: number
+}
 
 /** Who calls the admin API: what its token says, after the server's own guard has let it through. */
 export interface Admitted {
@@ -46,6 +55,9 @@ export interface Admitted {
     risk: RiskyPrincipals
     riskSettings: RiskSettingsOf
     upstreams: UpstreamRegistry
+    provisioning: Provisioning
+    /** What holds where the tenant says nothing; `logRetention` is the most that it may say, too. */
+    usual: Usual
     book: Book
     wouldBlock: AuthorCheck
     whatIf: WhatIf
@@ -57,6 +69,10 @@ export interface Admitted {
   signals: Signals
   /** The receivers of upstreams. */
   upstreams: { changed(): Promise<void>; status(id: string): Promise<UpstreamState> }
+  /** The directory of LDAP that this tenant's people come from. */
+  ldap(): LdapStatus | undefined
+  /** To be told that the tenant has another name: pages show it. */
+  renamed(): Promise<void>
   /** Aborts when the access of the token ends; to be read by what lasts longer than an answer. */
   signal(): AbortSignal
   /** Resolves when the guard that let this in has applied what was committed by now. */

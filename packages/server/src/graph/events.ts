@@ -2,9 +2,18 @@ import type { Position } from '@caegis/ssf/transmitter'
 import type { FastifyRequest } from 'fastify'
 import { type Api, pageOf, searchOf } from './api.ts'
 import { badRequest } from './errors.ts'
+import { type Readers, readFilter, text } from './log-filter.ts'
 import { parsePage, refuseOthers } from './query.ts'
 import type { EventRow, Signals } from './signals.ts'
 import type { Message, Source, Sse } from './sse.ts'
+
+interface EventFilter {
+  txn: string
+  userId: string
+}
+
+/** Whom an event is about is asked by id: what the log says of people is what they were called then. */
+const FILTERS: Readers<EventFilter> = { txn: text('txn'), userId: text('userId') }
 
 /** Rows of one batch. */
 const BATCH = 100
@@ -22,12 +31,12 @@ export function registerEvents({ origin, route }: Api, sse: Sse): void {
         return sse.send(caller, reply, ['SecurityEvents.Read.All'], follow(signals, readPosition(request) ?? (await signals.streams.head())))
       }
       const { limit, last } = parsePage(searchOf(request))
-      const txn = parseFilter(searchOf(request).get('$filter'))
+      const filter = readFilter<EventFilter>(searchOf(request).get('$filter'), FILTERS)
       const { epoch } = await signals.streams.head()
       const found = await signals.inspection.events({
         limit: limit + 1,
         ...(last !== undefined && { before: last }),
-        ...(txn !== undefined && { txn }),
+        ...filter,
       })
       const { value, next } = pageOf(origin, request, found, limit, ({ seq }) => seq)
       return { '@odata.context': `${origin}/v1.0/$metadata#caegis/events`, ...next, value: value.map((row) => shape(row, epoch)) }
@@ -83,11 +92,4 @@ function readPosition({ headers }: FastifyRequest): Position | undefined {
   const [, epoch, seq] = String(text).match(/^([\w-]{1,64}):(\d{1,15})$/) ?? []
   if (epoch === undefined || seq === undefined) throw badRequest('Last-Event-ID is not one of ours.')
   return { epoch, seq: Number(seq) }
-}
-
-function parseFilter(text: string | null): string | undefined {
-  if (text === null) return undefined
-  const [, txn] = text.match(/^\s*txn\s+eq\s+'([\w-]{1,64})'\s*$/) ?? []
-  if (txn === undefined) throw badRequest("$filter understands: txn eq 'value'.")
-  return txn
 }

@@ -1,13 +1,16 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
+import { type Lifetimes, lifetimesOf } from '../access/lifetime.ts'
 import type { Committed } from '../directory/directory.ts'
+import { organizationPatch } from '../directory/organization.ts'
 import { type Api, written } from './api.ts'
 import type { Caller } from './caller.ts'
-import { GraphError } from './errors.ts'
+import { badRequest, GraphError } from './errors.ts'
 import type { ChangeProof, Signals } from './signals.ts'
 
 const stopBody = z.strictObject({ confirmation: z.string().max(64).optional() }).optional()
 
+const DAY = 24 * 3600
 /** Seconds: the longest time for which an answer is held back. */
 const MAX_WAIT = 10
 /** Milliseconds after which is looked again although nothing was reported: whom an event does not concern passes it without a word. */
@@ -18,6 +21,23 @@ export function registerOrganization({ origin, route }: Api): void {
   route('GET', '/caegis/organization', { does: 'Shows the tenant, and whether it is stopped', needs: ['Organization.Read.All'] }, async (caller) => {
     return shape(caller)
   })
+
+  route(
+    'PATCH',
+    '/caegis/organization',
+    {
+      does: "Changes the tenant's name, how long its tokens live, and for how long its logs are kept",
+      ...{ needs: ['Organization.ReadWrite.All'], body: organizationPatch },
+    },
+    async (caller, _request, reply, body) => {
+      const { usual, directory } = caller.tenant
+      const most = Math.floor(usual.logRetention / DAY)
+      if ((body.logRetentionDays ?? 0) > most) throw badRequest(`logRetentionDays: this server keeps records for ${most} days at the most.`)
+      const done = await directory.organization.update(caller.actor, body)
+      await caller.renamed()
+      return answer(caller, reply, done)
+    },
+  )
 
   route(
     'POST',
@@ -50,14 +70,25 @@ export function registerOrganization({ origin, route }: Api): void {
   }
 
   async function shape({ tenant }: Caller): Promise<object> {
-    const { id, name, displayName, stoppedAt } = await tenant.directory.organization.read()
+    const { id, name, displayName, stoppedAt, tokenLifetimes, logRetentionDays } = await tenant.directory.organization.read()
+    const { lifetimes, logRetention } = tenant.usual
+    const most = logRetention / DAY
     return {
       '@odata.context': `${origin}/v1.0/$metadata#caegis/organization/$entity`,
       ...{ id, name, displayName },
       state: stoppedAt === null ? 'running' : 'stopped',
       stoppedDateTime: stoppedAt === null ? null : `${new Date(stoppedAt * 1000).toISOString().slice(0, 19)}Z`,
+      tokenLifetimes: inWords(lifetimesOf(tokenLifetimes, lifetimes)),
+      logRetentionDays: Math.min(logRetentionDays ?? most, most),
+      serverDefaults: { tokenLifetimes: inWords(lifetimes), logRetentionDays: most },
     }
   }
+}
+
+/** Seconds, in the units that they are set in. */
+function inWords({ ordinary, long, exception }: Lifetimes): object {
+  const range = ([from, to]: Lifetimes['long'], unit: number) => ({ from: from / unit, to: to / unit })
+  return { ordinaryMinutes: range(ordinary, 60), longLivedHours: range(long, 3600), exceptionMinutes: exception / 60 }
 }
 
 /** The seconds of `Prefer: wait=N` (RFC 7240 section 4.3), as far as they are granted; what cannot be read is no preference. */

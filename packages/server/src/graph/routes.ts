@@ -17,6 +17,7 @@ import { registerMembers } from './members.ts'
 import { describeApi } from './openapi.ts'
 import { registerOrganization } from './organization.ts'
 import { registerPolicies } from './policies.ts'
+import { registerProvisioning } from './provisioning.ts'
 import { registerReevaluations } from './reevaluations.ts'
 import { registerRevocations } from './revocations.ts'
 import { registerRisk } from './risk.ts'
@@ -52,6 +53,7 @@ export function registerGraph(app: FastifyInstance, options: ApiOptions): readon
   registerRisk(api)
   registerRiskDetections(api)
   registerOrganization(api)
+  registerProvisioning(api)
   registerKeys(api)
   registerUpstreams(api)
   registerWhatIf(api)

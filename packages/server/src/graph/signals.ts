@@ -15,7 +15,7 @@ export interface Signals {
     changed(seq: number, signal: AbortSignal): Promise<void>
   }
   inspection: {
-    events(page: { limit: number; before?: number; txn?: string }): Promise<EventRow[]>
+    events(page: { limit: number; before?: number; txn?: string; userId?: string }): Promise<EventRow[]>
     eventsAfter(seq: number, limit: number): Promise<EventRow[]>
     committedAt(seqs: number[]): Promise<Map<number, number>>
     deadLetters(stream: string, page: { limit: number; after?: number }): Promise<DeadLetter[]>

@@ -2,6 +2,7 @@ import { type CutoffKey, pairId } from '@caegis/protocol'
 import type { Instants } from '../access/account.ts'
 import type { Application } from '../directory/application.ts'
 import type { Home } from '../directory/guests.ts'
+import type { TokenLifetimes } from '../directory/organization.ts'
 import { INSTANTS } from '../store/change.ts'
 import type { Store } from '../store/store.ts'
 import { currentAttempt, note, once } from './attempt.ts'
@@ -91,7 +92,7 @@ export async function readInstants(
   { sid, appId, user }: { sid?: string | undefined; appId?: string | undefined; user?: string | undefined },
 ): Promise<(Instants | undefined)[]> {
   const attempt = currentAttempt()
-  const found = [await once('instants of the tenant', () => instantsOfTenant(store, tenant))]
+  const found: (Instants | undefined)[] = [await readTenant(store, tenant)]
   if (sid !== undefined) found.push(await once(`instants of session ${sid}`, () => instantsOfSession(store, tenant, sid)))
   if (appId !== undefined) found.push(await once(`instants of app ${appId}`, () => instantsOfApp(store, tenant, appId)))
   if (appId !== undefined && user !== undefined) {
@@ -109,7 +110,7 @@ export async function noteKey(store: Store, tenant: Tenant, { kind, id }: Cutoff
   const [user = '', other = ''] = id.split('\n')
   switch (kind) {
     case 'tenant':
-      await once('instants of the tenant', () => instantsOfTenant(store, tenant))
+      await readTenant(store, tenant)
       return
     case 'user':
       await readUser(store, tenant, id)
@@ -141,14 +142,18 @@ interface InstantColumns {
 }
 const toInstants = (row: InstantColumns): Instants => ({ validFrom: row.valid_from, accessFrom: row.access_from, claimsFrom: row.claims_from })
 
-async function instantsOfTenant({ db }: Store, { id }: Tenant): Promise<Instants | undefined> {
+/** The tenant as the current attempt sees it, noted: how long its tokens live is an edit of this row, so that none leaves with a lifetime of before. */
+export const readTenant = (store: Store, tenant: Tenant): Promise<Instants & { lifetimes: TokenLifetimes }> =>
+  once('tenant', () => lookUpTenant(store, tenant))
+
+async function lookUpTenant({ db }: Store, { id }: Tenant): Promise<Instants & { lifetimes: TokenLifetimes }> {
   const row = await db
     .selectFrom('tenants')
-    .select(['version', ...INSTANTS])
+    .select(['version', 'token_lifetimes', ...INSTANTS])
     .where('id', '=', id)
     .executeTakeFirstOrThrow()
   note(currentAttempt(), { table: 'tenant', id }, row.version)
-  return row && toInstants(row)
+  return { ...toInstants(row), lifetimes: JSON.parse(row.token_lifetimes) }
 }
 
 async function instantsOfSession({ db }: Store, tenant: Tenant, id: string): Promise<Instants | undefined> {

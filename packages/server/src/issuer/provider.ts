@@ -1,7 +1,7 @@
 import Provider, { type Configuration, errors, interactionPolicy, type KoaContextWithOIDC } from 'oidc-provider'
 import { asShown, type Denial, judge } from '../access/account.ts'
 import { OPEN } from '../access/admission.ts'
-import { chooseLifetime, type Guards, type Lifetimes, NO_GUARDS } from '../access/lifetime.ts'
+import { chooseLifetime, type Guards, type Lifetimes, lifetimesOf, NO_GUARDS } from '../access/lifetime.ts'
 import { isGood } from '../directory/credentials.ts'
 import type { Log } from '../log.ts'
 import type { Secrets } from '../store/secrets.ts'
@@ -15,7 +15,7 @@ import { accessTokenClaims } from './claims.ts'
 import { expandScopes, lacksConsent } from './consent.ts'
 import type { DelegationOptions } from './delegation.ts'
 import { registerExchange } from './exchange.ts'
-import { noteResource, readApplication, readInstants, readResources, readUser } from './facts.ts'
+import { noteResource, readApplication, readInstants, readResources, readTenant, readUser } from './facts.ts'
 import type { Loops } from './loops.ts'
 import { registerOnBehalfOf } from './obo.ts'
 import { cspFor, renderDeviceConfirm, renderDeviceInput, renderMessage, renderSignOut } from './pages.ts'
@@ -28,6 +28,7 @@ export interface IssuerOptions {
   store: Store
   secrets: Secrets
   log: Log
+  /** Where the tenant says nothing of its own. */
   lifetimes: Lifetimes
   /** Are all guards of this API connected and up to date (rule I5), and what of an address can all of them tell? */
   guardsOf(appId: string): Promise<Guards>
@@ -195,7 +196,7 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
           const guards = resource.kind === 'graph' ? tenant.ownGuard : resource.appId === undefined ? NO_GUARDS : await guardsOf(resource.appId)
           attempt.lifetime ??= chooseLifetime(
             { capable: attempt.claims.capable, cae: resource.cae, guards, decision: attempt.admission?.decision ?? OPEN, now: attempt.iat },
-            lifetimes,
+            lifetimesOf((await readTenant(store, tenant)).lifetimes, lifetimes),
           )
           const permitted = permittedScopes(app, resource)
           // The permission may have been taken away since the grant was made.

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CaegisError } from '@caegis/protocol'
+import { SERVER_ERRORS } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { PassOptions, Report, Sync } from './sync.ts'
 
@@ -11,21 +12,41 @@ export interface FollowOptions {
   /** For the first pass. */
   first?: PassOptions
   onPass?: (report: Report) => void
+  /** Milliseconds. */
+  now?: () => number
 }
 
 /** Seconds after which a directory that fails is asked again, at the most. */
 const PATIENCE = 60
 
+/** How far it is, for an administrator. Instants are milliseconds. */
+export interface Followed {
+  /** `waiting`: nothing was read to its end yet. */
+  state: 'waiting' | 'ok' | 'failing'
+  lastPassAt: number | null
+  /** Of the last pass, if it failed. */
+  lastError: { code: string; message: string; at: number } | null
+  /** Of the last pass that did not. */
+  report: Report | null
+}
+
+export interface Following {
+  status(): Followed
+  close(): Promise<void>
+}
+
 /** Passes, one after the other, until it is closed. What fails is said, and tried again, later each time. */
-export function followLdap({ sync, interval, log, first = {}, onPass = () => {} }: FollowOptions): { close(): Promise<void> } {
+export function followLdap({ sync, interval, log, first = {}, onPass = () => {}, now = Date.now }: FollowOptions): Following {
   const ending = new AbortController()
   let failures = 0
+  const seen: Pick<Followed, 'lastPassAt' | 'lastError' | 'report'> = { lastPassAt: null, lastError: null, report: null }
 
   async function run(): Promise<void> {
     for (let options = first; !ending.signal.aborted; options = {}) {
       try {
         const report = await sync.pass({ ...options, signal: ending.signal })
         failures = 0
+        Object.assign(seen, { report, lastPassAt: now(), lastError: null })
         tell(report)
         onPass(report)
       } catch (error) {
@@ -43,6 +64,9 @@ export function followLdap({ sync, interval, log, first = {}, onPass = () => {} 
     log[happened || full ? 'info' : 'debug']('the LDAP directory was read', { source: sync.source, full, read, unfit, ...done })
   }
   function complain({ name, code, detail, message, stack }: CaegisError): void {
+    // What is not one of ours may say anything: the log of the host has it, nobody else.
+    const known = SERVER_ERRORS[code as keyof typeof SERVER_ERRORS] as string | undefined
+    seen.lastError = { code: known ? code : 'failed', message: known ?? 'The sync failed. What happened is in the log of the server.', at: now() }
     const fields = { source: sync.source, code: code ?? name, detail }
     if (code === 'ldap_mass_removal') log.error('too many are gone from the LDAP directory: nobody was touched', { alarm: true, ...fields })
     else if (code?.startsWith('ldap_')) log.warn('the LDAP directory could not be read', fields)
@@ -51,6 +75,7 @@ export function followLdap({ sync, interval, log, first = {}, onPass = () => {} 
 
   const done = run()
   return {
+    status: () => ({ ...seen, state: seen.lastError ? 'failing' : seen.lastPassAt === null ? 'waiting' : 'ok' }),
     async close() {
       ending.abort()
       await done

@@ -1,5 +1,5 @@
 import type { DeadLetter, EventRow } from '@caegis/ssf/transmitter'
-import type { Selectable } from 'kysely'
+import { type Selectable, sql } from 'kysely'
 import { createLoader } from '../store/loader.ts'
 import type { EventRecord } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
@@ -10,8 +10,8 @@ export type LogRow = EventRow & { ms: number }
 
 /** What an administrator looks up in the log and in what was not delivered, a page at a time. */
 export interface Inspection {
-  /** The log, newest first; all of it, or what one change has published. */
-  events(page: { limit: number; before?: number; txn?: string }): Promise<LogRow[]>
+  /** The log, newest first; all of it, or what one change has published, or what is about one user (cutoffs that are told in lists are about many, and not among it). */
+  events(page: { limit: number; before?: number; txn?: string; userId?: string }): Promise<LogRow[]>
   /** What follows a position, oldest first. */
   eventsAfter(seq: number, limit: number): Promise<LogRow[]>
   /** The commit seconds of rows. */
@@ -34,10 +34,11 @@ export function createInspection({ db }: Store, tenant: string): Inspection {
     return found
   })
   return {
-    async events({ limit, before, txn }) {
+    async events({ limit, before, txn, userId }) {
       let query = rows()
       if (before !== undefined) query = query.where('seq', '<', before)
       if (txn !== undefined) query = query.where('txn', '=', txn)
+      if (userId !== undefined) query = query.where(sql<boolean>`subject ->> '$.complex.user.sub' = ${userId}`)
       return (await query.orderBy('seq', 'desc').limit(limit).execute()).map(toRow)
     },
     eventsAfter: async (seq, limit) => (await after(`${seq} ${limit}`)) ?? [],

@@ -432,6 +432,21 @@ MIGRATIONS['0060-commit-milliseconds'] = {
   },
 }
 
+MIGRATIONS['0061-tenant-settings'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    for (const statement of [
+      "alter table tenants add column token_lifetimes text not null default '{}'",
+      'alter table tenants add column log_retention integer',
+      // Whom an event is about, for who looks for it; what is about nobody in particular is not in it.
+      `create index events_user on events (tenant, subject ->> '$.complex.user.sub', seq) where subject ->> '$.complex.user.sub' is not null`,
+      // Who came from elsewhere, to be counted.
+      "create index users_source on users (tenant, source) where source <> '' and deleted_at is null",
+    ]) {
+      await sql.raw(statement).execute(db)
+    }
+  },
+}
+
 const provider: MigrationProvider = { getMigrations: async () => MIGRATIONS }
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {

@@ -14,6 +14,11 @@ export function firstId(ms: number): string {
   return hexOf(ms)
 }
 
+/** The millisecond of an id. */
+export function timeOf(id: string): number {
+  return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
+}
+
 function hexOf(ms: number): string {
   const hex = Math.max(0, Math.min(Math.floor(ms), 0xffff_ffff_ffff))
     .toString(16)

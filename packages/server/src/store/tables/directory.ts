@@ -33,6 +33,10 @@ export interface TenantTable extends Decisive {
   policies_version: Generated<number>
   /** JSON array: detections of risk that are turned off. */
   risk_off: Generated<string>
+  /** JSON of what differs from the server's own. */
+  token_lifetimes: Generated<string>
+  /** Days for which sign-ins and audits are kept, where that is fewer than the server keeps them. */
+  log_retention: Generated<number | null>
   created_at: number
 }
 
