@@ -40,6 +40,7 @@ import type { Intelligence } from './risk/intelligence.ts'
 import type { Settings } from './settings.ts'
 import { createDeliveries, type Deliveries } from './signals/deliveries.ts'
 import { type Bus, type Fleet, publishFleet } from './signals/fleet.ts'
+import { createHops } from './signals/hops.ts'
 import { createInspection } from './signals/inspection.ts'
 import { createOwnSource } from './signals/own-source.ts'
 import { PUBLISHED } from './signals/published.ts'
@@ -211,6 +212,9 @@ export function createTenants({ settings, store, secrets, dialer, intelligence, 
         return { fetch: dialFetch(way, { maxBody: MAX_ANSWER + 1, patience: HELD }), close: way.close }
       },
     })
+    const inspection = createInspection(store, id)
+    const { committedAt, countDeadLetters } = inspection
+    const hops = createHops({ store, tenant: id, streams, lanes: pusher.status, committedAt, countDeadLetters, maxStaleness: settings.maxStaleness })
     const reevaluation = createReevaluation({ store, tenant: id, book: tenant.book, log })
     // What an earlier process has left goes on.
     reevaluation.start()
@@ -226,7 +230,7 @@ export function createTenants({ settings, store, secrets, dialer, intelligence, 
       pusher,
       fleet,
       deliveries,
-      signals: { transmitter, pusher, streams, deliveries, inspection: createInspection(store, id), maxStaleness: settings.maxStaleness },
+      signals: { transmitter, pusher, streams, deliveries, inspection, hops, maxStaleness: settings.maxStaleness },
       guard: guardOf(origin, own.everything),
       streamGuard: guardOf(`${base}/ssf`, own.streams),
     }

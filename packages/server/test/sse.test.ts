@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { Caller } from '../src/graph/caller.ts'
+import { authorize, type Caller } from '../src/graph/caller.ts'
 import type { GraphError } from '../src/graph/errors.ts'
 import { createSse, type Source, type SseOptions } from '../src/graph/sse.ts'
 
@@ -19,7 +19,7 @@ async function serve(source: Source, options: SseOptions = {}) {
   const sse = createSse(options)
   app = Fastify({ forceCloseConnections: true })
   app.setErrorHandler((error: GraphError, _request, reply) => reply.code(error.status ?? 500).send({ error: error.message }))
-  app.get('/', (_request, reply) => sse.send(caller, reply, ['SecurityEvents.Read.All'], source))
+  app.get('/', (_request, reply) => sse.send(caller, reply, () => authorize(caller, 'SecurityEvents.Read.All'), source))
   const url = await app.listen({ port: 0 })
   return { url, rights }
 }

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { Audit, AuditFilter } from '../logs/audits.ts'
 import type { Page } from '../logs/page.ts'
-import type { SignIn } from '../logs/sign-in.ts'
+import { OUTCOMES, type Outcome, outcomeOf, type SignIn } from '../logs/sign-in.ts'
 import type { SignInFilter } from '../logs/sign-ins.ts'
 import { type Api, pathOf, searchOf } from './api.ts'
 import type { Caller } from './caller.ts'
@@ -14,6 +14,9 @@ const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/
 const TOKEN = /^[0-9a-f-]{13,36}$/
 const OPTIONS = ['$filter', '$top', '$skiptoken']
 
+const outcome = ({ operator, value }: Comparison) =>
+  operator === 'eq' && OUTCOMES.includes(value as Outcome) ? { outcome: value as Outcome } : undefined
+
 const boolean = ({ operator, value }: Comparison) => (operator === 'eq' && typeof value === 'boolean' ? { interactive: value } : undefined)
 
 const SIGN_INS: Readers<SignInFilter & { from: number; to: number }> = {
@@ -25,6 +28,7 @@ const SIGN_INS: Readers<SignInFilter & { from: number; to: number }> = {
   correlationId: text('correlation'),
   conditionalAccessStatus: text('policies'),
   isInteractive: boolean,
+  outcome,
   'status/errorCode': ({ operator, value }) => {
     if (operator === 'eq' && typeof value === 'number') return { code: value }
     return operator === 'ne' && value === 0 ? { denied: true } : undefined
@@ -51,14 +55,14 @@ export function registerAuditLogs({ origin, route }: Api): void {
     async (caller, request) => {
       const paging = readPaging(request)
       const filter = await withId(caller, readFilter(searchOf(request).get('$filter'), SIGN_INS))
-      return list(request, 'signIns', await caller.tenant.signIns.list({ ...paging, ...filter }), signIn)
+      return list(request, 'signIns', await caller.tenant.signIns.list({ ...paging, ...filter }), shapeSignIn)
     },
   )
 
   route('GET', '/auditLogs/signIns/:id', { does: 'Reads one record of sign-ins', needs: ['AuditLog.Read.All'] }, async (caller, request) => {
     const found = ID.test(pathOf(request)) ? await caller.tenant.signIns.find(pathOf(request)) : undefined
     if (!found) throw notFound()
-    return { ...context('signIns/$entity'), ...signIn(found) }
+    return { ...context('signIns/$entity'), ...shapeSignIn(found) }
   })
 
   route(
@@ -109,8 +113,8 @@ async function withId({ tenant }: Caller, { userName, ...filter }: Partial<SignI
 
 const CLIENTS: Record<string, string> = { spa: 'Browser', web: 'Browser', native: 'Mobile Apps and Desktop clients' }
 
-/** Graph's `signIn`; `aggregatedSignInCount` and the grant among the processing details are of its beta, or ours. */
-function signIn(one: SignIn): object {
+/** Graph's `signIn`; `aggregatedSignInCount`, the grant among the processing details and `outcome` are of its beta, or ours. */
+export function shapeSignIn(one: SignIn): object {
   const { user, app, resource, token, device, policies, kind, grant } = one
   const service = kind === 'servicePrincipal'
   return {
@@ -140,6 +144,7 @@ function signIn(one: SignIn): object {
       { key: 'Grant', value: grant },
     ],
     status: { errorCode: one.code, failureReason: one.reason, additionalDetails: null },
+    outcome: outcomeOf(one.code),
     conditionalAccessStatus: policies.status,
     appliedConditionalAccessPolicies: policies.applied,
     deviceDetail: {

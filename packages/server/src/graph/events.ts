@@ -1,6 +1,7 @@
 import type { Position } from '@caegis/ssf/transmitter'
 import type { FastifyRequest } from 'fastify'
 import { type Api, pageOf, searchOf } from './api.ts'
+import { authorize } from './caller.ts'
 import { badRequest } from './errors.ts'
 import { type Readers, readFilter, text } from './log-filter.ts'
 import { parsePage, refuseOthers } from './query.ts'
@@ -28,7 +29,8 @@ export function registerEvents({ origin, route }: Api, sse: Sse): void {
       const { signals } = caller
       if (sse.wanted(request)) {
         refuseOthers(searchOf(request), [])
-        return sse.send(caller, reply, ['SecurityEvents.Read.All'], follow(signals, readPosition(request) ?? (await signals.streams.head())))
+        const allowed = () => authorize(caller, 'SecurityEvents.Read.All')
+        return sse.send(caller, reply, allowed, follow(signals, readPosition(request) ?? (await signals.streams.head())))
       }
       const { limit, last } = parsePage(searchOf(request))
       const filter = readFilter<EventFilter>(searchOf(request).get('$filter'), FILTERS)
@@ -44,32 +46,57 @@ export function registerEvents({ origin, route }: Api, sse: Sse): void {
   )
 }
 
-/** Everything after a position, then what is committed from now on. What cannot follow it (the log was replaced, or cut) is said as a gap, never passed over. */
-function follow({ streams, inspection }: Signals, from: Position): Source {
+/** Everything after a position, then what is committed from now on. */
+function follow(signals: Signals, from: Position): Source {
   return async function* (signal, beat) {
-    let at = { epoch: from.epoch, seq: from.seq }
+    const reader = readLog(signals, from)
     // From the first byte on, who is cut off can go on from here.
-    yield [{ id: idOf(at) }]
+    yield [reader.start]
     while (!signal.aborted) {
+      const said = await reader.next()
+      if (said.length > 0) {
+        yield said
+        continue
+      }
       const ending = beat()
+      await signals.streams.wait(reader.seq(), ending)
+      // Whatever else woke us is nothing to be said.
+      if (ending.aborted && !signal.aborted) yield []
+    }
+  }
+}
+
+export interface LogReader {
+  /** Says where it stands. */
+  start: Message
+  /** What follows, a batch at a time; empty at the end of the log. */
+  next(): Promise<Message[]>
+  seq(): number
+}
+
+/** Reads the log from a position. What cannot follow it (the log was replaced, or cut) is said as a gap, never passed over. */
+export function readLog({ streams, inspection }: Pick<Signals, 'streams' | 'inspection'>, from: Position): LogReader {
+  let at: Position = { epoch: from.epoch, seq: from.seq }
+  return {
+    start: { id: idOf(at) },
+    seq: () => at.seq,
+    async next() {
+      const said: Message[] = []
       const { epoch, seq } = await streams.head()
       if (epoch !== at.epoch || at.seq > seq) {
-        yield [gap(at, { epoch, seq })]
+        said.push(gap(at, { epoch, seq }))
         at = { epoch, seq }
       }
       if (at.seq < seq) {
         const rows = await inspection.eventsAfter(at.seq, BATCH)
         // All of them may have been cut meanwhile.
         const next = { epoch, seq: (rows[0]?.seq ?? seq + 1) - 1 }
-        if (next.seq > at.seq) yield [gap(at, next)]
-        yield rows.map((row) => ({ id: idOf({ epoch, seq: row.seq }), event: 'event', data: shape(row, epoch) }))
+        if (next.seq > at.seq) said.push(gap(at, next))
+        said.push(...rows.map((row) => ({ id: idOf({ epoch, seq: row.seq }), event: 'event', data: shape(row, epoch) })))
         at = { epoch, seq: rows.at(-1)?.seq ?? seq }
-        continue
       }
-      await streams.wait(at.seq, ending)
-      // Whatever else woke us is nothing to be said.
-      if (ending.aborted && !signal.aborted) yield []
-    }
+      return said
+    },
   }
 }
 
@@ -86,7 +113,8 @@ function idOf({ epoch, seq }: Position): string {
   return `${epoch}:${seq}`
 }
 
-function readPosition({ headers }: FastifyRequest): Position | undefined {
+/** What a client says of where it stands. @throws GraphError 400 */
+export function readPosition({ headers }: FastifyRequest): Position | undefined {
   const text = headers['last-event-id']
   if (text === undefined || text === '') return undefined
   const [, epoch, seq] = String(text).match(/^([\w-]{1,64}):(\d{1,15})$/) ?? []

@@ -12,6 +12,8 @@ const OPTIONS: Record<string, { description: string; schema: object }> = {
   $deltatoken: { description: 'As @odata.deltaLink says, or latest', schema: { type: 'string' } },
   $count: { description: 'Whether to say how many there are; with ConsistencyLevel: eventual', schema: { type: 'boolean' } },
   confirm: { description: 'Whether a policy is saved that would keep its author out', schema: { type: 'boolean' } },
+  hours: { description: 'How far back; 24 when absent', schema: { type: 'integer', minimum: 1, maximum: 720 } },
+  topics: { description: 'Names with commas between them: events, signIns, loop, streams', schema: { type: 'string' } },
   $search: { description: '"property:text"; with ConsistencyLevel: eventual', schema: { type: 'string', maxLength: 1024 } },
 }
 

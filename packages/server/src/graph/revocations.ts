@@ -1,5 +1,6 @@
 import type { Permission } from '../directory/permissions.ts'
 import { type Api, pathOf } from './api.ts'
+import { authorize } from './caller.ts'
 import { notFound } from './errors.ts'
 import type { Signals } from './signals.ts'
 import type { Source, Sse } from './sse.ts'
@@ -12,7 +13,8 @@ export function registerRevocations({ origin, route }: Api, sse: Sse): void {
     const txn = pathOf(request, 'txn')
     const proof = await caller.signals.deliveries.proof(txn)
     if (!proof) throw notFound()
-    if (sse.wanted(request)) return sse.send(caller, reply, PERMISSIONS, watch(caller.signals, txn, proof.events.at(-1)?.seq as number))
+    if (sse.wanted(request))
+      return sse.send(caller, reply, () => authorize(caller, ...PERMISSIONS), watch(caller.signals, txn, proof.events.at(-1)?.seq as number))
     return { '@odata.context': `${origin}/v1.0/$metadata#caegis/revocations/$entity`, ...proof }
   })
 }

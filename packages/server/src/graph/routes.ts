@@ -12,7 +12,9 @@ import { registerDevices } from './devices.ts'
 import { registerEvents } from './events.ts'
 import { registerGroups } from './groups.ts'
 import { registerKeys } from './keys.ts'
+import { registerLive } from './live.ts'
 import { registerLocations } from './locations.ts'
+import { registerLoop } from './loop.ts'
 import { registerMembers } from './members.ts'
 import { describeApi } from './openapi.ts'
 import { registerOrganization } from './organization.ts'
@@ -58,10 +60,12 @@ export function registerGraph(app: FastifyInstance, options: ApiOptions): readon
   registerUpstreams(api)
   registerWhatIf(api)
   registerAuditLogs(api)
+  registerLoop(api)
   const sse = createSse()
   registerStreams(api)
   registerEvents(api, sse)
   registerRevocations(api, sse)
+  registerLive(api, sse)
   registerBatch(api, app)
   app.get('/v1.0/openapi.json', async () => describeApi(api.declared))
   return api.declared

@@ -13,6 +13,8 @@ export interface Signals {
     proof(txn: string): Promise<ChangeProof | undefined>
     /** Resolves when something more became of the event at a position, or when the signal aborts. */
     changed(seq: number, signal: AbortSignal): Promise<void>
+    /** Tells that something more became of anything. @returns what ends it */
+    watch(listener: () => void): () => void
   }
   inspection: {
     events(page: { limit: number; before?: number; txn?: string; userId?: string }): Promise<EventRow[]>
@@ -21,8 +23,19 @@ export interface Signals {
     deadLetters(stream: string, page: { limit: number; after?: number }): Promise<DeadLetter[]>
     countDeadLetters(): Promise<Map<string, number>>
   }
+  hops: { look(): Promise<LoopLook> }
   /** Seconds after which a guard that was not heard of counts as silent. */
   maxStaleness: number
+}
+
+/** How the loop is doing. */
+export interface LoopLook {
+  /** Seconds with a fraction. */
+  asOf: number
+  windowMinutes: number
+  hops: object[]
+  /** What may change of each stream, as a text to compare. */
+  streams: ReadonlyMap<string, string>
 }
 
 export interface ChangeProof {

@@ -1,8 +1,7 @@
 import { Readable } from 'node:stream'
 import { whileAllowed } from '@caegis/guard/live'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Permission } from '../directory/permissions.ts'
-import { type Admitted, authorize } from './caller.ts'
+import type { Admitted } from './caller.ts'
 import { GraphError } from './errors.ts'
 
 /** One message of an event stream; without data it only says how far the client is. */
@@ -25,9 +24,10 @@ export interface Sse {
   wanted(request: FastifyRequest): boolean
   /**
    * Answers with what the source says, until it ends, the client goes or the access of its token ends. A client that does not read holds up its own source only.
+   * @param allowed throws when the caller may not hear this any more
    * @throws GraphError 403, 429
    */
-  send(caller: Admitted, reply: FastifyReply, permissions: readonly [Permission, ...Permission[]], source: Source): Promise<FastifyReply>
+  send(caller: Admitted, reply: FastifyReply, allowed: () => Promise<unknown>, source: Source): Promise<FastifyReply>
 }
 
 export interface SseOptions {
@@ -46,7 +46,7 @@ export function createSse({ limit = 32, heartbeat = 10_000 }: SseOptions = {}): 
   return {
     wanted: ({ headers }) => /\btext\/event-stream\b/i.test(headers.accept ?? ''),
 
-    async send(caller, reply, permissions, source) {
+    async send(caller, reply, allowed, source) {
       const { id: tenant } = caller.tenant
       const others = open.get(tenant) ?? 0
       if (others >= limit) {
@@ -59,7 +59,6 @@ export function createSse({ limit = 32, heartbeat = 10_000 }: SseOptions = {}): 
         reply.raw.once('close', () => open.set(tenant, (open.get(tenant) as number) - 1))
       }
       const beat = () => AbortSignal.any([signal, AbortSignal.timeout(heartbeat)])
-      const allowed = () => authorize(caller, ...permissions)
       reply.headers({ 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' })
       return reply.send(Readable.from(frames(source(signal, beat), signal, allowed)))
     },

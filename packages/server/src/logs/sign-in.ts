@@ -58,6 +58,19 @@ export const NOT_APPLIED: PolicyOutcome = { status: 'notApplied', applied: [], l
 /** Codes that ask for another step; the sign-in goes on. */
 export const INTERRUPTED = { second: 50074, 'new-password': 50055, register: 50079 } as const
 
+/** A decision in one word: `challenged` = asked for something more, `blocked` = by a policy, or by who or what is disabled or stopped, `failed` = anything else that was wrong. */
+export type Outcome = (typeof OUTCOMES)[number]
+export const OUTCOMES = ['allowed', 'blocked', 'challenged', 'failed'] as const
+
+const BLOCKED: ReadonlySet<number> = new Set([50057, 53000, 53001, 53002, 53003, 135011, 5000224])
+const CHALLENGED: ReadonlySet<number> = new Set([50055, 50058, 50074, 50076, 50079, 50133, 50135, 50173, 65001, 70043, 70044])
+
+/** @param code of the record */
+export function outcomeOf(code: number): Outcome {
+  if (code === 0) return 'allowed'
+  return BLOCKED.has(code) ? 'blocked' : CHALLENGED.has(code) ? 'challenged' : 'failed'
+}
+
 /** What every record has, and what this one has besides. @param now seconds with a fraction, by the store's clock */
 export function signInRecord(now: number, given: Pick<SignIn, 'kind' | 'code' | 'grant' | 'correlation' | 'address'> & Partial<SignIn>): SignIn {
   const at = Math.floor(now * 1000)

@@ -5,7 +5,7 @@ import type { Store } from '../store/store.ts'
 import { firstId } from '../store/time-id.ts'
 import { createFlood } from './flood.ts'
 import { LOOK, type Page, type Paging } from './page.ts'
-import { type SignIn, signInRecord } from './sign-in.ts'
+import { OUTCOMES, type Outcome, outcomeOf, type SignIn, signInRecord } from './sign-in.ts'
 
 /** All that are given have to hold. */
 export interface SignInFilter {
@@ -20,6 +20,17 @@ export interface SignInFilter {
   correlation?: string
   interactive?: boolean
   policies?: string
+  outcome?: Outcome
+}
+
+/** What was decided between two instants. */
+export interface Activity {
+  /** Milliseconds. */
+  from: number
+  allowed: number
+  blocked: number
+  challenged: number
+  failed: number
 }
 
 /** What somebody may find out about the past: the sign-ins of one tenant. */
@@ -37,6 +48,12 @@ export interface SignIns {
   turnAway(given: Omit<Parameters<typeof signInRecord>[1], 'correlation'>): void
   list(page: Paging & SignInFilter): Promise<Page<SignIn>>
   find(id: string): Promise<SignIn | undefined>
+  /** Those of them that are there. */
+  read(ids: readonly string[]): Promise<SignIn[]>
+  /** How many decisions there were in each of the last `count` intervals; the last one is not over. @param every milliseconds of each */
+  activity(every: number, count: number): Promise<Activity[]>
+  /** Tells of each record that is written, by its id: at once, when it may not be there yet. @returns what ends it */
+  watch(listener: (id: string) => void): () => void
   /** Writes what is held together; every half minute. */
   flush(): Promise<void>
 }
@@ -46,9 +63,13 @@ const BOUNDS = { perSource: 30, total: 1000 }
 
 export function createSignIns(store: Store, tenant: string): SignIns {
   const flood = createFlood<SignIn>({ ...BOUNDS, clock: store.clock, merge })
+  const listeners = new Set<(id: string) => void>()
+  const tell = (id: string) => {
+    for (const one of listeners) one(id)
+  }
 
   const rowOf = (record: SignIn) => {
-    const { id, user, app, code, address, correlation, kind, policies } = record
+    const { id, user, app, code, address, correlation, kind, policies, count } = record
     return {
       ...{
         tenant,
@@ -62,22 +83,27 @@ export function createSignIns(store: Store, tenant: string): SignIns {
         correlation,
       },
       ...{ interactive: kind === 'interactiveUser' ? 1 : 0, policies: policies.status, record: JSON.stringify(record) },
+      ...{ outcome: outcomeOf(code), times: count },
     }
   }
-  const insert = (db: Kysely<Schema>, record: SignIn) => db.insertInto('sign_ins').values(rowOf(record)).execute()
+  const insert = async (db: Kysely<Schema>, record: SignIn): Promise<void> => {
+    await db.insertInto('sign_ins').values(rowOf(record)).execute()
+    tell(record.id)
+  }
 
   function deny(record: SignIn): void {
     if (flood.admits(record.address, `${record.code} ${record.kind}`, record)) void store.soon((db) => insert(db, record))
   }
 
   return {
-    insert: async (db, record) => void (await insert(db, record)),
+    insert,
 
     async complete(db, id, more, otherwise) {
       const row = await db.selectFrom('sign_ins').select('record').where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst()
       if (row) {
         const { id: _id, tenant: _tenant, ...columns } = rowOf({ ...(JSON.parse(row.record) as SignIn), ...more, id })
         await db.updateTable('sign_ins').set(columns).where('tenant', '=', tenant).where('id', '=', id).execute()
+        tell(id)
       } else if (otherwise) await insert(db, otherwise)
     },
 
@@ -94,11 +120,13 @@ export function createSignIns(store: Store, tenant: string): SignIns {
       if (userId !== undefined) narrow = narrow.where('user_id', '=', userId)
       else if (correlation !== undefined) narrow = narrow.where('correlation', '=', correlation)
       else if (appId !== undefined) narrow = narrow.where('app_id', '=', appId)
+      else if (filter.outcome !== undefined) narrow = narrow.where('outcome', '=', filter.outcome)
       else if (filter.denied || filter.code) narrow = narrow.where('denied', '=', sql.lit(1))
 
       const wanted = Object.entries({
         ...{ user_name: filter.userName?.toLowerCase(), address: filter.address, policies: filter.policies, code: filter.code },
         ...{ correlation: userId === undefined ? undefined : correlation, app_id: (userId ?? correlation) ? appId : undefined },
+        ...{ outcome: (userId ?? correlation ?? appId) ? filter.outcome : undefined },
         ...{ interactive: filter.interactive === undefined ? undefined : filter.interactive ? 1 : 0 },
       }).filter((pair) => pair[1] !== undefined) as [keyof SignInRow, string | number][]
       let found = narrow
@@ -123,6 +151,27 @@ export function createSignIns(store: Store, tenant: string): SignIns {
     async find(id) {
       const row = await store.db.selectFrom('sign_ins').select('record').where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst()
       return row && (JSON.parse(row.record) as SignIn)
+    },
+
+    async read(ids) {
+      const rows = await store.db.selectFrom('sign_ins').select('record').where('tenant', '=', tenant).where('id', 'in', ids).orderBy('id').execute()
+      return rows.map(({ record }) => JSON.parse(record) as SignIn)
+    },
+
+    async activity(every, count) {
+      const from = (Math.floor((store.clock() * 1000) / every) - count + 1) * every
+      const edges = Array.from({ length: count }, (_, index) => [firstId(from + index * every), firstId(from + (index + 1) * every)])
+      // Each sum reads a piece of one index, and no row.
+      const sum = (outcome: Outcome) => sql`coalesce((select sum(times) from sign_ins where tenant = ${tenant} and outcome = ${sql.lit(outcome)}
+        and id >= edges.value ->> 0 and id < edges.value ->> 1), 0) as ${sql.ref(outcome)}`
+      const { rows } = await sql<Omit<Activity, 'from'>>`select ${sql.join(OUTCOMES.map(sum))} from json_each(${JSON.stringify(edges)}) as edges
+        order by edges.key`.execute(store.db)
+      return rows.map((row, index) => ({ from: from + index * every, ...row }))
+    },
+
+    watch(listener) {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
     },
 
     async flush() {

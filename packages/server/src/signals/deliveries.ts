@@ -27,6 +27,8 @@ export interface Deliveries {
   proof(txn: string): Promise<Proof | undefined>
   /** Resolves when something more became of the event at a position, or when the signal aborts; registered when the call returns. */
   changed(seq: number, signal: AbortSignal): Promise<void>
+  /** Tells that something more became of anything. @returns what ends it */
+  watch(listener: () => void): () => void
   close(): Promise<void>
 }
 
@@ -47,6 +49,7 @@ export function createDeliveries(store: Store, tenant: string, streams: () => Pr
     })
     void job.then(() => {
       for (const seq of new Set(own.map((one) => one.seq))) changes.emit(String(seq))
+      changes.emit('any')
     })
     return own
   }
@@ -125,6 +128,10 @@ export function createDeliveries(store: Store, tenant: string, streams: () => Pr
     },
     async changed(seq, signal) {
       if (!signal.aborted) await once(changes, String(seq), { signal }).catch(() => {})
+    },
+    watch(listener) {
+      changes.on('any', listener)
+      return () => void changes.off('any', listener)
     },
     close: store.flush,
   }

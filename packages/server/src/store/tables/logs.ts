@@ -14,6 +14,10 @@ export interface SignInRow {
   correlation: string
   interactive: number
   policies: string
+  /** `allowed`, `blocked`, `challenged` or `failed`: what its code means. */
+  outcome: string
+  /** How many decisions it stands for. */
+  times: number
   /** JSON. */
   record: string
 }
