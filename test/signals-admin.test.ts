@@ -118,6 +118,10 @@ describe('streams in the admin API', () => {
       '?$skiptoken=../x',
       `/${made[0]}?$select=id`,
       `/${made[0]}/deadLetters?$skiptoken=x`,
+      `/${made[0]}/deliveries?$skiptoken=x`,
+      `/${made[0]}/deliveries?$filter=state eq 'lost'`,
+      `/${made[0]}/deliveries?$filter=userId ne 'x'`,
+      `/${made[0]}/deliveries/1?$select=seq`,
     ])
       expect([path, (await look('GET', `/caegis/streams${path}`)).status]).toEqual([path, 400])
     for (const id of ['unknown', '..%2Fusers', 'x'.repeat(300)]) {
@@ -130,8 +134,8 @@ describe('streams in the admin API', () => {
     await begin()
     const id = await createReceiver(loop).create()
     const denied = { status: 403, body: { error: { code: 'Authorization_RequestDenied' } } }
-    for (const path of ['/caegis/streams', `/caegis/streams/${id}`, `/caegis/streams/${id}/deadLetters`, '/caegis/events'])
-      expect(await as('clerk')('GET', path)).toMatchObject(denied)
+    const kept = ['', `/${id}`, `/${id}/deadLetters`, `/${id}/deliveries`, `/${id}/deliveries/1`].map((path) => `/caegis/streams${path}`)
+    for (const path of [...kept, '/caegis/events']) expect(await as('clerk')('GET', path)).toMatchObject(denied)
     for (const action of ['verify', 'pause', 'enable', 'disable', 'deadLetters/redeliver']) {
       for (const who of [look, as('clerk')]) expect(await who('POST', `/caegis/streams/${id}/${action}`)).toMatchObject(denied)
     }
@@ -210,6 +214,61 @@ describe('streams in the admin API', () => {
     expect((await look('GET', `/caegis/streams/${id}/deadLetters`)).body.value).toEqual([])
     for (const body of [{ ids: [] }, { ids: Array.from({ length: 1001 }, String) }, { id: 'x' }])
       expect((await steer('POST', `/caegis/streams/${id}/deadLetters/redeliver`, body)).status).toBe(400)
+  })
+
+  it('shows the log as one receiver got it, each SET as it was sent, and when a verification arrived', async () => {
+    await begin({ environment: { CAEGIS_DIAL_ALLOW: 'localhost' } })
+    const files = createReceiver(loop)
+    let status = 202
+    const endpoint = await startEndpoint(loop.data, () => status)
+    ends.push(endpoint.close)
+    const polled = await files.create()
+    const pushed = await files.create({
+      delivery: { method: PUSH_METHOD, endpoint_url: endpoint.url, authorization_header: 'Bearer of-the-receiver' },
+    })
+    const txn = await revoke('alice')
+    const acked = (id: string) =>
+      eventually(
+        () => look('GET', `/caegis/streams/${id}/deliveries?$filter=txn eq '${txn}' and state eq 'acked'`),
+        ({ body }) => body.value.length === 1,
+        'the delivery',
+      )
+    const [delivery] = (await acked(pushed)).body.value
+    expect(delivery).toMatchObject({ txn, type: expect.stringContaining('session-revoked'), times: { sent: { attempt: 1 }, acked: { attempt: 1 } } })
+    const { status: found, body, text } = await look('GET', `/caegis/streams/${pushed}/deliveries/${delivery.seq}`)
+    expect([found, body.set.claims, body.set.header]).toEqual([200, decodeJwt(endpoint.pushed[0] as string), { typ: 'secevent+jwt', alg: 'RS256' }])
+    expect(text).not.toContain('of-the-receiver')
+    expect((await look('GET', `/caegis/streams/${polled}/deliveries?$filter=jti eq '${delivery.jti}'`)).body.value).toEqual([])
+    const [set] = await files.drain(polled)
+    const other = (await acked(polled)).body.value[0]
+    expect((await look('GET', `/caegis/streams/${polled}/deliveries/${other.seq}`)).body.set.claims).toEqual(decodeJwt(set as string))
+    const alice = (await loop.graph('GET', '/users/alice@contoso.test').then((answer) => answer.json())) as { id: string }
+    expect((await look('GET', `/caegis/streams/${polled}/deliveries?$filter=userId eq '${alice.id}'`)).body.value).toHaveLength(1)
+    for (const seq of ['2', '0', 'x', '1'.repeat(20)]) expect((await look('GET', `/caegis/streams/${polled}/deliveries/${seq}`)).status).toBe(404)
+
+    const shape = async (id: string) => (await look('GET', `/caegis/streams/${id}`)).body
+    expect(await shape(pushed)).toMatchObject({ displayName: 'files-api', successRate: 1, verifiedDateTime: null })
+    for (const id of [pushed, polled]) expect((await steer('POST', `/caegis/streams/${id}/verify`)).status).toBe(204)
+    await eventually(
+      () => shape(pushed),
+      (one) => one.verifiedDateTime !== null,
+      'the verification',
+    )
+    expect((await shape(polled)).verifiedDateTime).toBeNull()
+    // What a receiver refuses is not verified.
+    const asked = await files.poll(polled)
+    await files.poll(polled, { setErrs: Object.fromEntries(Object.keys(asked.sets).map((jti) => [jti, { err: 'invalid_request' }])) })
+    expect((await shape(polled)).verifiedDateTime).toBeNull()
+    await steer('POST', `/caegis/streams/${polled}/verify`)
+    await files.drain(polled)
+    expect(Date.parse((await shape(polled)).verifiedDateTime)).toBeGreaterThan(0)
+    status = 400
+    await revoke('bob')
+    await eventually(
+      () => shape(pushed),
+      (one) => one.successRate === 0.5,
+      'the rate',
+    )
   })
 
   it('keeps who acted on a stream in the log', async () => {
@@ -365,7 +424,7 @@ describe('the log in the admin API', () => {
 })
 
 describe('the proof as an event stream', () => {
-  it('tells each change until every receiver has it', async () => {
+  it('tells each change until every receiver has it, and goes on for what clients and APIs do then', async () => {
     await begin()
     const files = createReceiver(loop)
     const id = await files.create()
@@ -382,9 +441,11 @@ describe('the proof as an event stream', () => {
     await files.poll(id, { ack: Object.keys(sets) })
     // Sooner than the next heartbeat: the acknowledgement itself wakes.
     await eventually(
-      () => proof.state.ended,
-      (ended) => ended,
+      () => proof.messages.at(-1)?.data.receivers,
+      (receivers) => receivers.every((one: any) => one.complete),
+      'the other receiver',
     )
+    expect(proof.state.ended).toBe(false)
     expect(proof.messages.every(({ event }) => event === 'proof')).toBe(true)
     expect(proof.messages.at(-1)?.data.receivers).toMatchObject([{ complete: true }, { complete: true }])
     const texts = proof.messages.map(({ data }) => JSON.stringify(data))

@@ -1,5 +1,6 @@
 import type { Log } from './log.ts'
 import { REMEMBERED } from './risk/detection.ts'
+import { COUNTED_HOURS } from './signals/deliveries.ts'
 import { EXPIRY_LEEWAY } from './store/change.ts'
 import type { Store } from './store/store.ts'
 import { firstId } from './store/time-id.ts'
@@ -64,6 +65,10 @@ export function startHousekeeping({ store, tenants, log, retention, logRetention
     await db
       .deleteFrom('reevaluations')
       .where('ended_at', '<', now - logRetention)
+      .execute()
+    await db
+      .deleteFrom('delivery_counts')
+      .where('hour', '<', Math.floor(now / 3600) - COUNTED_HOURS)
       .execute()
     await db.deleteFrom('revoked_tokens').where('until', '<=', now).execute()
     await db

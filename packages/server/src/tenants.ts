@@ -39,6 +39,7 @@ import { createSignIns } from './logs/sign-ins.ts'
 import type { Intelligence } from './risk/intelligence.ts'
 import type { Settings } from './settings.ts'
 import { createDeliveries, type Deliveries } from './signals/deliveries.ts'
+import { createDeliveryList } from './signals/delivery-list.ts'
 import { type Bus, type Fleet, publishFleet } from './signals/fleet.ts'
 import { createHops } from './signals/hops.ts'
 import { createInspection } from './signals/inspection.ts'
@@ -115,7 +116,7 @@ export function createTenants({ settings, store, secrets, dialer, intelligence, 
     const keys = await loadKeys(store, secrets, id, settings.keyRotation)
     await store.db.updateTable('tenants').set({ issuer }).where('id', '=', id).execute()
     await ensureOwnPages(store, id, { origin, base })
-    const deliveries: Deliveries = createDeliveries(store, id, () => streams.allStreams())
+    const deliveries: Deliveries = createDeliveries(store, id, (limit) => streams.firstStreams(limit))
     const streams = createStreamStore(store, secrets, id, issuer, deliveries.record, HORIZON)
     const directory = createDirectory(store, id, issuer, (sids) => void provided.tellClients(sids))
     const book = createBook(store, id)
@@ -230,7 +231,10 @@ export function createTenants({ settings, store, secrets, dialer, intelligence, 
       pusher,
       fleet,
       deliveries,
-      signals: { transmitter, pusher, streams, deliveries, inspection, hops, maxStaleness: settings.maxStaleness },
+      signals: {
+        ...{ transmitter, pusher, streams, deliveries, inspection, hops, maxStaleness: settings.maxStaleness },
+        deliveryList: createDeliveryList(store, id, issuer, settings.legacyDraft),
+      },
       guard: guardOf(origin, own.everything),
       streamGuard: guardOf(`${base}/ssf`, own.streams),
     }

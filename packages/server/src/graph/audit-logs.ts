@@ -172,14 +172,7 @@ function audit(one: Audit): object {
     correlationId: one.txn,
     result: one.result,
     resultReason: one.reason,
-    initiatedBy: {
-      user: by.user ? { id: by.user.id, userPrincipalName: by.user.name, ipAddress: by.address } : null,
-      app: by.app
-        ? { appId: by.app.id, displayName: by.app.name }
-        : by.system === undefined
-          ? null
-          : { appId: null, displayName: `CAEgis: ${by.system}` },
-    },
+    initiatedBy: initiator(by),
     targetResources: targets.map(({ type, id, name = null, modified = [] }) => ({
       ...{ id, displayName: name, type, userPrincipalName: type === 'User' ? name : null },
       modifiedProperties: modified.map((property) => ({ displayName: property.name, oldValue: property.old, newValue: property.new })),
@@ -188,5 +181,12 @@ function audit(one: Audit): object {
       ...(leftOut > 0 ? [{ key: 'Targets left out', value: String(leftOut) }] : []),
       ...(by.app && by.address !== '' ? [{ key: 'IP address', value: by.address }] : []),
     ],
+  }
+}
+
+export function initiator({ user, app, system, address }: Audit['by']): { user: object | null; app: object | null } {
+  return {
+    user: user ? { id: user.id, userPrincipalName: user.name, ipAddress: address } : null,
+    app: app ? { appId: app.id, displayName: app.name } : system === undefined ? null : { appId: null, displayName: `CAEgis: ${system}` },
   }
 }

@@ -7,6 +7,7 @@ import { registerAuthentication } from './authentication.ts'
 import { registerBatch } from './batch.ts'
 import { registerCaeSwitch } from './cae-switch.ts'
 import { registerContexts } from './contexts.ts'
+import { registerDeliveries } from './deliveries.ts'
 import { registerDeltas } from './delta.ts'
 import { registerDevices } from './devices.ts'
 import { registerEvents } from './events.ts'
@@ -63,6 +64,7 @@ export function registerGraph(app: FastifyInstance, options: ApiOptions): readon
   registerLoop(api)
   const sse = createSse()
   registerStreams(api)
+  registerDeliveries(api)
   registerEvents(api, sse)
   registerRevocations(api, sse)
   registerLive(api, sse)

@@ -132,26 +132,29 @@ export function registerStreams({ origin, log, route }: Api): void {
 /** Ids of streams, as their transmitter makes them. */
 const STREAM_ID = /^[\w-]{1,64}$/
 
-async function existing({ signals }: Caller, id: string): Promise<StreamRecord> {
+export async function existing({ signals }: Caller, id: string): Promise<StreamRecord> {
   const stream = STREAM_ID.test(id) ? await signals.streams.getStream(id) : undefined
   if (!stream) throw notFound()
   return stream
 }
 
 async function shapes({ signals }: Caller, page: StreamRecord[]): Promise<object[]> {
-  const { streams, inspection, pusher, maxStaleness } = signals
+  const { streams, inspection, deliveries, pusher, maxStaleness } = signals
   const head = await streams.head()
   const letters = await inspection.countDeadLetters()
   const lanes = new Map(pusher.status().map((lane) => [lane.stream, lane]))
   // The first row that a stream lacks was committed when it began to lag.
   const times = await inspection.committedAt(page.map((stream) => stream.acked + 1))
+  const names = await inspection.applicationNames(page.map(({ receiver }) => receiver))
+  const rates = await deliveries.successRates(page)
   return page.map((stream) => {
-    const { acked, applied, hydrated, seenAt, delivery } = stream
+    const { acked, applied, hydrated, seenAt, confirmedAt, delivery } = stream
     const lane = lanes.get(stream.id)
     const missing = times.get(acked + 1)
     return {
       id: stream.id,
       appId: stream.receiver,
+      displayName: names.get(stream.receiver) ?? null,
       audience: stream.aud,
       description: stream.description ?? null,
       // What is sent along in a push is the receiver's secret.
@@ -170,6 +173,8 @@ async function shapes({ signals }: Caller, page: StreamRecord[]): Promise<object
       lag: { rows: Math.max(0, head.seq - acked), seconds: missing === undefined ? 0 : Math.max(0, Math.round(head.asOf - missing)) },
       applied: applied ? { epoch: applied.epoch, seq: applied.seq, asOfDateTime: toTime(applied.asOf) } : null,
       hydrated: hydrated ? { epoch: hydrated.epoch, atDateTime: toTime(hydrated.at) } : null,
+      successRate: rates.get(stream.id) ?? null,
+      verifiedDateTime: confirmedAt === undefined ? null : toTime(confirmedAt),
       seenDateTime: seenAt === undefined ? null : toTime(seenAt),
       live: stream.guard ? isLive(stream, head.asOf, maxStaleness, head.epoch) : null,
       deadLetters: letters.get(stream.id) ?? 0,

@@ -30,6 +30,8 @@ export interface Audits {
   done(actor: Actor, entry: AuditEntry): void
   list(page: Paging & AuditFilter): Promise<Page<Audit>>
   find(id: string): Promise<Audit | undefined>
+  /** The first record of a cause: what began it. */
+  first(txn: string): Promise<Audit | undefined>
   flush(): Promise<void>
 }
 
@@ -93,6 +95,12 @@ export function createAudits(store: Store, tenant: string): Audits {
 
     async find(id) {
       const row = await store.db.selectFrom('audits').select('record').where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst()
+      return row && (JSON.parse(row.record) as Audit)
+    },
+
+    async first(txn) {
+      const rows = store.db.selectFrom('audits').select('record').where('tenant', '=', tenant).where('txn', '=', txn)
+      const row = await rows.where('result', '=', 'success').orderBy('id').limit(1).executeTakeFirst()
       return row && (JSON.parse(row.record) as Audit)
     },
 

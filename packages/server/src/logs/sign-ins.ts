@@ -4,6 +4,7 @@ import type { Schema, SignInRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import { firstId } from '../store/time-id.ts'
 import { createFlood } from './flood.ts'
+import { createNews } from './news.ts'
 import { LOOK, type Page, type Paging } from './page.ts'
 import { OUTCOMES, type Outcome, outcomeOf, type SignIn, signInRecord } from './sign-in.ts'
 
@@ -33,6 +34,9 @@ export interface Activity {
   failed: number
 }
 
+/** Whose sign-ins: one user's, one application's, or everybody's. */
+export type SignInsOf = { user: string } | { app: string } | 'all'
+
 /** What somebody may find out about the past: the sign-ins of one tenant. */
 export interface SignIns {
   /** Part of the transaction that lets the answer out: there is a record if, and only if, something was given out. */
@@ -54,6 +58,10 @@ export interface SignIns {
   activity(every: number, count: number): Promise<Activity[]>
   /** Tells of each record that is written, by its id: at once, when it may not be there yet. @returns what ends it */
   watch(listener: (id: string) => void): () => void
+  /** The first ones since an instant, oldest first. @param at milliseconds */
+  since(at: number, of: SignInsOf, limit: number): Promise<SignIn[]>
+  /** Resolves when there is another one, written, or when the signal aborts; registered when the call returns. */
+  changed(of: SignInsOf, signal: AbortSignal): Promise<void>
   /** Writes what is held together; every half minute. */
   flush(): Promise<void>
 }
@@ -64,8 +72,10 @@ const BOUNDS = { perSource: 30, total: 1000 }
 export function createSignIns(store: Store, tenant: string): SignIns {
   const flood = createFlood<SignIn>({ ...BOUNDS, clock: store.clock, merge })
   const listeners = new Set<(id: string) => void>()
-  const tell = (id: string) => {
-    for (const one of listeners) one(id)
+  const news = createNews(store)
+  const tell = (record: SignIn) => {
+    for (const one of listeners) one(record.id)
+    news.told(record)
   }
 
   const rowOf = (record: SignIn) => {
@@ -88,7 +98,7 @@ export function createSignIns(store: Store, tenant: string): SignIns {
   }
   const insert = async (db: Kysely<Schema>, record: SignIn): Promise<void> => {
     await db.insertInto('sign_ins').values(rowOf(record)).execute()
-    tell(record.id)
+    tell(record)
   }
 
   function deny(record: SignIn): void {
@@ -103,7 +113,7 @@ export function createSignIns(store: Store, tenant: string): SignIns {
       if (row) {
         const { id: _id, tenant: _tenant, ...columns } = rowOf({ ...(JSON.parse(row.record) as SignIn), ...more, id })
         await db.updateTable('sign_ins').set(columns).where('tenant', '=', tenant).where('id', '=', id).execute()
-        tell(id)
+        tell({ ...(JSON.parse(row.record) as SignIn), ...more })
       } else if (otherwise) await insert(db, otherwise)
     },
 
@@ -173,6 +183,14 @@ export function createSignIns(store: Store, tenant: string): SignIns {
       listeners.add(listener)
       return () => void listeners.delete(listener)
     },
+
+    async since(at, of, limit) {
+      let query = store.db.selectFrom('sign_ins').select('record').where('tenant', '=', tenant).where('id', '>=', firstId(at))
+      if (of !== 'all') query = 'user' in of ? query.where('user_id', '=', of.user) : query.where('app_id', '=', of.app)
+      return (await query.orderBy('id').limit(limit).execute()).map(({ record }) => JSON.parse(record) as SignIn)
+    },
+
+    changed: news.wait,
 
     async flush() {
       for (const { record, count } of flood.take()) void store.soon((db) => insert(db, { ...record, count }))

@@ -20,6 +20,8 @@ export interface Inspection {
   deadLetters(stream: string, page: { limit: number; after?: number }): Promise<DeadLetter[]>
   /** How many there are, by stream. */
   countDeadLetters(): Promise<Map<string, number>>
+  /** What applications are called, by their client ids. */
+  applicationNames(appIds: string[]): Promise<Map<string, string>>
 }
 
 export function createInspection({ db }: Store, tenant: string): Inspection {
@@ -59,6 +61,17 @@ export function createInspection({ db }: Store, tenant: string): Inspection {
         .execute()
       return found.map(({ letter }) => JSON.parse(letter) as DeadLetter)
     },
+    async applicationNames(appIds) {
+      const ids = [...new Set(appIds)]
+      if (ids.length === 0) return new Map()
+      const found = await db
+        .selectFrom('applications')
+        .select(['app_id', 'display_name'])
+        .where('tenant', '=', tenant)
+        .where('app_id', 'in', ids)
+        .execute()
+      return new Map(found.map((row) => [row.app_id, row.display_name]))
+    },
     async countDeadLetters() {
       const found = await db
         .selectFrom('dead_letters')
@@ -71,6 +84,6 @@ export function createInspection({ db }: Store, tenant: string): Inspection {
   }
 }
 
-function toRow(row: Selectable<EventRecord>): LogRow {
+export function toRow(row: Selectable<EventRecord>): LogRow {
   return { ...toEvent(row), ms: row.ms }
 }

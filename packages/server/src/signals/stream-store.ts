@@ -29,7 +29,7 @@ export function createStreamStore(
   issuer: string,
   record: (records: DeliveryRecord[]) => void,
   horizon: number,
-): TransmitterStore {
+): TransmitterStore & { firstStreams(limit: number): Promise<StreamRecord[]> } {
   const { db } = store
   /** What a receiver wants to see in pushes is its secret: it lies sealed, and nobody reads it back. */
   const pack = (id: string, config: { delivery?: Delivery | undefined }): string => {
@@ -125,6 +125,12 @@ export function createStreamStore(
       const rows = await query.execute()
       return rows.map((row) => late(toStream(row))).filter((one) => method === undefined || one.delivery.method === method)
     },
+    /** So many of all receivers' and no more, in the order of ids. */
+    async firstStreams(limit) {
+      const late = progress.over()
+      const rows = await db.selectFrom('streams').selectAll().where('tenant', '=', tenant).orderBy('id').limit(limit).execute()
+      return rows.map((row) => late(toStream(row)))
+    },
     async updateStream(id, decide) {
       const changed = await store.transaction(async (tx) => {
         const late = progress.over(id)
@@ -161,6 +167,7 @@ export function createStreamStore(
         await tx.deleteFrom('streams').where('tenant', '=', tenant).where('id', '=', id).execute()
         await tx.deleteFrom('controls').where('tenant', '=', tenant).where('stream', '=', id).execute()
         await tx.deleteFrom('dead_letters').where('tenant', '=', tenant).where('stream', '=', id).execute()
+        await tx.deleteFrom('delivery_counts').where('tenant', '=', tenant).where('stream', '=', id).execute()
       })
       progress.forget(id)
       unpacked.delete(id)
@@ -238,6 +245,6 @@ export function toEvent(row: Selectable<EventRecord>): EventRow {
 }
 
 /** What a receiver configured and how far it has come move at different paces, so they are stored apart. */
-function split({ acked, ackedAhead, applied, hydrated, seenAt, verifiedAt, ...config }: StreamRecord) {
-  return { config, progress: { acked, ackedAhead, applied, hydrated, seenAt, verifiedAt } }
+function split({ acked, ackedAhead, applied, hydrated, seenAt, verifiedAt, confirmedAt, ...config }: StreamRecord) {
+  return { config, progress: { acked, ackedAhead, applied, hydrated, seenAt, verifiedAt, confirmedAt } }
 }

@@ -463,6 +463,20 @@ MIGRATIONS['0062-activity'] = {
   },
 }
 
+MIGRATIONS['0063-delivery-counts'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    for (const statement of [
+      `create table delivery_counts (tenant text not null, stream text not null, hour integer not null, acked integer not null, applied integer not null,
+         failed integer not null, primary key (tenant, stream, hour)) without rowid`,
+      'create index delivery_counts_hour on delivery_counts (hour)',
+      // First refusals are few among what was delivered, and the proof of a change looks for them among all of its events.
+      "create index deliveries_refused on deliveries (tenant, seq, stream) where state = 'refused'",
+    ]) {
+      await sql.raw(statement).execute(db)
+    }
+  },
+}
+
 const provider: MigrationProvider = { getMigrations: async () => MIGRATIONS }
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {

@@ -24,7 +24,7 @@ import type {
   UpstreamSetRow,
 } from './tables/provisioning.ts'
 import type { RiskDetectionRow, RiskHistoryRow, RiskSignalTable } from './tables/risk.ts'
-import type { ControlRow, CutoffRecord, DeadLetterRow, DeliveryRow, EventRecord, StreamRow } from './tables/signals.ts'
+import type { ControlRow, CutoffRecord, DeadLetterRow, DeliveryCountRow, DeliveryRow, EventRecord, StreamRow } from './tables/signals.ts'
 
 export type * from './tables/directory.ts'
 export type * from './tables/issued.ts'
@@ -57,6 +57,7 @@ export interface Schema {
   controls: ControlRow
   dead_letters: DeadLetterRow
   deliveries: DeliveryRow
+  delivery_counts: DeliveryCountRow
   throttles: ThrottleRow
   risk_signals: RiskSignalTable
   risk_detections: RiskDetectionRow

@@ -216,6 +216,7 @@ export function createLane(id: string, settings: PushSettings, { mint, recorder,
     troubles.delete(job.id)
     if (outcome.is === 'dead') return bury(as, job, outcome.reason, attempt)
     if (job.row) recorder.add(as, job.row, 'acked', attempt)
+    if (job.control?.type === EVENT.verification) await store.saveProgress(id, { confirmedAt: now() / 1000 })
     await settle(job)
   }
 

@@ -207,6 +207,9 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
     if (letters.length > 0) await store.addDeadLetters(stream.id, letters)
     const done = settled.map((control) => control.id)
     if (done.length > 0) await store.removeControls(stream.id, done)
+    // Refused is not verified.
+    if (settled.some(({ id, type }) => type === EVENT.verification && !errors.has(id)))
+      await store.saveProgress(stream.id, { confirmedAt: now() / 1000 })
     for (const id of [...ids, ...done]) out?.delete(id)
     return controls.filter((control) => !done.includes(control.id))
   }

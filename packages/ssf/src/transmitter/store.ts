@@ -123,9 +123,11 @@ export interface StreamRecord {
   seenAt?: number
   /** The last verification that the receiver asked for. */
   verifiedAt?: number
+  /** When a verification event last arrived: acknowledged, whoever asked for it. */
+  confirmedAt?: number
 }
 
-export type StreamProgress = Partial<Pick<StreamRecord, 'acked' | 'ackedAhead' | 'applied' | 'hydrated' | 'seenAt' | 'verifiedAt'>>
+export type StreamProgress = Partial<Pick<StreamRecord, 'acked' | 'ackedAhead' | 'applied' | 'hydrated' | 'seenAt' | 'verifiedAt' | 'confirmedAt'>>
 
 /** The members that change after a stream was made; one that is `undefined` is removed. */
 export type StreamConfig = Pick<

@@ -57,6 +57,17 @@ export interface DeadLetterRow {
   seq: number
 }
 
+/** How many deliveries of one hour a receiver took, by its own word, and how many failed. */
+export interface DeliveryCountRow {
+  tenant: string
+  stream: string
+  /** Since 1970. */
+  hour: number
+  acked: number
+  applied: number
+  failed: number
+}
+
 /** What became of one event on one stream: the proof of a revocation is made of these. */
 export interface DeliveryRow {
   tenant: string
