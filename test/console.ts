@@ -35,6 +35,8 @@ export async function openConsole(
   await page.getByLabel('User name').fill(userName)
   await page.getByLabel('Password', { exact: true }).fill(password)
   await page.getByRole('button', { name: 'Sign in' }).click()
+  // The issuer's pages have a heading too.
+  await page.getByRole('button', { name: /^Account of / }).waitFor()
   await page.getByRole('heading', { level: 1 }).waitFor()
   return {
     ...window,

@@ -105,6 +105,7 @@ function sessionOf(client: PublicClientApplication, { origin, tenant, account, s
       return () => listeners.delete(listener)
     },
     signInAgain: () => leave({ ...(ended?.claims ? { claims: ended.claims } : {}), loginHint: account.username }),
+    // Without a hint of who signs out, which would be a token in an address: the issuer asks, and ends it there.
     signOut: () => client.logoutRedirect({ account }),
   }
 }
