@@ -230,7 +230,7 @@ describe('streams in the admin API', () => {
     const acked = (id: string) =>
       eventually(
         () => look('GET', `/caegis/streams/${id}/deliveries?$filter=txn eq '${txn}' and state eq 'acked'`),
-        ({ body }) => body.value.length === 1,
+        ({ body }) => body.value[0]?.times.acked !== undefined,
         'the delivery',
       )
     const [delivery] = (await acked(pushed)).body.value

@@ -54,6 +54,8 @@ export function createDeliveryList(store: Store, tenant: string, issuer: string,
 
   async function told(stream: StreamRecord, epoch: string, rows: LogRow[]): Promise<DeliveryOnStream[]> {
     const wanted = createFilter(stream)
+    // What became of them is written a moment later.
+    await store.flush()
     const seqs = rows.map(({ seq }) => seq)
     const found = await db
       .selectFrom('deliveries')
