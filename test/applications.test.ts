@@ -99,6 +99,50 @@ describe('applications in the admin API', () => {
     expect((await read('/applications/caller')).spa).toEqual({ redirectUris: ['https://spa.test/b'] })
   })
 
+  it('says what kind one is, what it may ask for and what its tokens hold; whatever is taken away ends what held it', async () => {
+    const robot = { appId: 'robot', displayName: 'Robot', applicationType: 'daemon', permissions: ['api://files/.default'] }
+    expect((await loop.graph('POST', '/applications', { ...robot, spa: { redirectUris: [REDIRECT] } })).status).toBe(400)
+    expect((await loop.graph('POST', '/applications', robot)).status).toBe(201)
+    expect(await read('/servicePrincipals/robot')).toMatchObject({ applicationType: 'daemon', cae: false, accountEnabled: true })
+    // Without a credential it is nobody, and no public client either.
+    const asked = { grant_type: 'client_credentials', client_id: 'robot', scope: 'api://files/.default' }
+    expect((await loop.token(asked)).body).toMatchObject({ error: 'invalid_client' })
+    expect((await loop.token({ ...asked, client_secret: 'robot' })).body).toMatchObject({ error: 'invalid_client' })
+    const added = await loop.graph('POST', '/servicePrincipals/robot/addPassword', { passwordCredential: { displayName: 'one' } })
+    const { secretText } = (await added.json()) as { secretText: string }
+    expect((await loop.token({ ...asked, client_secret: secretText })).status).toBe(200)
+
+    const change = (appId: string, body: object) => loop.graph('PATCH', `/applications/${appId}`, body)
+    expect((await change('robot', { permissions: [] })).status).toBe(204)
+    expect(await eventsOf('robot')).toEqual(['session-revoked'])
+    expect((await loop.token({ ...asked, client_secret: secretText })).status).toBe(400)
+    for (const permission of ['graph/User.ReadWrite.All', `${loop.origin}/User.ReadWrite.All`, 'files'])
+      expect(`${permission} ${(await change('robot', { permissions: [permission] })).status}`).toMatch(/ 40[03]$/)
+    expect(await read('/applications/robot')).toMatchObject({ permissions: [] })
+    // What it has already may stay, or go.
+    expect((await change('portal', { permissions: ['graph/User.ReadWrite.All', SCOPE] })).status).toBe(204)
+    expect((await change('portal', { permissions: [SCOPE] })).status).toBe(204)
+    expect((await change('portal', { permissions: ['graph/User.ReadWrite.All', SCOPE] })).status).toBe(403)
+
+    expect((await change('files-api', { cae: false, optionalClaims: { accessToken: [{ name: 'email' }] } })).status).toBe(204)
+    expect(await read('/applications/files-api')).toMatchObject({
+      applicationType: 'api',
+      cae: false,
+      optionalClaims: { accessToken: [{ name: 'email' }] },
+    })
+    expect((await change('files-api', { optionalClaims: { accessToken: [{ name: 'password' }] } })).status).toBe(400)
+    expect((await read("/applications?$filter=applicationType eq 'daemon'&$select=appId")).value.map(({ appId }) => appId)).toEqual(
+      expect.arrayContaining(['nightly', 'mighty', 'robot']),
+    )
+    await loop.server.apply(TENANT)
+    const { id: alice } = await loop.server.store.db.selectFrom('users').select('id').executeTakeFirstOrThrow()
+    const { db } = loop.server.store
+    await db.insertInto('assignments').values({ tenant: loop.tenant, app_id: 'files-api', role: 'Reader', principal_id: alice }).execute()
+    expect((await read('/servicePrincipals/files-api/appRoleAssignedTo')).value).toMatchObject([
+      { appRoleId: 'Reader', principalId: alice, principalDisplayName: 'Alice', principalType: 'User' },
+    ])
+  })
+
   it('lists go by the query', async () => {
     const { value } = await read("/applications?$filter=startsWith(displayName,'files')&$select=appId,displayName")
     expect(value).toEqual([{ appId: 'files-api', displayName: 'files-api' }])

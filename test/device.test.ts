@@ -309,7 +309,21 @@ describe('devices in the admin API and in a tenant file', () => {
     const rest = await get(String(first['@odata.nextLink']).split('/v1.0')[1] as string)
     const ids = [...first.value, ...rest.value].map(({ id }) => id)
     expect(ids).toEqual([laptop.id, phone.id].sort().slice(0, ids.length))
+    const found = async (query: string) => (await get(`/devices?${query}`)).value.map(({ id }) => id)
+    const alice = (await get(`/devices/${phone.id}`)).owner
+    expect(await get(`/devices/${phone.id}`)).toMatchObject({ ownerDisplayName: 'alice' })
+    expect((await get(`/devices?$filter=owner eq '${alice}' and isCompliant eq true`)).value).toContainEqual(
+      expect.objectContaining({ id: phone.id, ownerDisplayName: 'alice' }),
+    )
+    expect(await found(`$filter=owner eq 'nobody'`)).toEqual([])
+    expect(await found(`$filter=startsWith(displayName,'PHO')&$orderby=approximateLastSignInDateTime desc`)).toContain(phone.id)
+    await (await flowOn(phone)).tokens()
+    const users = await get(`/devices/${phone.id}/registeredUsers`)
+    expect(users.value).toMatchObject([
+      { id: alice, displayName: 'alice', userPrincipalName: 'alice@contoso.test', lastUsedDateTime: expect.any(String) },
+    ])
     const status = async (method: string, path: string, body?: unknown) => (await loop.graph(method, path, body)).status
+    expect(await status('GET', '/devices/nobody/registeredUsers')).toBe(404)
     expect(await status('GET', '/devices?$filter=x')).toBe(400)
     expect(await status('PATCH', `/devices/${phone.id}`, {})).toBe(400)
     expect(await status('PATCH', '/devices/nobody', { isCompliant: true })).toBe(404)

@@ -26,6 +26,10 @@ export interface ApplicationUpdate {
   identifierUris?: string[]
   scopes?: string[]
   dpopBound?: boolean
+  cae?: boolean
+  optionalClaims?: string[]
+  /** Rights in the admin API may be withdrawn so, and never be given. */
+  permissions?: string[]
 }
 
 /** What the server's administrators do to applications. Whatever takes something away from one ends what it holds, in the same change. */
@@ -104,9 +108,12 @@ export function createApplications(store: Store, tenant: string, secrets: Secret
         },
       }),
 
-    update: (actor: Actor, appId: string, { displayName, redirectUris, identifierUris, scopes, dpopBound }: ApplicationUpdate) =>
+    update: (actor: Actor, appId: string, given: ApplicationUpdate) =>
       edit(actor, appId, async (context, app) => {
+        const { displayName, redirectUris, identifierUris, scopes, dpopBound, cae, optionalClaims, permissions } = given
         refuseOwn(app.appId)
+        if (permissions?.some((one) => one.startsWith(GRAPH) && !app.permissions.includes(one)))
+          throw new CaegisError('mightier_application', 'Rights in the admin API are given by the tenant file. Here they can be taken back.')
         if (redirectUris?.some((uri) => !app.redirectUris.includes(uri))) await refuseMightier(context, actor, app)
         await refuseTaken(context, app.appId, identifierUris)
         await context.db
@@ -117,6 +124,9 @@ export function createApplications(store: Store, tenant: string, secrets: Secret
             identifier_uris: JSON.stringify(identifierUris ?? app.identifierUris),
             scopes: JSON.stringify(scopes ?? app.scopes),
             dpop_bound: (dpopBound ?? app.dpopBound) ? 1 : 0,
+            cae: (cae ?? app.cae) ? 1 : 0,
+            optional_claims: JSON.stringify(optionalClaims ?? app.optionalClaims),
+            permissions: JSON.stringify(permissions ?? app.permissions),
           })
           .where('tenant', '=', tenant)
           .where('id', '=', app.id)
@@ -223,7 +233,8 @@ export async function saveApplication(context: ChangeContext, secrets: Secrets, 
     logout_uri: entry.backchannelLogoutUri ?? null,
     logout_session: entry.backchannelLogoutSessionRequired ? 1 : 0,
     ...(entry.enabled === undefined ? {} : { enabled: entry.enabled ? 1 : 0 }),
-    ...(credentials.length > 0 ? { confidential: 1 } : {}),
+    // A daemon that has no credential yet is nobody.
+    ...(credentials.length > 0 || entry.type === 'daemon' ? { confidential: 1 } : {}),
   }
   const before = await findApplication(db, tenant, appId)
   if (before) {

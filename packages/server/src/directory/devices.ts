@@ -7,6 +7,7 @@ import { scheduleReevaluation } from '../store/reevaluations.ts'
 import type { DeviceRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import { auditDevice } from './audit-words.ts'
+import { createListing, type Listed, type Page } from './listing.ts'
 import { issuerOf } from './rights.ts'
 
 /** The public key by which a device proves itself. */
@@ -28,6 +29,8 @@ export interface Device {
   trustType: string
   /** Id of its owner. */
   owner: string | null
+  /** How the owner is called, in lists and where one device is read. */
+  ownerName?: string
   /** Where the owner registered it, empty when unknown; `null` = somebody else did. */
   registeredFrom: string | null
   createdAt: number
@@ -60,6 +63,14 @@ export interface DeviceUpdate {
   compliant?: boolean | null
   /** Whoever has the key before it is nobody from then on. */
   publicKey?: z.infer<typeof deviceKey>
+}
+
+/** Somebody who has had a token on a device, and when last (second). */
+export interface DeviceUser {
+  id: string
+  displayName: string
+  upn: string
+  lastUsedAt: number
 }
 
 type Standing = Pick<DeviceRow, 'enabled' | 'compliant'>
@@ -114,16 +125,44 @@ export function createDevices(store: Store, tenant: string) {
     return current !== 'compliant'
   }
 
+  const listing = createListing<DeviceRow, Device>(store.db, tenant, 'devices', true, toDevice)
+  const withOwners = async (found: Device[]): Promise<Device[]> => {
+    const ids = [...new Set(found.flatMap(({ owner }) => owner ?? []))]
+    const select = store.db.selectFrom('users').select(['id', 'display_name']).where('tenant', '=', tenant)
+    const names = new Map(ids.length === 0 ? [] : (await select.where('id', 'in', ids).execute()).map((row) => [row.id, row.display_name]))
+    return found.map((one) => {
+      const ownerName = names.get(one.owner ?? '')
+      return ownerName === undefined ? one : { ...one, ownerName }
+    })
+  }
+
   const devices = {
     async find(id: string): Promise<Device | undefined> {
       const row = await rows(store.db).where('id', '=', id).executeTakeFirst()
-      return row && toDevice(row)
+      return row && (await withOwners([toDevice(row)]))[0]
     },
 
-    /** In the order of ids. */
-    async list({ limit, after }: { limit: number; after?: string }): Promise<Device[]> {
-      const select = after === undefined ? rows(store.db) : rows(store.db).where('id', '>', after)
-      return (await select.orderBy('id').limit(limit).execute()).map(toDevice)
+    list: {
+      count: listing.count,
+      async page(page: Page): Promise<Listed<Device>> {
+        const found = await listing.page(page)
+        return { ...found, value: await withOwners(found.value) }
+      },
+    },
+
+    /** Who has had a token on it, who had it last first. */
+    async users(id: string): Promise<DeviceUser[]> {
+      const found = await store.db
+        .selectFrom('device_users as d')
+        .innerJoin('users as u', (join) => join.onRef('u.tenant', '=', 'd.tenant').onRef('u.id', '=', 'd.user_id'))
+        .select(['u.id', 'u.display_name as displayName', 'u.upn', 'd.last_iat as lastUsedAt'])
+        .where('d.tenant', '=', tenant)
+        .where('d.device_id', '=', id)
+        .where('u.deleted_at', 'is', null)
+        .orderBy('d.last_iat', 'desc')
+        .limit(MOST_LISTED)
+        .execute()
+      return found
     },
 
     /** Of one owner, oldest first. */

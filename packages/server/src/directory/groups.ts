@@ -100,17 +100,19 @@ export function createGroups(store: Store, tenant: string) {
       }),
 
     /** Who holds the roles of an application. */
-    async assignments(appId: string): Promise<{ role: string; principal: string }[]> {
+    async assignments(appId: string): Promise<Assignment[]> {
       const rows = await store.db
-        .selectFrom('assignments')
-        .select(['role', 'principal_id'])
-        .where('tenant', '=', tenant)
-        .where('app_id', '=', appId)
-        .orderBy('role')
-        .orderBy('principal_id')
+        .selectFrom('assignments as a')
+        .leftJoin('users as u', (join) => join.onRef('u.tenant', '=', 'a.tenant').onRef('u.id', '=', 'a.principal_id'))
+        .leftJoin('groups as g', (join) => join.onRef('g.tenant', '=', 'a.tenant').onRef('g.id', '=', 'a.principal_id'))
+        .select(['a.role', 'a.principal_id', 'u.display_name as user', 'g.display_name as group'])
+        .where('a.tenant', '=', tenant)
+        .where('a.app_id', '=', appId)
+        .orderBy('a.role')
+        .orderBy('a.principal_id')
         .limit(MOST_LISTED)
         .execute()
-      return rows.map((row) => ({ role: row.role, principal: row.principal_id }))
+      return rows.map(({ role, principal_id, user, group }) => ({ role, principal: principal_id, name: user ?? group, isGroup: group !== null }))
     },
 
     assignRole: (actor: Actor, appId: string, role: string, principal: string) =>
@@ -143,6 +145,14 @@ export function createGroups(store: Store, tenant: string) {
 }
 
 const MOST_LISTED = 999
+
+/** Who holds a role of an application. */
+export interface Assignment {
+  role: string
+  principal: string
+  name: string | null
+  isGroup: boolean
+}
 
 export type Groups = ReturnType<typeof createGroups>
 

@@ -95,6 +95,8 @@ export const identifierUris = z
 
 export const scopeName = z.string().regex(/^[A-Za-z0-9._-]{1,128}$/, 'must be letters, digits and . _ -')
 
+export const optionalClaim = z.enum(['email', 'upn', 'groups', 'login_hint', 'acct', 'acrs'])
+
 const application = z
   .strictObject({
     appId: applicationId.refine((given) => !OWN_APPS.has(given), 'is an application of the server itself'),
@@ -110,10 +112,7 @@ const application = z
     /** RFC 9449 section 5.2: no token without a proof of the key that it is bound to. */
     dpopBoundAccessTokens: z.boolean().optional(),
     /** What its tokens hold beyond the usual, as an API. */
-    optionalClaims: z
-      .array(z.enum(['email', 'upn', 'groups', 'login_hint', 'acct', 'acrs']))
-      .max(16)
-      .optional(),
+    optionalClaims: z.array(optionalClaim).max(16).optional(),
     appRoles: z
       .array(
         z.strictObject({

@@ -11,7 +11,10 @@ export function registerAppRoles({ origin, route }: Api): void {
   route('GET', url, { does: 'Lists who holds the roles of an application', needs: ['Application.Read.All'] }, async (caller, request) => {
     const app = pathOf(request)
     if (!(await caller.tenant.application(app))) throw notFound()
-    const value = (await caller.tenant.groups.assignments(app)).map(({ role, principal }) => shape(app, role, principal))
+    const value = (await caller.tenant.groups.assignments(app)).map(({ role, principal, name, isGroup }) => ({
+      ...shape(app, role, principal),
+      ...{ principalDisplayName: name, principalType: isGroup ? 'Group' : 'User' },
+    }))
     return { '@odata.context': `${origin}/v1.0/$metadata#appRoleAssignments`, value }
   })
 

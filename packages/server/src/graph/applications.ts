@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
 import type { Application } from '../directory/application.ts'
 import { toCredential } from '../directory/credentials.ts'
-import { applicationId, identifierUris, redirect, scopeName } from '../directory/tenant-file.ts'
+import { applicationId, identifierUris, optionalClaim, redirect, scopeName } from '../directory/tenant-file.ts'
 import { type Api, pathOf, searchOf, written } from './api.ts'
 import { badRequest, notFound } from './errors.ts'
 import { answerList } from './lists.ts'
@@ -20,26 +20,39 @@ const members = {
   api: z.strictObject({ oauth2PermissionScopes: z.array(z.strictObject({ value: scopeName })).max(256) }).optional(),
   /** Ours, by its name in RFC 9449 section 5.2: tokens are bound to a key, or not given. */
   dpopBoundAccessTokens: z.boolean().optional(),
+  /** Ours: as an API, it is one whose guards can take tokens back, so that they may live long. */
+  cae: z.boolean().optional(),
+  optionalClaims: z.strictObject({ accessToken: z.array(z.strictObject({ name: optionalClaim })).max(16) }).optional(),
 }
+const apiPermission = z
+  .string()
+  .max(640)
+  .regex(/^(api|https):\/\//, 'must be a permission of an API, like api://files/Files.Read')
+/** Rights in the admin API are taken back here, and given by the tenant file. */
+const adminRight = z
+  .string()
+  .max(640)
+  .regex(/^graph\//)
 const created = z
   .strictObject({
     appId: applicationId.optional(),
     displayName: name,
     /** Ours: what it may ask for as a client, of the APIs of the tenant. What it may do here is not given by this API. */
+    permissions: z.array(apiPermission).max(256).optional(),
+    /** Ours: a client without a person. */
+    applicationType: z.literal('daemon').optional(),
+    ...members,
+  })
+  .refine((body) => platforms(body).length + (body.applicationType ? 1 : 0) < 2, 'is of one kind: spa, web, publicClient or a daemon')
+const changed = z
+  .strictObject({
+    displayName: name.optional(),
     permissions: z
-      .array(
-        z
-          .string()
-          .max(640)
-          .regex(/^(api|https):\/\//, 'must be a permission of an API, like api://files/Files.Read'),
-      )
+      .array(z.union([apiPermission, adminRight]))
       .max(256)
       .optional(),
     ...members,
   })
-  .refine((body) => platforms(body).length < 2, 'is of one kind: spa, web or publicClient')
-const changed = z
-  .strictObject({ displayName: name.optional(), ...members })
   .refine((body) => Object.keys(body).length > 0, 'an empty change')
   .refine((body) => platforms(body).length < 2, 'is of one kind: spa, web or publicClient')
 const key = z.strictObject({ keyId: z.string().min(1).max(320) })
@@ -50,6 +63,8 @@ type Members = { [Name in keyof typeof PLATFORMS]?: { redirectUris: string[] } |
   identifierUris?: string[] | undefined
   api?: { oauth2PermissionScopes: { value: string }[] } | undefined
   dpopBoundAccessTokens?: boolean | undefined
+  cae?: boolean | undefined
+  optionalClaims?: { accessToken: { name: z.infer<typeof optionalClaim> }[] } | undefined
 }
 
 function platforms(body: Members): (keyof typeof PLATFORMS)[] {
@@ -68,6 +83,11 @@ const COMMON: Resource<Application>['properties'] = {
     ...{ read: ({ displayName }) => displayName, column: { name: 'display_name', type: 'text' }, schema: { type: 'string' } },
     ...{ sort: true, search: 'words', usual: true },
   },
+  applicationType: {
+    ...{ read: ({ type }) => type, column: { name: 'type', type: 'id' }, usual: true },
+    schema: { enum: ['spa', 'web', 'native', 'daemon', 'api'] },
+  },
+  cae: { read: ({ cae }) => cae, column: { name: 'cae', type: 'boolean' }, usual: true, schema: { type: 'boolean' } },
   passwordCredentials: { read: credentialsOf('secret'), usual: true, schema: credentials },
   keyCredentials: { read: credentialsOf('certificate'), usual: true, schema: credentials },
 }
@@ -82,6 +102,11 @@ export const APPLICATIONS: Resource<Application> = {
     web: { read: redirectsOf('web'), usual: true, schema: platform },
     publicClient: { read: redirectsOf('native'), usual: true, schema: platform },
     dpopBoundAccessTokens: { read: ({ dpopBound }) => dpopBound, usual: true, schema: { type: 'boolean' } },
+    permissions: { read: ({ permissions }) => permissions, usual: true, schema: texts },
+    optionalClaims: {
+      ...{ read: (app) => ({ accessToken: app.optionalClaims.map((name) => ({ name })) }), usual: true },
+      schema: { type: 'object', properties: { accessToken: { type: 'array', items: { type: 'object' } } } },
+    },
     api: {
       ...{ read: ({ scopes }) => ({ oauth2PermissionScopes: scopes.map((value) => ({ value })) }), usual: true },
       schema: { type: 'object', properties: { oauth2PermissionScopes: { type: 'array', items: { type: 'object' } } } },
@@ -132,7 +157,7 @@ function registerEdits({ origin, route }: Api): void {
       refuseOurs([...(body.identifierUris ?? []), ...(body.permissions ?? [])])
       const appId = body.appId ?? randomUUID()
       const [kind] = platforms(body)
-      const type = kind && { type: PLATFORMS[kind] }
+      const type = kind ? { type: PLATFORMS[kind] } : body.applicationType && { type: body.applicationType }
       const { permissions = [] } = body
       const done = await tenant.applications.create(actor, {
         ...{ appId, displayName: body.displayName, ...type, permissions, ...given(body) },
@@ -150,15 +175,16 @@ function registerEdits({ origin, route }: Api): void {
     '/applications/:id',
     { does: 'Changes an application', needs: ['Application.ReadWrite.All'], body: changed },
     async ({ tenant, actor }, request, reply, body) => {
-      refuseOurs(body.identifierUris)
+      refuseOurs([...(body.identifierUris ?? []), ...(body.permissions ?? [])])
       const app = await tenant.applications.find(pathOf(request))
       if (!app) throw notFound()
       const [kind] = platforms(body)
       if (kind && PLATFORMS[kind] !== app.type) throw badRequest('An application does not become one of another kind.')
-      const { displayName, dpopBoundAccessTokens: dpopBound } = body
+      const { displayName, dpopBoundAccessTokens: dpopBound, permissions } = body
       const done = await tenant.applications.update(actor, app.appId, {
         ...(displayName === undefined ? {} : { displayName }),
         ...(dpopBound === undefined ? {} : { dpopBound }),
+        ...(permissions === undefined ? {} : { permissions }),
         ...given(body),
       })
       return written(reply, done).code(204).send()
@@ -181,6 +207,8 @@ function given(body: Members) {
   return {
     ...(redirectUris === undefined ? {} : { redirectUris }),
     ...(body.identifierUris === undefined ? {} : { identifierUris: body.identifierUris }),
+    ...(body.cae === undefined ? {} : { cae: body.cae }),
+    ...(body.optionalClaims === undefined ? {} : { optionalClaims: body.optionalClaims.accessToken.map(({ name }) => name) }),
     ...(body.api === undefined ? {} : { scopes: body.api.oauth2PermissionScopes.map(({ value }) => value) }),
   }
 }

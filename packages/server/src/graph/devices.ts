@@ -1,8 +1,10 @@
 import { z } from 'zod'
 import { type Device, deviceKey, TRUST_TYPES } from '../directory/devices.ts'
-import { type Api, pageOf, pathOf, searchOf, written } from './api.ts'
+import { type Api, pathOf, written } from './api.ts'
 import { notFound } from './errors.ts'
-import { parseNames } from './query.ts'
+import { answerList } from './lists.ts'
+import { LIST_OPTIONS } from './query.ts'
+import { parseSelect, type Resource, shape, toTime } from './resource.ts'
 
 const name = z.string().min(1).max(256)
 const created = z.strictObject({
@@ -20,24 +22,77 @@ const patch = z
   .refine((given) => Object.keys(given).length > 0, 'an empty change')
 const whose = z.strictObject({ user: z.string().min(1).max(320) })
 
-const DEVICE_ID = /^[A-Za-z0-9._-]{1,128}$/
+const text = { type: 'string' }
+const time = { type: 'string', format: 'date-time' }
+const idColumn = { name: 'id', type: 'id' } as const
+
+/** Graph's `device`; `owner`, its name and `registeredFrom` are ours: who registered it by themselves, and from which address. */
+export const DEVICES: Resource<Device> = {
+  type: 'device',
+  set: 'devices',
+  properties: {
+    id: { read: ({ id }) => id, column: idColumn, sort: true, usual: true, schema: text },
+    deviceId: { read: ({ id }) => id, column: idColumn, usual: true, schema: text },
+    displayName: {
+      ...{ read: ({ displayName }) => displayName, column: { name: 'display_name', type: 'text' }, schema: text },
+      ...{ sort: true, search: 'words', usual: true },
+    },
+    accountEnabled: {
+      ...{ read: ({ enabled }) => enabled, column: { name: 'enabled', type: 'boolean' }, usual: true, schema: { type: 'boolean' } },
+    },
+    isCompliant: {
+      ...{ read: ({ compliant }) => compliant, column: { name: 'compliant', type: 'boolean', nullable: true }, usual: true },
+      schema: { type: ['boolean', 'null'] },
+    },
+    trustType: { read: ({ trustType }) => trustType, column: { name: 'trust_type', type: 'text' }, usual: true, schema: { enum: TRUST_TYPES } },
+    owner: { read: ({ owner }) => owner, column: { name: 'user_id', type: 'id', nullable: true }, usual: true, schema: { type: ['string', 'null'] } },
+    ownerDisplayName: { read: ({ ownerName }) => ownerName ?? null, usual: true, schema: { type: ['string', 'null'] } },
+    registeredFrom: { read: ({ registeredFrom }) => registeredFrom, usual: true, schema: { type: ['string', 'null'] } },
+    createdDateTime: {
+      read: ({ createdAt }) => toTime(createdAt),
+      column: { name: 'created_at', type: 'time' },
+      sort: true,
+      usual: true,
+      schema: time,
+    },
+    registrationDateTime: { read: ({ createdAt }) => toTime(createdAt), usual: true, schema: time },
+    approximateLastSignInDateTime: {
+      ...{ read: ({ lastUsedAt }) => (lastUsedAt === 0 ? null : toTime(lastUsedAt)), column: { name: 'last_iat', type: 'time' } },
+      ...{ sort: true, usual: true, schema: { type: ['string', 'null'], format: 'date-time' } },
+    },
+  },
+}
 
 /** `devices`: what people sign in from. */
-export function registerDevices({ origin, route }: Api): void {
+export function registerDevices(api: Api): void {
+  const { origin, route } = api
   const context = (rest = '') => ({ '@odata.context': `${origin}/v1.0/$metadata#devices${rest}` })
+  const reads = { needs: ['Device.Read.All'], gives: DEVICES } as const
 
-  route('GET', '/devices', { does: 'Lists the devices', needs: ['Device.Read.All'], options: ['$top', '$skiptoken'] }, async (caller, request) => {
-    const { limit, after } = parseNames(searchOf(request), DEVICE_ID)
-    const found = await caller.tenant.devices.list({ limit: limit + 1, ...(after === undefined ? {} : { after }) })
-    const { value, next } = pageOf(origin, request, found, limit, ({ id }) => id)
-    return { ...context(), ...next, value: value.map(shape) }
-  })
+  route('GET', '/devices', { does: 'Lists the devices', options: LIST_OPTIONS, ...reads }, ({ tenant }, request) =>
+    answerList(api, tenant.id, request, DEVICES, tenant.devices.list),
+  )
 
-  route('GET', '/devices/:id', { does: 'Shows a device', needs: ['Device.Read.All'] }, async (caller, request) => {
+  const one = (device: Device) => ({ ...context('/$entity'), ...shape(DEVICES, parseSelect(DEVICES, null), device) })
+  route('GET', '/devices/:id', { does: 'Shows a device', ...reads }, async (caller, request) => {
     const device = await caller.tenant.devices.find(pathOf(request))
     if (!device) throw notFound()
-    return { ...context('/$entity'), ...shape(device) }
+    return one(device)
   })
+
+  route(
+    'GET',
+    '/devices/:id/registeredUsers',
+    { does: 'Lists who has had a token on a device, and when last', needs: ['Device.Read.All'] },
+    async ({ tenant }, request) => {
+      const device = await tenant.devices.find(pathOf(request))
+      if (!device) throw notFound()
+      const value = (await tenant.devices.users(device.id)).map(({ id, displayName, upn, lastUsedAt }) => ({
+        ...{ id, displayName, userPrincipalName: upn, lastUsedDateTime: lastUsedAt === 0 ? null : toTime(lastUsedAt) },
+      }))
+      return { ...context('/registeredUsers'), value }
+    },
+  )
 
   route('POST', '/devices', { does: 'Registers a device', needs: ['Device.ReadWrite.All'], body: created }, async (caller, _request, reply, body) => {
     const { displayName, publicKey, owner, accountEnabled, isCompliant, trustType } = body
@@ -49,9 +104,7 @@ export function registerDevices({ origin, route }: Api): void {
       ...(trustType === undefined ? {} : { trustType }),
     })
     const device = (await caller.tenant.devices.find(done.result)) as Device
-    return written(reply, done)
-      .code(201)
-      .send({ ...context('/$entity'), ...shape(device) })
+    return written(reply, done).code(201).send(one(device))
   })
 
   route('PATCH', '/devices/:id', { does: 'Changes a device', needs: ['Device.ReadWrite.All'], body: patch }, async (caller, request, reply, body) => {
@@ -82,15 +135,4 @@ export function registerDevices({ origin, route }: Api): void {
       return written(reply, done).code(204).send()
     },
   )
-}
-
-/** Graph's `device`; `owner` and `registeredFrom` are ours: who registered it by themselves, and from which address. */
-function shape(device: Device): object {
-  const instant = (second: number) => `${new Date(second * 1000).toISOString().slice(0, 19)}Z`
-  return {
-    ...{ id: device.id, deviceId: device.id, displayName: device.displayName, accountEnabled: device.enabled, isCompliant: device.compliant },
-    ...{ trustType: device.trustType, owner: device.owner, registeredFrom: device.registeredFrom, createdDateTime: instant(device.createdAt) },
-    ...{ registrationDateTime: instant(device.createdAt) },
-    approximateLastSignInDateTime: device.lastUsedAt === 0 ? null : instant(device.lastUsedAt),
-  }
 }

@@ -477,6 +477,17 @@ MIGRATIONS['0063-delivery-counts'] = {
   },
 }
 
+MIGRATIONS['0064-device-lists'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    for (const statement of [
+      'create index devices_name on devices (tenant, lower(display_name)) where deleted_at is null',
+      'create index devices_used on devices (tenant, last_iat) where deleted_at is null',
+    ]) {
+      await sql.raw(statement).execute(db)
+    }
+  },
+}
+
 const provider: MigrationProvider = { getMigrations: async () => MIGRATIONS }
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {
