@@ -30,6 +30,7 @@ export interface User extends Profile {
   lastPasswordChangeAt: number | null
   /** Second of the last cutoff of depth sign-in; 0 = never. */
   validFrom: number
+  riskLevel: string
   /** It is the emergency account. */
   emergency: boolean
 }
@@ -230,6 +231,7 @@ export function toUser(row: UserRow): User {
     createdAt: row.created_at,
     lastPasswordChangeAt: row.password_at,
     validFrom: row.valid_from,
+    riskLevel: row.risk_level,
     emergency: row.break_glass === 1,
   }
 }

@@ -68,8 +68,9 @@ export function createListing<Row, T>(
   columns?: readonly string[],
 ) {
   const read = columns ? sql.join(columns.map((name) => sql.ref(`${table}.${name}`))) : sql`${sql.table(table)}.*`
+  const own = sql`from ${sql.table(table)} where tenant = ${tenant}${alive ? sql` and deleted_at is null` : sql``}`
   const rows = (where: Condition | undefined, within: RawBuilder<SqlBool> | undefined) =>
-    sql`from ${sql.table(table)} where tenant = ${tenant}${alive ? sql` and deleted_at is null` : sql``}${where ? sql` and ${compile(where)}` : sql``}${within ? sql` and ${within}` : sql``}`
+    sql`${own}${where ? sql` and ${compile(where, own)}` : sql``}${within ? sql` and ${within}` : sql``}`
 
   return {
     async page({ where, order = [], limit, after, offset = 0 }: Page, within?: RawBuilder<SqlBool>): Promise<Listed<T & Positioned>> {
@@ -128,14 +129,28 @@ function behind(by: readonly Order[], keys: readonly RawBuilder<unknown>[], afte
 
 const OPERATORS = { eq: '=', ne: '<>', ge: '>=', gt: '>', le: '<=', lt: '<' } as const
 
-function compile(condition: Condition): RawBuilder<SqlBool> {
+/** @param own what all rows of the list come from */
+function compile(condition: Condition, own: RawBuilder<unknown>): RawBuilder<SqlBool> {
   switch (condition.is) {
-    case 'and':
     case 'or':
-      return sql<SqlBool>`(${sql.join(condition.terms.map(compile), sql.raw(` ${condition.is} `))})`
+      // Each beginning has an index of its own; asked for at once, they would be looked for row by row.
+      if (condition.terms.every(({ is }) => is === 'starts'))
+        return sql<SqlBool>`id in (${sql.join(
+          condition.terms.map((term) => sql`select id ${own} and ${compile(term, own)}`),
+          sql.raw(' union all '),
+        )})`
+      return sql<SqlBool>`(${sql.join(
+        condition.terms.map((term) => compile(term, own)),
+        sql.raw(' or '),
+      )})`
+    case 'and':
+      return sql<SqlBool>`(${sql.join(
+        condition.terms.map((term) => compile(term, own)),
+        sql.raw(' and '),
+      )})`
     case 'not':
       // What cannot be said of nothing is false; only here does that differ from what the database makes of it.
-      return sql<SqlBool>`not coalesce(${compile(condition.term)}, false)`
+      return sql<SqlBool>`not coalesce(${compile(condition.term, own)}, false)`
     case 'in':
       return sql<SqlBool>`${folded(condition.column)} in (${sql.join(condition.values.map((value) => operand(condition.column, value)))})`
     case 'starts':

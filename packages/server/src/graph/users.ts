@@ -73,9 +73,17 @@ export const USERS: Resource<User> = {
     },
     userType: {
       read: ({ type }) => (type === 'guest' ? 'Guest' : 'Member'),
-      column: { name: 'type', type: 'text' },
+      column: { name: 'type', type: 'key' },
       schema: { enum: ['Member', 'Guest'] },
     },
+    // These three are ours: what has to be known of somebody before anything is done to them.
+    riskLevel: {
+      read: ({ riskLevel }) => riskLevel,
+      column: { name: 'risk_level', type: 'key' },
+      schema: { enum: ['none', 'low', 'medium', 'high'] },
+    },
+    directoryRoles: { read: ({ roles }) => roles, schema: { type: 'array', items: { type: 'string' } } },
+    isEmergencyAccount: { read: ({ emergency }) => emergency, schema: { type: 'boolean' } },
     createdDateTime: { read: (user) => toTime(user.createdAt), column: { name: 'created_at', type: 'time' }, sort: true, schema: time },
     lastPasswordChangeDateTime: { read: ({ lastPasswordChangeAt: at }) => (at === null ? null : toTime(at)), schema: time },
     // Tokens are good from the second after the cutoff.

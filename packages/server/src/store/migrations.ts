@@ -488,6 +488,20 @@ MIGRATIONS['0064-device-lists'] = {
   },
 }
 
+MIGRATIONS['0065-few-users'] = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    // Few among many, whom people who administer a directory look for.
+    for (const statement of [
+      'create index users_disabled on users (tenant, lower(display_name), id) where enabled = 0 and deleted_at is null',
+      "create index users_guests on users (tenant, lower(display_name), id) where type = 'guest' and deleted_at is null",
+      "create index users_at_risk on users (tenant, lower(display_name), id) where risk_level <> 'none' and deleted_at is null",
+      "create index users_with_roles on users (tenant, id) where roles <> '[]' and deleted_at is null",
+    ]) {
+      await sql.raw(statement).execute(db)
+    }
+  },
+}
+
 const provider: MigrationProvider = { getMigrations: async () => MIGRATIONS }
 
 export async function migrate(db: Kysely<Schema>): Promise<void> {
