@@ -7,6 +7,7 @@ type Screen = LazyExoticComponent<ComponentType>
 /** Every address of the console under `/console/{tenant}`, and the screen that answers it; each is loaded when somebody goes there. */
 export const ROUTES: readonly [path: string, screen: Screen][] = [
   ['/users', lazy(() => import('./screens/users/users.tsx').then((one) => ({ default: one.Users })))],
+  ['/revocations/:txn', lazy(() => import('./screens/proof/proof.tsx').then((one) => ({ default: one.Proof })))],
 ]
 
 export interface NavEntry {
