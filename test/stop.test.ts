@@ -104,6 +104,8 @@ describe('the emergency stop', () => {
       status: 200,
       body: { scim: { endpoint: `${loop.authority}/scim/v2`, lastWriteDateTime: null, users: 0, groups: 0, applications: [] }, ldap: null },
     })
+    // Alice, Bob and this administrator have signed in; of the server's own applications there are three.
+    expect((await admin.call('GET', `${ORGANIZATION}/reach`)).body).toMatchObject({ users: 3, sessions: 3, applications: 7, streams: 1 })
     const { body: bob } = await admin.call('GET', '/users/bob@contoso.test')
     await admin.call('POST', '/users/bob@contoso.test/revokeSignInSessions')
     expect((await admin.call('GET', `/caegis/events?$filter=userId eq '${bob.id}'`)).body.value).toMatchObject([{ type: SESSION_REVOKED }])

@@ -14,7 +14,7 @@ import { SessionContext } from './session/context.ts'
 import { openSession, type Session } from './session/session.ts'
 import { baseOf, lastTenant, rememberTenant, takeGoing, tenantOf } from './session/tenant.ts'
 import { ChooseTenant, SignInFailed } from './shell/door.tsx'
-import { EndedNotice } from './shell/ended.tsx'
+import { LastWordProvider } from './shell/last-word.tsx'
 import { Shell } from './shell/shell.tsx'
 import { t } from './texts/texts.ts'
 import { colors, theme } from './theme.ts'
@@ -76,8 +76,9 @@ function Console({ session }: { session: Session }) {
             <Router base={baseOf(session.tenant)}>
               <NoticeProvider>
                 <ConfirmProvider>
-                  <Shell />
-                  <EndedNotice />
+                  <LastWordProvider>
+                    <Shell />
+                  </LastWordProvider>
                 </ConfirmProvider>
               </NoticeProvider>
             </Router>

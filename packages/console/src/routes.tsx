@@ -8,6 +8,7 @@ type Screen = LazyExoticComponent<ComponentType>
 export const ROUTES: readonly [path: string, screen: Screen][] = [
   ['/users', lazy(() => import('./screens/users/users.tsx').then((one) => ({ default: one.Users })))],
   ['/revocations/:txn', lazy(() => import('./screens/proof/proof.tsx').then((one) => ({ default: one.Proof })))],
+  ['/settings/:tab?', lazy(() => import('./screens/settings/settings.tsx').then((one) => ({ default: one.Settings })))],
 ]
 
 export interface NavEntry {

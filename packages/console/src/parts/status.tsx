@@ -17,7 +17,7 @@ const LOOKS: Record<Tone, { color: string; icon?: IconName }> = {
 export function Status({ tone, children }: { tone: Tone; children: ReactNode }) {
   const { color, icon } = LOOKS[tone]
   return (
-    <Badge color={color} variant="light" radius="sm" tt="none" fw={600} leftSection={icon && <Icon name={icon} size={12} />}>
+    <Badge color={color} variant="light" radius="sm" tt="none" fw={600} miw="max-content" leftSection={icon && <Icon name={icon} size={12} />}>
       {children}
     </Badge>
   )

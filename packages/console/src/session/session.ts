@@ -23,6 +23,8 @@ export interface Session {
   onEnded(listener: () => void): () => void
   /** Leaves the page for the issuer; what it asked for last is brought along. */
   signInAgain(): Promise<void>
+  /** The same, for whoever else may sign in. */
+  signInAsAnother(): Promise<void>
   signOut(): Promise<void>
 }
 
@@ -50,7 +52,7 @@ async function clientOf(origin: string, tenant: string): Promise<PublicClientApp
 export async function openSession(origin: string, tenant: string): Promise<Opened> {
   const client = await clientOf(origin, tenant)
   const scopes = [`${origin}/.default`]
-  const leave = async (more: { claims?: string; loginHint?: string } = {}) => {
+  const leave = async (more: Leaving = {}) => {
     rememberGoing(location.pathname === HOME ? `${HOME}/${tenant}` : `${location.pathname}${location.search}`)
     await client.loginRedirect({ scopes, ...more })
   }
@@ -74,7 +76,13 @@ interface Parts {
   tenant: string
   account: AccountInfo
   scopes: string[]
-  leave(more?: { claims?: string; loginHint?: string }): Promise<void>
+  leave(more?: Leaving): Promise<void>
+}
+
+interface Leaving {
+  claims?: string
+  loginHint?: string
+  prompt?: 'login' | 'select_account'
 }
 
 function sessionOf(client: PublicClientApplication, { origin, tenant, account, scopes, leave }: Parts): Session {
@@ -105,6 +113,7 @@ function sessionOf(client: PublicClientApplication, { origin, tenant, account, s
       return () => listeners.delete(listener)
     },
     signInAgain: () => leave({ ...(ended?.claims ? { claims: ended.claims } : {}), loginHint: account.username }),
+    signInAsAnother: () => leave({ prompt: 'login' }),
     // Without a hint of who signs out, which would be a token in an address: the issuer asks, and ends it there.
     signOut: () => client.logoutRedirect({ account }),
   }

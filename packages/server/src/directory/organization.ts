@@ -57,9 +57,19 @@ export interface Organization {
   logRetentionDays: number | null
 }
 
+/** Whom a stop would hit now. */
+export interface Reach {
+  /** Enabled. */
+  users: number
+  /** Of which a token is good. */
+  sessions: number
+  applications: number
+}
+
 /** The result of each change says whether anything changed: what is already so is not done, and not published, again. */
 export interface Organizations {
   read(): Promise<Organization>
+  reach(): Promise<Reach>
   update(actor: Actor, patch: OrganizationPatch): Promise<Committed<boolean>>
   /** Everything that was issued or proved so far dies, and nothing is issued until `resume`. */
   stop(actor: Actor): Promise<Committed<boolean>>
@@ -109,6 +119,17 @@ export function createOrganization(store: Store, tenant: string): Organizations 
         ...{ id: row.id, name: row.name, displayName: row.display_name, stoppedAt: row.stopped_at },
         ...{ tokenLifetimes: JSON.parse(row.token_lifetimes), logRetentionDays: row.log_retention },
       }
+    },
+    async reach() {
+      const counted = async (table: 'users' | 'applications' | 'sessions') => {
+        const all = store.db
+          .selectFrom(table)
+          .select((eb) => eb.fn.countAll<number>().as('count'))
+          .where('tenant', '=', tenant)
+        const live = table === 'sessions' ? all.where('tokens_until', '>', Math.floor(store.clock())) : all.where('enabled', '=', 1)
+        return (await live.executeTakeFirstOrThrow()).count
+      }
+      return { users: await counted('users'), sessions: await counted('sessions'), applications: await counted('applications') }
     },
     update: (actor, patch) => store.commit({ tenant, actor, edit: (context) => saveOrganization(context, patch) }),
     stop: (actor) => turn(actor, true),

@@ -23,6 +23,21 @@ export function registerOrganization({ origin, route }: Api): void {
   })
 
   route(
+    'GET',
+    '/caegis/organization/reach',
+    { does: 'Counts whom a stop of the tenant would hit', needs: ['Organization.Read.All'] },
+    async ({ tenant, signals }) => {
+      const streams = await signals.streams.allStreams()
+      const listening = streams.filter(({ status }) => status === 'enabled').length
+      return {
+        '@odata.context': `${origin}/v1.0/$metadata#caegis/organization/reach`,
+        ...(await tenant.directory.organization.reach()),
+        streams: listening,
+      }
+    },
+  )
+
+  route(
     'PATCH',
     '/caegis/organization',
     {
