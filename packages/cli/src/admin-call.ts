@@ -1,6 +1,15 @@
 import { CaegisError } from '@caegis/protocol'
 import { CLI_ERRORS } from './errors.ts'
 
+/** What the server refused with: the `detail` of `refused`. */
+export interface Refusal {
+  status: number
+  /** Graph's code. */
+  code: string
+  /** Mistakes, by JSON pointer. */
+  details: readonly { target: string; message: string }[]
+}
+
 /** A call of the admin API under its `/v1.0`. @throws CaegisError `refused` with the server's words */
 export type AdminCall = (method: string, path: string, options?: { body?: object; headers?: Record<string, string> }) => Promise<Response>
 
@@ -15,9 +24,10 @@ export function createAdminCall(): AdminCall {
       ...(body ? { body: JSON.stringify(body) } : {}),
     })
     if (response.ok) return response
-    const answer = (await response.json().catch(() => ({}))) as { error?: { code?: string; message?: string } }
+    const answer = (await response.json().catch(() => ({}))) as { error?: { code?: string; message?: string; details?: Refusal['details'] } }
     const message = `${answer.error?.message ?? CLI_ERRORS.refused} (${response.status} ${answer.error?.code ?? ''})`
-    throw new CaegisError('refused', message, { detail: { status: response.status } })
+    const { code = '', details = [] } = answer.error ?? {}
+    throw new CaegisError('refused', message, { detail: { status: response.status, code, details } satisfies Refusal })
   }
 }
 

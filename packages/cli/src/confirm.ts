@@ -23,6 +23,12 @@ export async function confirm({ wanted, given, warning, name }: Confirmation): P
   }
 }
 
+/** A plain question, for what can be undone. @throws CaegisError `not_confirmed` */
+export async function agree(question: string, flag: string): Promise<void> {
+  if (!process.stdin.isTTY) throw new CaegisError('not_confirmed', `Nobody is there to ask. To go on, add: ${flag}`)
+  if (!/^y(es)?$/i.test(await ask(`${question} [y/N] `))) throw new CaegisError('not_confirmed', CLI_ERRORS.not_confirmed)
+}
+
 async function ask(question: string): Promise<string> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr })
   try {

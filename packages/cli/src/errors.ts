@@ -9,6 +9,7 @@ export const CLI_ERRORS = {
   token_in_sight: 'A token does not belong into a command line, which others can see: give it on standard input, or only its id (jti).',
   unknown_policy: 'There is no policy of that name or id.',
   invalid_cases: 'These cases cannot be run:',
+  invalid_file: 'The file cannot be applied:',
   invalid_gateway: 'The gateway cannot start like this.',
   invalid_routes: 'The map of routes cannot be read:',
   no_token: 'There is no token on standard input.',

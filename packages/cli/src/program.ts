@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { addApply } from './commands/apply.ts'
 import { addCompletion } from './commands/completion.ts'
 import { addDemo } from './commands/demo.ts'
 import { addDevice } from './commands/device.ts'
@@ -29,6 +30,7 @@ export function createProgram(): Command {
   addServe(program)
   addDemo(program)
   addLogin(program)
+  addApply(program)
   addUser(program)
   addSession(program)
   addToken(program)

@@ -1,9 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { parseRoute, type RouteMap } from '@caegis/guard/gateway'
 import { CaegisError } from '@caegis/protocol'
-import { LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { CLI_ERRORS } from './errors.ts'
+import { readYamlFile } from './yaml-file.ts'
 
 const word = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,256}$/, 'one word of visible characters, without quotes')
 const words = z.array(word).min(1).max(64)
@@ -36,17 +35,8 @@ const LARGEST = 1_048_576
  * @throws CaegisError `invalid_routes` with the line of each mistake
  */
 export function readRoutesFile(path: string): { routes: RouteMap; preflight?: boolean } {
-  const text = readFileSync(path, 'utf8')
-  if (text.length > LARGEST) throw invalid(path, ['the file is larger than 1 MiB'])
-  const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true })
-  if (document.errors.length > 0) {
-    throw invalid(
-      path,
-      document.errors.map((error) => `line ${lines.linePos(error.pos[0]).line}: ${error.code.toLowerCase().replaceAll('_', ' ')}`),
-    )
-  }
-  const parsed = file.safeParse(document.toJS({ maxAliasCount: 100 }))
+  const { value, lineOf } = readYamlFile(path, { most: LARGEST, fail: (mistakes) => invalid(path, mistakes) })
+  const parsed = file.safeParse(value)
   if (!parsed.success) {
     throw invalid(
       path,
@@ -57,15 +47,6 @@ export function readRoutesFile(path: string): { routes: RouteMap; preflight?: bo
     )
   }
   return parsed.data as { routes: RouteMap; preflight?: boolean }
-
-  /** Where a path leads to, or the nearest thing that is there. */
-  function lineOf(place: readonly PropertyKey[]): number {
-    for (let length = place.length; length > 0; length--) {
-      const node = document.getIn(place.slice(0, length), true) as { range?: [number, number, number] } | undefined
-      if (node?.range) return lines.linePos(node.range[0]).line
-    }
-    return 1
-  }
 }
 
 function messageOf(issue: z.core.$ZodIssue): string {

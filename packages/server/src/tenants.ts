@@ -24,6 +24,7 @@ import { createProvisioning } from './directory/provisioning.ts'
 import { createReevaluations } from './directory/reevaluations.ts'
 import { createRisk } from './directory/risk.ts'
 import { createRiskSettings } from './directory/risk-settings.ts'
+import { createTenantFiles } from './directory/tenant-files.ts'
 import { createUpstreamRegistry } from './directory/upstreams.ts'
 import type { Geo } from './geo.ts'
 import type { Admitted } from './graph/caller.ts'
@@ -137,6 +138,7 @@ export function createTenants({ settings, store, secrets, dialer, intelligence, 
       riskSettings: createRiskSettings(store, id, intelligence.given),
       intelligence,
       upstreams: createUpstreamRegistry(store, secrets, id, issuer),
+      tenantFiles: createTenantFiles(store, secrets, id, issuer, directory),
       signIns,
       audits: createAudits(store, id),
       applications: createApplications(store, id, secrets),

@@ -1,9 +1,11 @@
-import { readFileSync } from 'node:fs'
 import { type CaseResult, type Mistake, runCases } from '@caegis/policy'
 import { CaegisError } from '@caegis/protocol'
 import type { Command } from 'commander'
-import { LineCounter, parseDocument } from 'yaml'
 import { CLI_ERRORS } from '../errors.ts'
+import { pathOf, readYamlFile } from '../yaml-file.ts'
+
+/** Characters. */
+const LARGEST = 32 * 1_048_576
 
 /** `policy test`: says whether policies decide as their cases want it. Nothing but the files is needed. */
 export function addPolicyTest(policy: Command): void {
@@ -27,32 +29,16 @@ export function addPolicyTest(policy: Command): void {
 
 /** @throws CaegisError `invalid_cases` with the line of each mistake */
 function runFile(file: string): CaseResult[] {
-  const lines = new LineCounter()
-  const document = parseDocument(readFileSync(file, 'utf8'), { lineCounter: lines, version: '1.2' })
-  const broken = document.errors[0]
-  if (broken) throw invalid(file, [`line ${lines.linePos(broken.pos[0]).line}: ${broken.code}`])
+  const { value, lineOf } = readYamlFile(file, { most: LARGEST, fail: (mistakes) => invalid(file, mistakes) })
   try {
-    return runCases(document.toJS({ maxAliasCount: 1000 }))
+    return runCases(value)
   } catch (error) {
     if (!(error instanceof CaegisError) || !Array.isArray(error.detail)) throw error
     const mistakes = error.detail as Mistake[]
     throw invalid(
       file,
-      mistakes.map(({ path, message }) => `line ${lineOf(path)}: ${path} ${message}`),
+      mistakes.map(({ path, message }) => `line ${lineOf(pathOf(path))}: ${path} ${message}`),
     )
-  }
-
-  /** Where a path leads to, or the nearest thing that is there. */
-  function lineOf(path: string): number {
-    const steps = path
-      .split('/')
-      .slice(1)
-      .map((step) => (/^\d+$/.test(step) ? Number(step) : step.replaceAll('~1', '/').replaceAll('~0', '~')))
-    for (let length = steps.length; length > 0; length--) {
-      const node = document.getIn(steps.slice(0, length), true) as { range?: [number, number, number] } | undefined
-      if (node?.range) return lines.linePos(node.range[0]).line
-    }
-    return 1
   }
 }
 

@@ -47,20 +47,9 @@ export function createApplications(store: Store, tenant: string, secrets: Secret
       },
     })
 
-  /**
-   * Whoever gives an application a credential, or an address to answer to, can speak for it. Nobody comes so to rights in the admin API that the application through
-   * which they do it does not have itself: that is for the tenant file.
-   */
-  const refuseMightier = async ({ db }: ChangeContext, actor: Actor, app: Application) => {
-    if (actor.kind !== 'app' && actor.kind !== 'user') return
-    const held = adminRightsOf((await findApplication(db, tenant, actor.appId)) ?? { permissions: [] })
-    const isWithin = (right: string) => held.includes('.default') || held.includes(right) || (isPermission(right) && includesPermission(held, right))
-    if (!adminRightsOf(app).every(isWithin)) throw new CaegisError('mightier_application', SERVER_ERRORS.mightier_application)
-  }
-
   const add = async (context: ChangeContext, actor: Actor, app: Application, row: Omit<CredentialRow, 'tenant' | 'app_id'>) => {
     if (app.type === 'spa' || app.type === 'native') throw new CaegisError('public_client', SERVER_ERRORS.public_client)
-    await refuseMightier(context, actor, app)
+    await refuseBeyond(context, actor, app)
     const { db } = context
     await db
       .insertInto('credentials')
@@ -114,7 +103,7 @@ export function createApplications(store: Store, tenant: string, secrets: Secret
         refuseOwn(app.appId)
         if (permissions?.some((one) => one.startsWith(GRAPH) && !app.permissions.includes(one)))
           throw new CaegisError('mightier_application', 'Rights in the admin API are given by the tenant file. Here they can be taken back.')
-        if (redirectUris?.some((uri) => !app.redirectUris.includes(uri))) await refuseMightier(context, actor, app)
+        if (redirectUris?.some((uri) => !app.redirectUris.includes(uri))) await refuseBeyond(context, actor, app)
         await refuseTaken(context, app.appId, identifierUris)
         await context.db
           .updateTable('applications')
@@ -214,13 +203,40 @@ const adminRightsOf = ({ permissions }: Pick<Application, 'permissions'>) =>
 
 export type Applications = ReturnType<typeof createApplications>
 
-/** Registers an application of a tenant file, or makes it what the file says now. What commands added to it stays: its further secrets, for one. */
-export async function saveApplication(context: ChangeContext, secrets: Secrets, entry: ApplicationEntry): Promise<void> {
-  const { db, tenant } = context
+/**
+ * Whoever gives an application a credential, or an address to answer to, can speak for it. Nobody comes so to rights in the admin API that the application through
+ * which they do it does not have itself: that is for the tenant file, on the host.
+ * @throws CaegisError `mightier_application`
+ */
+export async function refuseBeyond({ db, tenant }: ChangeContext, actor: Actor, app: Pick<Application, 'permissions'>): Promise<void> {
+  if (actor.kind !== 'app' && actor.kind !== 'user') return
+  const held = adminRightsOf((await findApplication(db, tenant, actor.appId)) ?? { permissions: [] })
+  const isWithin = (right: string) => held.includes('.default') || held.includes(right) || (isPermission(right) && includesPermission(held, right))
+  if (!adminRightsOf(app).every(isWithin)) throw new CaegisError('mightier_application', SERVER_ERRORS.mightier_application)
+}
+
+/** What an application will be once a tenant file was applied to it. */
+export function plannedOf(before: Application | undefined, entry: ApplicationEntry, secrets: Secrets, tenant: string): Application {
   const { appId } = entry
+  const columns = columnsOf(entry)
   const credentials = credentialsIn(entry, (text) => secrets.digest(`client:${tenant}:${appId}`, text))
-  const columns = {
-    display_name: entry.displayName ?? appId,
+  const kept = (before?.credentials ?? []).filter(({ id }) => id !== OF_FILE && !id.startsWith(`${OF_FILE}:`))
+  const enabled = entry.enabled ?? before?.enabled ?? true
+  const nothing = { id: before?.id ?? '', version: 0, valid_from: 0, access_from: 0 }
+  const row = {
+    ...nothing,
+    app_id: appId,
+    ...columns,
+    enabled: enabled ? 1 : 0,
+    confidential: before?.confidential || credentials.length > 0 || entry.type === 'daemon' ? 1 : 0,
+  }
+  return toApplication(row as ApplicationRow, [...kept, ...credentials.map((one) => ({ tenant, app_id: appId, ...one }))])
+}
+
+/** The columns that a tenant file decides alone. */
+function columnsOf(entry: ApplicationEntry) {
+  return {
+    display_name: entry.displayName ?? entry.appId,
     type: entry.type ?? ('api' as const),
     cae: entry.cae ? 1 : 0,
     consent: entry.consent === 'required' ? 1 : 0,
@@ -232,6 +248,16 @@ export async function saveApplication(context: ChangeContext, secrets: Secrets, 
     optional_claims: JSON.stringify(entry.optionalClaims ?? []),
     logout_uri: entry.backchannelLogoutUri ?? null,
     logout_session: entry.backchannelLogoutSessionRequired ? 1 : 0,
+  }
+}
+
+/** Registers an application of a tenant file, or makes it what the file says now. What commands added to it stays: its further secrets, for one. */
+export async function saveApplication(context: ChangeContext, secrets: Secrets, entry: ApplicationEntry): Promise<void> {
+  const { db, tenant } = context
+  const { appId } = entry
+  const credentials = credentialsIn(entry, (text) => secrets.digest(`client:${tenant}:${appId}`, text))
+  const columns = {
+    ...columnsOf(entry),
     ...(entry.enabled === undefined ? {} : { enabled: entry.enabled ? 1 : 0 }),
     // A daemon that has no credential yet is nobody.
     ...(credentials.length > 0 || entry.type === 'daemon' ? { confidential: 1 } : {}),
@@ -304,7 +330,7 @@ const subjectOf = (id: string) => ({ complex: { format: 'complex' as const, appl
 const exists = () => new CaegisError('application_exists', SERVER_ERRORS.application_exists)
 
 /** Two APIs of one name would get each other's tokens. */
-async function refuseTaken({ db, tenant }: ChangeContext, appId: string, uris: readonly string[] = []): Promise<void> {
+export async function refuseTaken({ db, tenant }: ChangeContext, appId: string, uris: readonly string[] = []): Promise<void> {
   if (uris.length === 0) return
   const others = (await listApis(db, tenant)).filter((one) => one.appId !== appId)
   if (others.some((one) => one.identifierUris.some((uri) => uris.includes(uri)))) throw exists()

@@ -57,7 +57,7 @@ export function auditGoneApplication({ audit }: ChangeContext, { appId: id, disp
 
 /** An application, before an edit and after it; both where it is not new. Of credentials only their names are told. */
 export function auditApplication({ audit }: ChangeContext, before: Application | undefined, after: Application): void {
-  const shown = before ? differences(describe(before), describe(after)) : []
+  const shown = before ? differences(shownOf(before), shownOf(after)) : []
   // Of the same name, and another: nothing of it is shown.
   const replaced = before?.credentials.some(({ id, value }) => after.credentials.some((one) => one.id === id && one.value !== value))
   if (replaced) shown.push({ name: 'credentials', old: null, new: null })
@@ -66,7 +66,16 @@ export function auditApplication({ audit }: ChangeContext, before: Application |
   audit({ activity, operation: before ? 'Update' : 'Add', category: 'ApplicationManagement', targets: [of] })
 }
 
-function describe({ credentials, id: _id, appId: _appId, version: _version, validFrom: _from, accessFrom: _access, ...rest }: Application): object {
+/** What administrators may see of an application. */
+export function shownOf({
+  credentials,
+  id: _id,
+  appId: _appId,
+  version: _version,
+  validFrom: _from,
+  accessFrom: _access,
+  ...rest
+}: Application): object {
   return {
     ...rest,
     credentials: credentials.map(({ id, kind, display_name, expires_at }) => ({ id, kind, displayName: display_name, expiresAt: expires_at })),

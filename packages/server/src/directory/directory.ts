@@ -1,17 +1,16 @@
 import { CaegisError, EVENT } from '@caegis/protocol'
 import { SERVER_ERRORS } from '../errors.ts'
 import type { Actor, ChangeContext, Committed, Seen } from '../store/change.ts'
-import { scheduleReevaluation } from '../store/reevaluations.ts'
 import type { UserRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import { refuseEmergency } from './break-glass.ts'
 import { type Home, publishWithGuests } from './guests.ts'
-import { aboutUser, changeEnabled, insertUser, publishPassword, removeUser, setColumns } from './lifecycle.ts'
+import { aboutUser, changeUser, insertUser, removeUser } from './lifecycle.ts'
 import { createListing } from './listing.ts'
 import { createOrganization } from './organization.ts'
 import { hashPassword, verifyPassword } from './password.ts'
-import { changeNaming, type Naming, type Profile } from './profile.ts'
-import { createRoles, publishRoles } from './roles.ts'
+import type { Naming, Profile } from './profile.ts'
+import { createRoles } from './roles.ts'
 import { createSessions } from './sessions.ts'
 
 export type { Actor, Committed, Seen }
@@ -145,32 +144,7 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
         edit(actor, idOrName, async (context, user) => {
           check(toUser(user))
           if (password !== undefined) refuseTakeover(actor, user)
-          const subject = about(user.id)
-          const columns = await changeNaming(context, user, given, subject)
-          if (password !== undefined) {
-            Object.assign(columns, { password, password_at: context.now, password_expired: 0 })
-            publishPassword(context, user, subject, 'The password was set')
-          }
-          if (given.passwordExpired !== undefined) columns.password_expired = given.passwordExpired ? 1 : 0
-          if (given.type !== undefined && given.type !== user.type) {
-            columns.type = given.type
-            const payload = { claims: { acct: given.type === 'guest' ? 1 : 0 } }
-            context.publish({
-              type: EVENT.tokenClaimsChange,
-              subject,
-              payload,
-              reason: 'A member became a guest, or a guest a member',
-              cut: { kind: 'user', id: user.id, depth: 'claims' },
-            })
-            await scheduleReevaluation(context, { reason: 'A member became a guest, or a guest a member', users: [user.id] })
-          }
-          const roles = given.roles && JSON.stringify(given.roles)
-          if (roles !== undefined && roles !== user.roles) {
-            columns.roles = roles
-            await publishRoles(context, subject, user.id, given.roles ?? [])
-          }
-          if (given.enabled !== undefined) Object.assign(columns, await changeEnabled(context, issuer, user, given.enabled))
-          if (Object.keys(columns).length > 0) await setColumns(context, user, columns)
+          await changeUser(context, issuer, user, given, password)
         })
       return given.enabled === false || password !== undefined ? sayingWhich(idOrName, run) : run()
     },

@@ -9,7 +9,6 @@ import { toUser, type User } from './directory.ts'
 import { createGroupCommands, type Group, type Members, membersIn, toGroup } from './group-commands.ts'
 import { type Condition, createListing, type Listed, type Page } from './listing.ts'
 import { changeRights, rightsOf } from './rights.ts'
-import type { TenantFile } from './tenant-file.ts'
 
 export type { Group }
 
@@ -172,110 +171,4 @@ export async function existsGroup({ db, tenant }: ChangeContext, id: string): Pr
 async function existsUser({ db, tenant }: ChangeContext, id: string): Promise<boolean> {
   const found = db.selectFrom('users').select('id').where('tenant', '=', tenant).where('id', '=', id).where('deleted_at', 'is', null)
   return (await found.executeTakeFirst()) !== undefined
-}
-
-/** Makes memberships and roles what a tenant file says, as far as it names them: a user without `groups` keeps theirs. */
-export async function saveRights(context: ChangeContext, file: TenantFile): Promise<void> {
-  const { db, tenant } = context
-  const users = new Map(
-    (await db.selectFrom('users').select(['id', 'upn_key']).where('tenant', '=', tenant).where('deleted_at', 'is', null).execute()).map((one) => [
-      one.upn_key,
-      one.id,
-    ]),
-  )
-  const groups = new Map(
-    (await db.selectFrom('groups').select(['id', 'display_name']).where('tenant', '=', tenant).execute()).map((one) => [one.display_name, one.id]),
-  )
-  const principals = new Set<string>()
-  const edits: (() => Promise<unknown>)[] = []
-  /** Notes who gains or loses, and what to do about it, where both lists differ. */
-  const differ = (
-    known: string[],
-    wanted: string[],
-    touched: (one: string) => string,
-    say: (one: string, added: boolean) => void,
-    add: (one: string) => Promise<unknown>,
-    remove: typeof add,
-  ) => {
-    const changes = [
-      ...wanted.filter((one) => !known.includes(one)).map((one) => [one, add] as const),
-      ...known.filter((one) => !wanted.includes(one)).map((one) => [one, remove] as const),
-    ]
-    for (const [one, edit] of changes) {
-      principals.add(touched(one))
-      edits.push(() => edit(one))
-      say(one, edit === add)
-    }
-  }
-  const idsOf = (names: readonly string[] | undefined, among: Map<string, string>) => (names ?? []).flatMap((name) => among.get(name) ?? [])
-
-  const members = Map.groupBy(await db.selectFrom('members').selectAll().where('tenant', '=', tenant).execute(), (one) => one.user_id)
-  for (const entry of file.users ?? []) {
-    const user = users.get(entry.userPrincipalName.toLowerCase())
-    if (!user || !entry.groups) continue
-    const known = (members.get(user) ?? []).map((one) => one.group_id)
-    differ(
-      known,
-      idsOf(entry.groups, groups),
-      () => user,
-      (group, added) => auditMember(context, group, { id: user, isGroup: false }, added),
-      (group) => db.insertInto('members').values({ tenant, group_id: group, user_id: user }).execute(),
-      (group) => db.deleteFrom('members').where('tenant', '=', tenant).where('group_id', '=', group).where('user_id', '=', user).execute(),
-    )
-  }
-  const nested = Map.groupBy(await db.selectFrom('nested').selectAll().where('tenant', '=', tenant).execute(), (one) => one.group_id)
-  for (const entry of file.groups ?? []) {
-    const group = groups.get(entry.displayName)
-    if (!group || !entry.groups) continue
-    differ(
-      (nested.get(group) ?? []).map((one) => one.member_id),
-      idsOf(entry.groups, groups),
-      (member) => member,
-      (member, added) => auditMember(context, group, { id: member, isGroup: true }, added),
-      (member) => db.insertInto('nested').values({ tenant, group_id: group, member_id: member }).execute(),
-      (member) => db.deleteFrom('nested').where('tenant', '=', tenant).where('group_id', '=', group).where('member_id', '=', member).execute(),
-    )
-  }
-  const isGroup = new Set(groups.values())
-  for (const { appId, appRoles } of file.applications ?? []) {
-    if (!appRoles) continue
-    const known = await db.selectFrom('assignments').selectAll().where('tenant', '=', tenant).where('app_id', '=', appId).execute()
-    const wanted = appRoles.flatMap((one) => {
-      const holders = [
-        ...idsOf(
-          one.users?.map((name) => name.toLowerCase()),
-          users,
-        ),
-        ...idsOf(one.groups, groups),
-      ]
-      return holders.map((holder) => `${one.value} ${holder}`)
-    })
-    const split = (pair: string) => ({ role: pair.slice(0, pair.indexOf(' ')), principal_id: pair.slice(pair.indexOf(' ') + 1) })
-    differ(
-      known.map((one) => `${one.role} ${one.principal_id}`),
-      wanted,
-      (pair) => split(pair).principal_id,
-      (pair, added) => {
-        const { role, principal_id: id } = split(pair)
-        auditAssignment(context, appId, role, { id, isGroup: isGroup.has(id) }, added)
-      },
-      (pair) =>
-        db
-          .insertInto('assignments')
-          .values({ tenant, app_id: appId, ...split(pair) })
-          .execute(),
-      (pair) =>
-        db
-          .deleteFrom('assignments')
-          .where('tenant', '=', tenant)
-          .where('app_id', '=', appId)
-          .where('role', '=', split(pair).role)
-          .where('principal_id', '=', split(pair).principal_id)
-          .execute(),
-    )
-  }
-  if (edits.length === 0) return
-  await changeRights(context, [...principals], async () => {
-    for (const edit of edits) await edit()
-  })
 }

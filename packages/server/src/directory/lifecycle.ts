@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { EVENT, event, type SimpleSubject } from '@caegis/protocol'
 import type { ChangeContext, Draft } from '../store/change.ts'
+import { scheduleReevaluation } from '../store/reevaluations.ts'
 import type { UserRow } from '../store/schema.ts'
 import { auditNewUser, auditUser } from './audit-words.ts'
-import type { NewUser } from './directory.ts'
+import type { NewUser, UserUpdate } from './directory.ts'
 import { homeText, publishWithGuests } from './guests.ts'
-import { profileColumns, refuseTaken } from './profile.ts'
+import { changeNaming, profileColumns, refuseTaken } from './profile.ts'
+import { publishRoles } from './roles.ts'
 import { releaseHolds } from './upstream-holds.ts'
 
 /** Both forms of a whole user, as they stand in the log. */
@@ -46,6 +48,45 @@ export async function insertUser(context: ChangeContext, given: Omit<NewUser, 'p
     })
     .execute()
   return id
+}
+
+/**
+ * Makes of an existing user what is named; each property that matters to tokens publishes its event.
+ * @param password hash of a new one
+ */
+export async function changeUser(
+  context: ChangeContext,
+  issuer: string,
+  user: UserRow,
+  given: Omit<UserUpdate, 'password'>,
+  password?: string,
+): Promise<void> {
+  const subject = aboutUser(issuer, user.id)
+  const columns = await changeNaming(context, user, given, subject)
+  if (password !== undefined) {
+    Object.assign(columns, { password, password_at: context.now, password_expired: 0 })
+    publishPassword(context, user, subject, 'The password was set')
+  }
+  if (given.passwordExpired !== undefined) columns.password_expired = given.passwordExpired ? 1 : 0
+  if (given.type !== undefined && given.type !== user.type) {
+    columns.type = given.type
+    const payload = { claims: { acct: given.type === 'guest' ? 1 : 0 } }
+    context.publish({
+      type: EVENT.tokenClaimsChange,
+      subject,
+      payload,
+      reason: 'A member became a guest, or a guest a member',
+      cut: { kind: 'user', id: user.id, depth: 'claims' },
+    })
+    await scheduleReevaluation(context, { reason: 'A member became a guest, or a guest a member', users: [user.id] })
+  }
+  const roles = given.roles && JSON.stringify(given.roles)
+  if (roles !== undefined && roles !== user.roles) {
+    columns.roles = roles
+    await publishRoles(context, subject, user.id, given.roles ?? [])
+  }
+  if (given.enabled !== undefined) Object.assign(columns, await changeEnabled(context, issuer, user, given.enabled))
+  if (Object.keys(columns).length > 0) await setColumns(context, user, columns)
 }
 
 /** Nobody is disabled or enabled twice: the columns that change, and the event, for their guests too. */

@@ -170,6 +170,12 @@ function read(given: LocationJson, id: string, kept?: string): { location: Locat
   return { location, body: JSON.stringify(json), ranges: isKept ? kept : location.kind === 'ip' ? location.ranges.join('\n') : '' }
 }
 
+/** What is stored of a location that says this, apart from whether it may be. */
+export function storedLocation(given: LocationJson, id: string): { json: LocationJson; ranges: string } {
+  const { body, ranges } = read(given, id)
+  return { json: JSON.parse(body), ranges }
+}
+
 /** For the audit log: of ranges only how many there are. */
 function shown(json: LocationJson, ranges: string): object {
   return { ...json, ...(ranges === '' ? {} : { ipRanges: countOf(ranges) }) }

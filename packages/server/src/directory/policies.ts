@@ -167,6 +167,12 @@ function consider({ edits }: PolicyContext, before: Policy | undefined, after: P
   if (decides(old) !== decides(fresh)) edits.changedDecisions(reason)
 }
 
+/** What is stored of a policy that says this, apart from whether it may be. */
+export function storedPolicy(given: PolicyJson, id: string): { policy: Policy; json: PolicyJson } {
+  const policy = read(given, id)
+  return { policy, json: jsonOf(policy) }
+}
+
 /** @throws CaegisError `invalid_policy` */
 function read(given: PolicyJson, id: string): Policy {
   return { ...parsePolicy({ ...given, id }), id }

@@ -1,11 +1,7 @@
-import { parsePolicy, policyToGraph } from '@caegis/policy'
+import { parsePolicy } from '@caegis/policy'
 import type { Kysely, Transaction } from 'kysely'
 import type { Schema } from '../store/schema.ts'
-import { saveContext } from './contexts.ts'
-import { changeLocation, insertLocation, rowsOf } from './locations.ts'
-import { changePolicy, insertPolicy, type PolicyJson } from './policies.ts'
-import type { PolicyContext } from './policy-edits.ts'
-import { type Reference, type ReferenceKind, referencesOf, renamed } from './references.ts'
+import { type Reference, type ReferenceKind, referencesOf } from './references.ts'
 import { isDirectoryRole } from './roles.ts'
 import { mistakesIn, type TenantFile } from './tenant-file.ts'
 
@@ -37,39 +33,20 @@ export async function checkNames(db: Db, tenant: string, file: TenantFile): Prom
   mistakesIn(file, wrong)
 }
 
-/** Makes contexts, locations and policies what a file says, each by its name; what it does not name stays. What is so already is no edit. */
-export async function savePolicies(context: PolicyContext, file: TenantFile): Promise<void> {
-  const { db, tenant } = context
-  for (const { id, ...given } of file.authenticationContexts ?? []) await saveContext(context, id, given)
-  for (const entry of file.namedLocations ?? []) {
-    const row = await rowsOf(db, tenant).where('name', '=', String(entry.displayName)).executeTakeFirst()
-    if (row) await changeLocation(context, row, entry)
-    else await insertLocation(context, entry)
-  }
-  if (!file.conditionalAccessPolicies?.length) return
-  const ids = await idsOf(db, tenant)
-  for (const entry of file.conditionalAccessPolicies) {
-    const policy = renamed(parsePolicy({ ...entry, id: 'file' }), (reference) => idOf(ids, reference) ?? reference.name)
-    const json: PolicyJson = policyToGraph(policy)
-    const row = await db
-      .selectFrom('policies')
-      .selectAll()
-      .where('tenant', '=', tenant)
-      .where('name', '=', policy.displayName)
-      .where('deleted_at', 'is', null)
-      .executeTakeFirst()
-    if (row) await changePolicy(context, row, json)
-    else await insertPolicy(context, json)
-  }
-}
-
-function idOf(ids: Ids, { kind, name }: Reference): string | undefined {
+export function idOf(ids: Ids, { kind, name }: Reference): string | undefined {
   if (kind === 'role') return isDirectoryRole(name) ? name : undefined
   return ids[kind].get(name) ?? (kind === 'user' ? ids.user.get(name.toLowerCase()) : undefined)
 }
 
+/** What people call something that a policy names by its id. */
+export function nameIn(ids: Ids, { kind, name: id }: Reference): string | undefined {
+  // Every map has the names first, and the ids themselves last.
+  for (const [name, one] of ids[kind]) if (one === id) return name
+  return undefined
+}
+
 /** What policies may name, by every name that it has. An id is nobody else's name. */
-async function idsOf(db: Db, tenant: string): Promise<Ids> {
+export async function idsOf(db: Db, tenant: string): Promise<Ids> {
   const users = await db.selectFrom('users').select(['id', 'upn_key']).where('tenant', '=', tenant).where('deleted_at', 'is', null).execute()
   const groups = await db.selectFrom('groups').select(['id', 'display_name']).where('tenant', '=', tenant).execute()
   const locations = await db.selectFrom('locations').select(['id', 'name']).where('tenant', '=', tenant).where('deleted_at', 'is', null).execute()

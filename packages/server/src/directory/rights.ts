@@ -21,14 +21,15 @@ export async function rightsOf(db: Db, tenant: string, users: readonly string[])
   const found = new Map<string, Rights>(users.map((id) => [id, { groups: [], roles: {} }]))
   for (let from = 0; from < users.length; from += BATCH) {
     const some = sql.join(users.slice(from, from + BATCH))
-    // `union` drops what was seen, so that groups in a circle end.
+    // `union` drops what was seen, so that groups in a circle end. `cross join` looks things up in the order in which they stand, by their indexes: SQLite, which
+    // keeps no statistics here, would go through all memberships of the tenant instead.
     const up = sql`with recursive up(user_id, group_id) as (
       select user_id, group_id from members where tenant = ${tenant} and user_id in (${some})
-      union select up.user_id, nested.group_id from up join nested on nested.tenant = ${tenant} and nested.member_id = up.group_id)`
+      union select up.user_id, nested.group_id from up cross join nested where nested.tenant = ${tenant} and nested.member_id = up.group_id)`
     const groups = await sql<{ user_id: string; group_id: string }>`${up} select user_id, group_id from up order by group_id`.execute(db)
     for (const { user_id, group_id } of groups.rows) found.get(user_id)?.groups.push(group_id)
     const roles = await sql<{ user_id: string; app_id: string; role: string }>`${up}
-      select up.user_id, a.app_id, a.role from up join assignments a on a.tenant = ${tenant} and a.principal_id = up.group_id
+      select up.user_id, a.app_id, a.role from up cross join assignments a where a.tenant = ${tenant} and a.principal_id = up.group_id
       union select principal_id, app_id, role from assignments where tenant = ${tenant} and principal_id in (${some})
       order by 2, 3`.execute(db)
     for (const { user_id, app_id, role } of roles.rows) {
@@ -46,8 +47,8 @@ async function usersBelow(db: Db, tenant: string, principals: readonly string[])
     const some = sql.join(principals.slice(from, from + BATCH))
     const { rows } = await sql<{ id: string }>`with recursive down(group_id) as (
       select id from groups where tenant = ${tenant} and id in (${some})
-      union select nested.member_id from down join nested on nested.tenant = ${tenant} and nested.group_id = down.group_id)
-      select user_id as id from members where tenant = ${tenant} and group_id in (select group_id from down)
+      union select nested.member_id from down cross join nested where nested.tenant = ${tenant} and nested.group_id = down.group_id)
+      select m.user_id as id from down cross join members m where m.tenant = ${tenant} and m.group_id = down.group_id
       union select id from users where tenant = ${tenant} and id in (${some}) and deleted_at is null`.execute(db)
     for (const { id } of rows) users.add(id)
   }

@@ -181,37 +181,30 @@ export type UserEntry = z.infer<typeof user>
 
 const MAX_FILE = 64 * 1024 * 1024
 
+interface Mistake {
+  path: readonly PropertyKey[]
+  message: string
+}
+
+/** Says a mistake to whoever wrote the file; without it, mistakes are told by JSON pointers. */
+type Tell = (mistake: Mistake) => string
+
+/** How the mistakes of a file that was read are told. */
+const tellers = new WeakMap<TenantFile, Tell>()
+
 /**
  * Reads a tenant file (YAML). Unknown keys are mistakes, and every mistake is named with its line.
  * @throws CaegisError `invalid_tenant_file`; `detail` and `message` list `line N: path: what is wrong`, never a value
  */
 export function parseTenantFile(text: string): TenantFile {
-  if (text.length > MAX_FILE) throw invalid(['the file is larger than 64 MiB'])
+  if (text.length > MAX_FILE) throw told(['the file is larger than 64 MiB'])
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true })
   if (document.errors.length > 0) {
-    throw invalid(document.errors.map((error) => `line ${lines.linePos(error.pos[0]).line}: ${error.code.toLowerCase().replaceAll('_', ' ')}`))
+    throw told(document.errors.map((error) => `line ${lines.linePos(error.pos[0]).line}: ${error.code.toLowerCase().replaceAll('_', ' ')}`))
   }
   // An alias that refers to aliases can grow without bound; the reader has its own limit and throws.
-  const parsed = file.safeParse(document.toJS({ maxAliasCount: 100 }))
-  const tell = ({ path, message }: Mistake) => `line ${lineOf(path)}: ${path.join('.') || 'file'}: ${message}`
-  if (parsed.success) {
-    places.set(parsed.data, tell)
-    mistakesIn(parsed.data, [
-      ...mistakesOf('namedLocations', parsed.data.namedLocations, parseLocation),
-      ...mistakesOf('conditionalAccessPolicies', parsed.data.conditionalAccessPolicies, parsePolicy),
-    ])
-    return checkReferences(parsed.data)
-  }
-  throw invalid(
-    parsed.error.issues.map((issue) =>
-      tell(
-        issue.code === 'unrecognized_keys'
-          ? { path: [...issue.path, issue.keys[0] as string], message: 'unknown key' }
-          : { path: issue.path, message: issue.message },
-      ),
-    ),
-  )
+  return readTenantFile(document.toJS({ maxAliasCount: 100 }), ({ path, message }) => `line ${lineOf(path)}: ${path.join('.') || 'file'}: ${message}`)
 
   function lineOf(path: readonly PropertyKey[]): number {
     for (let length = path.length; length >= 0; length--) {
@@ -222,18 +215,30 @@ export function parseTenantFile(text: string): TenantFile {
   }
 }
 
-interface Mistake {
-  path: readonly PropertyKey[]
-  message: string
+/** What a tenant file holds, from wherever it was read. @throws CaegisError `invalid_tenant_file` */
+export function readTenantFile(value: unknown, tell?: Tell): TenantFile {
+  const parsed = file.safeParse(value)
+  if (!parsed.success) {
+    const wrong = parsed.error.issues.map((issue) =>
+      issue.code === 'unrecognized_keys'
+        ? { path: [...issue.path, issue.keys[0] as string], message: 'unknown key' }
+        : { path: issue.path, message: issue.message },
+    )
+    throw invalid(wrong, tell)
+  }
+  const { data } = parsed
+  if (tell) tellers.set(data, tell)
+  mistakesIn(data, [
+    ...mistakesOf('namedLocations', data.namedLocations, parseLocation),
+    ...mistakesOf('conditionalAccessPolicies', data.conditionalAccessPolicies, parsePolicy),
+  ])
+  mistakesIn(data, referenceMistakes(data))
+  return data
 }
 
-/** Says a mistake with its line, in a file that was read. */
-const places = new WeakMap<TenantFile, (mistake: Mistake) => string>()
-
-/** @throws CaegisError `invalid_tenant_file` when there are any, each named with its line */
+/** @throws CaegisError `invalid_tenant_file` when there are any, each named with its place */
 export function mistakesIn(file: TenantFile, mistakes: readonly Mistake[]): void {
-  const tell = places.get(file) ?? (({ path, message }: Mistake) => `${path.join('.')}: ${message}`)
-  if (mistakes.length > 0) throw invalid(mistakes.map(tell))
+  if (mistakes.length > 0) throw invalid(mistakes, tellers.get(file))
 }
 
 /** What is wrong with Graph's JSON in a list of the file. */
@@ -256,60 +261,46 @@ function mistakesOf(list: string, entries: readonly object[] | undefined, parse:
   })
 }
 
-function checkReferences(data: TenantFile): TenantFile {
+/** Names that nothing in the file has, and things that stand there twice. */
+function referenceMistakes(data: TenantFile): Mistake[] {
   const groups = new Set(data.groups?.map((one) => one.displayName))
-  const wrong: string[] = []
-  for (const one of data.users ?? []) {
-    for (const name of one.groups ?? []) if (!groups.has(name)) wrong.push(`users: ${one.userPrincipalName}: no group of that name in the file`)
+  const wrong: Mistake[] = []
+  const known = (names: readonly string[] | undefined, ...path: PropertyKey[]) => {
+    for (const [at, name] of (names ?? []).entries())
+      if (!groups.has(name)) wrong.push({ path: [...path, at], message: 'no group of that name in the file' })
   }
-  for (const one of data.groups ?? []) {
-    for (const name of one.groups ?? []) if (!groups.has(name)) wrong.push(`groups: ${one.displayName}: no group of that name in the file`)
-  }
-  for (const { appId, appRoles } of data.applications ?? []) {
-    const names = appRoles?.flatMap((role) => role.groups ?? []) ?? []
-    if (!names.every((name) => groups.has(name))) wrong.push(`applications: ${appId}: appRoles: no group of that name in the file`)
-  }
-  twice(
-    data.users?.map((one) => one.userPrincipalName.toLowerCase()),
-    'users: the same userPrincipalName twice',
-  )
-  twice(
-    data.applications?.map((one) => one.appId),
-    'applications: the same appId twice',
-  )
-  twice(
-    data.applications?.flatMap((one) => one.identifierUris ?? []),
-    'applications: the same identifierUri twice',
-  )
-  twice(
-    data.devices?.map((one) => one.deviceId),
-    'devices: the same deviceId twice',
-  )
-  twice(
-    data.upstreams?.map((one) => one.issuer),
-    'upstreams: the same issuer twice',
-  )
-  twice(
-    data.namedLocations?.map((one) => String(one.displayName)),
-    'namedLocations: the same displayName twice',
-  )
-  twice(
-    data.conditionalAccessPolicies?.map((one) => String(one.displayName)),
-    'conditionalAccessPolicies: the same displayName twice',
-  )
-  twice(
-    data.authenticationContexts?.map((one) => one.id),
-    'authenticationContexts: the same id twice',
-  )
-  if (wrong.length > 0) throw invalid(wrong)
-  return data
+  for (const [at, one] of (data.users ?? []).entries()) known(one.groups, 'users', at, 'groups')
+  for (const [at, one] of (data.groups ?? []).entries()) known(one.groups, 'groups', at, 'groups')
+  for (const [at, { appRoles = [] }] of (data.applications ?? []).entries())
+    for (const [role, { groups: names }] of appRoles.entries()) known(names, 'applications', at, 'appRoles', role, 'groups')
 
-  function twice(names: string[] | undefined, what: string): void {
-    if (names && new Set(names).size !== names.length) wrong.push(what)
+  const twice = <T>(list: string, entries: readonly T[] | undefined, property: string, of: (entry: T) => readonly string[]) => {
+    const seen = new Set<string>()
+    for (const [at, entry] of (entries ?? []).entries())
+      for (const name of of(entry))
+        if (seen.has(name) || !seen.add(name)) wrong.push({ path: [list, at, property], message: `the same ${property} twice` })
   }
+  twice('groups', data.groups, 'displayName', (one) => [one.displayName])
+  twice('users', data.users, 'userPrincipalName', (one) => [one.userPrincipalName.toLowerCase()])
+  twice('applications', data.applications, 'appId', (one) => [one.appId])
+  twice('applications', data.applications, 'identifierUris', (one) => one.identifierUris ?? [])
+  twice('devices', data.devices, 'deviceId', (one) => [one.deviceId])
+  twice('upstreams', data.upstreams, 'issuer', (one) => [one.issuer])
+  twice('namedLocations', data.namedLocations, 'displayName', (one) => [String(one.displayName)])
+  twice('conditionalAccessPolicies', data.conditionalAccessPolicies, 'displayName', (one) => [String(one.displayName)])
+  twice('authenticationContexts', data.authenticationContexts, 'id', (one) => [one.id])
+  return wrong
 }
 
-function invalid(mistakes: string[]): CaegisError {
+const pointer = (path: readonly PropertyKey[]) => path.map((one) => `/${String(one).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
+
+function invalid(mistakes: readonly Mistake[], tell: Tell | undefined): CaegisError {
+  if (tell) return told(mistakes.map(tell))
+  const detail = mistakes.map(({ path, message }) => ({ path: pointer(path), message }))
+  return new CaegisError('invalid_tenant_file', SERVER_ERRORS.invalid_tenant_file, { detail })
+}
+
+function told(mistakes: readonly string[]): CaegisError {
   const shown = mistakes.slice(0, 20)
   if (mistakes.length > shown.length) shown.push(`and ${mistakes.length - shown.length} more`)
   return new CaegisError('invalid_tenant_file', `${SERVER_ERRORS.invalid_tenant_file}\n${shown.join('\n')}`, { detail: mistakes })

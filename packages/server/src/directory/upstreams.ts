@@ -21,7 +21,7 @@ type Config = Omit<Upstream, 'id' | 'issuer' | 'enabled' | 'createdAt'>
 const MAX_UPSTREAMS = 32
 
 /** The transmitters that a tenant listens to. */
-export function createUpstreamRegistry(store: Store, secrets: Secrets, tenant: string, issuer: string) {
+export function createUpstreamRegistry(store: Pick<Store, 'db' | 'commit'>, secrets: Secrets, tenant: string, issuer: string) {
   const context = (id: string) => `upstream:${tenant}:${id}`
   const open = (row: Pick<UpstreamRow, 'id' | 'sealed'>) => secrets.open(context(row.id), row.sealed) as UpstreamSecrets
   const rows = (db: Pick<ChangeContext['db'], 'selectFrom'> = store.db) => db.selectFrom('upstreams').selectAll().where('tenant', '=', tenant)
@@ -42,6 +42,10 @@ export function createUpstreamRegistry(store: Store, secrets: Secrets, tenant: s
     async findByIssuer(of: string): Promise<Upstream | undefined> {
       const row = await rows().where('issuer', '=', of).executeTakeFirst()
       return row && toUpstream(row)
+    },
+    /** Whether these are what lies sealed. */
+    async hasCredentials(id: string, credentials: UpstreamCredentials): Promise<boolean> {
+      return isDeepStrictEqual(credentials, open(await existing(store.db, id)).credentials)
     },
     /** For the receiver itself, and nobody else. */
     async secretsOf(id: string): Promise<UpstreamSecrets> {

@@ -254,7 +254,7 @@ function toGraphError(error: Error & { statusCode?: number }): GraphError {
       error.code === 'switch_scope'
     )
       return badRequest(error.message)
-    if (error.code === 'invalid_policy' || error.code === 'invalid_location') return mistaken(error)
+    if (['invalid_policy', 'invalid_location', 'invalid_tenant_file'].includes(error.code)) return mistaken(error)
   }
   const status = error.statusCode ?? 500
   if (status >= 400 && status < 500)

@@ -20,6 +20,7 @@ import type { Reevaluations } from '../directory/reevaluations.ts'
 import type { RiskyPrincipals } from '../directory/risk.ts'
 import type { RiskSettingsOf } from '../directory/risk-settings.ts'
 import type { RevokedToken } from '../directory/sessions.ts'
+import type { TenantFiles } from '../directory/tenant-files.ts'
 import type { UpstreamRegistry } from '../directory/upstreams.ts'
 import type { Audits } from '../logs/audits.ts'
 import type { SignIns } from '../logs/sign-ins.ts'
@@ -55,6 +56,7 @@ export interface Admitted {
     risk: RiskyPrincipals
     riskSettings: RiskSettingsOf
     upstreams: UpstreamRegistry
+    tenantFiles: TenantFiles
     provisioning: Provisioning
     /** What holds where the tenant says nothing; `logRetention` is the most that it may say, too. */
     usual: Usual

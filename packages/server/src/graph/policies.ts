@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { PolicyJson, StoredPolicy } from '../directory/policies.ts'
 import { type Api, pathOf, searchOf, written } from './api.ts'
+import { authorOf } from './author.ts'
 import type { Admitted, Caller } from './caller.ts'
 import { badRequest, GraphError, notFound } from './errors.ts'
 import { answerList } from './lists.ts'
@@ -109,14 +110,12 @@ export function registerPolicies(api: Api): void {
 }
 
 /** Whoever would keep themselves out of the admin API says so twice (threat C3). @throws GraphError 409 `wouldBlockAuthor` */
-async function refuseOwnBlock({ tenant, actor, claims }: Caller, request: FastifyRequest, draft: () => Promise<Policy>): Promise<void> {
+async function refuseOwnBlock(caller: Caller, request: FastifyRequest, draft: () => Promise<Policy>): Promise<void> {
   const confirm = searchOf(request).get('confirm') ?? 'false'
   if (confirm !== 'true' && confirm !== 'false') throw badRequest('confirm is true or false.')
-  if (confirm === 'true' || actor.kind !== 'user') return
-  const { id: user, appId, sid, address = '' } = actor
-  const device = typeof claims.deviceid === 'string' ? { device: claims.deviceid } : {}
-  const author = { user, appId, address, ...device, ...(sid === undefined ? {} : { sid }) }
-  if (await tenant.wouldBlock(author, await draft()))
+  const author = authorOf(caller)
+  if (confirm === 'true' || !author) return
+  if (await caller.tenant.wouldBlock(author, await draft()))
     throw new GraphError(
       409,
       'wouldBlockAuthor',

@@ -30,6 +30,7 @@ import { registerSessions } from './sessions.ts'
 import { createSse } from './sse.ts'
 import { registerStreams } from './streams.ts'
 import { registerTemplates } from './templates.ts'
+import { registerTenantFile } from './tenant-file.ts'
 import { registerUpstreams } from './upstreams.ts'
 import { registerUsers } from './users.ts'
 import { registerWhatIf } from './what-if.ts'
@@ -59,6 +60,7 @@ export function registerGraph(app: FastifyInstance, options: ApiOptions): readon
   registerProvisioning(api)
   registerKeys(api)
   registerUpstreams(api)
+  registerTenantFile(api)
   registerWhatIf(api)
   registerAuditLogs(api)
   registerLoop(api)

@@ -17,6 +17,7 @@ import type { Reevaluations } from '../directory/reevaluations.ts'
 import type { RiskyPrincipals } from '../directory/risk.ts'
 import type { RiskSettingsOf } from '../directory/risk-settings.ts'
 import type { RevokedToken } from '../directory/sessions.ts'
+import type { TenantFiles } from '../directory/tenant-files.ts'
 import type { UpstreamRegistry } from '../directory/upstreams.ts'
 import type { Audits } from '../logs/audits.ts'
 import type { SignIns } from '../logs/sign-ins.ts'
@@ -53,6 +54,7 @@ export interface Tenant {
   /** What they look things up in. */
   intelligence: Intelligence
   upstreams: UpstreamRegistry
+  tenantFiles: TenantFiles
   /** Its Conditional Access policies. */
   book: Book
   wouldBlock: AuthorCheck
