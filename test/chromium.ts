@@ -43,7 +43,7 @@ export async function startChromium(): Promise<Chromium> {
   return {
     async window(options = {}) {
       const context = await browser.newContext({ ignoreHTTPSErrors: true, ...options })
-      context.setDefaultTimeout(15_000)
+      context.setDefaultTimeout(30_000)
       const faults: string[] = []
       const pages: Response[] = []
       context.on('weberror', (error) => faults.push(error.error().message))

@@ -6,6 +6,10 @@ type Screen = LazyExoticComponent<ComponentType>
 
 /** Every address of the console under `/console/{tenant}`, and the screen that answers it; each is loaded when somebody goes there. */
 export const ROUTES: readonly [path: string, screen: Screen][] = [
+  ['/policies', lazy(() => import('./screens/policies/policies.tsx').then((one) => ({ default: one.Policies })))],
+  ['/locations', lazy(() => import('./screens/locations/locations.tsx').then((one) => ({ default: one.Locations })))],
+  ['/locations/new', lazy(() => import('./screens/locations/location.tsx').then((one) => ({ default: one.LocationScreen })))],
+  ['/locations/:id', lazy(() => import('./screens/locations/location.tsx').then((one) => ({ default: one.LocationScreen })))],
   ['/users', lazy(() => import('./screens/users/users.tsx').then((one) => ({ default: one.Users })))],
   ['/revocations/:txn', lazy(() => import('./screens/proof/proof.tsx').then((one) => ({ default: one.Proof })))],
   ['/settings/:tab?', lazy(() => import('./screens/settings/settings.tsx').then((one) => ({ default: one.Settings })))],

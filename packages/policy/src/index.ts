@@ -30,6 +30,7 @@ export type {
   BuiltInControl,
   ClientAppType,
   GrantControls,
+  GuestSelection,
   InsiderRiskLevel,
   Platform,
   Policy,
@@ -39,8 +40,18 @@ export type {
   SessionControls,
   UserAction,
 } from './policy.ts'
+export {
+  BUILT_IN_CONTROLS,
+  CLIENT_APP_TYPES,
+  GUEST_TYPES,
+  INSIDER_RISK_LEVELS,
+  PLATFORMS,
+  RISK_LEVELS,
+  TRANSFER_METHODS,
+  USER_ACTIONS,
+} from './policy.ts'
 export { policyToGraph } from './policy-to-graph.ts'
-export { compileRanges, type RangeTable } from './ranges.ts'
+export { compileRanges, isRange, type RangeTable } from './ranges.ts'
 export type { DeviceSignal, ProofSignal, ServicePrincipalSignal, Signals, UserSignal } from './signals.ts'
 export { BUILT_IN_STRENGTHS } from './strengths.ts'
 export { type PolicyTemplate, TEMPLATES } from './templates.ts'

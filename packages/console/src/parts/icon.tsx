@@ -27,6 +27,10 @@ const PATHS = {
   bolt: 'M13 2 4 14h7l-1 8 9-12h-7z',
   arrow: 'M5 12h14M13 6l6 6-6 6',
   refresh: 'M20 11a8 8 0 1 0-2 6M20 4v7h-7',
+  more: 'M12 6v.1M12 12v.1M12 18v.1',
+  download: 'M12 3v12M7 11l5 5 5-5M4 20h16',
+  upload: 'M12 16V4M7 8l5-5 5 5M4 20h16',
+  globe: 'M12 22a10 10 0 1 0 0-20 10 10 0 0 0 0 20ZM2 12h20M12 2c3 3 4 6.5 4 10s-1 7-4 10c-3-3-4-6.5-4-10s1-7 4-10Z',
   stop: 'M8 2h8l6 6v8l-6 6H8l-6-6V8zM12 7v6M12 16.5v.1',
 } as const
 

@@ -4,8 +4,8 @@ import { useApi } from '../api/context.ts'
 import { t } from '../texts/texts.ts'
 import { quote } from './filters.ts'
 
-/** What can be named: by `id`, applications by their client id, as everything else in the API names them. */
-export type Kind = 'users' | 'groups' | 'applications'
+/** What can be named: by `id`, applications by their client id, as everything else in the API names them. Service principals are applications that policies name by `id`. */
+export type Kind = 'users' | 'groups' | 'applications' | 'servicePrincipals'
 
 export interface Named {
   id: string
@@ -26,6 +26,7 @@ const SELECT: Record<Kind, string> = {
   users: 'id,displayName,userPrincipalName',
   groups: 'id,displayName,description',
   applications: 'appId,displayName',
+  servicePrincipals: 'id,appId,displayName',
 }
 /** As many values as a filter may hold, with room to spare. */
 const MOST_IDS = 50
@@ -55,7 +56,7 @@ export async function find(api: Api, kind: Kind, text: string, signal?: AbortSig
     (await api.get<Page<Row>>(`/${kind}?$top=20&$select=${SELECT[kind]}${query && `&${query}`}`, { eventual: true, ...(signal ? { signal } : {}) }))
       .value
   const pages = await Promise.all(searches(kind, text).map(list))
-  const found = new Map(pages.flat().map((row) => [idOf(row), toNamed(row)]))
+  const found = new Map(pages.flat().map((row) => [idOf(kind, row), toNamed(kind, row)]))
   if (kind === 'applications' && ADMIN_API.name.toLowerCase().includes(text.toLowerCase())) found.set(ADMIN_API.id, ADMIN_API)
   return [...found.values()]
 }
@@ -77,7 +78,7 @@ export async function namesOf(api: Api, kind: Kind, ids: readonly string[], sign
       .map(quote)
       .join(',')})`
     const path = `/${kind}?$top=${MOST_IDS}&$select=${SELECT[kind]}&$filter=${encodeURIComponent(filter)}`
-    for (const row of (await api.get<Page<Row>>(path, signal ? { signal } : {})).value) names.set(idOf(row), toNamed(row))
+    for (const row of (await api.get<Page<Row>>(path, signal ? { signal } : {})).value) names.set(idOf(kind, row), toNamed(kind, row))
   }
   return names
 }
@@ -95,11 +96,11 @@ export function useNames(kind: Kind, ids: readonly string[]): Map<string, Named>
   return data ?? new Map()
 }
 
-function idOf({ id, appId }: Row): string {
-  return appId ?? id
+function idOf(kind: Kind, { id, appId }: Row): string {
+  return kind === 'applications' ? (appId ?? id) : id
 }
 
-function toNamed(row: Row): Named {
+function toNamed(kind: Kind, row: Row): Named {
   const detail = row.userPrincipalName ?? row.appId ?? row.description ?? undefined
-  return { id: idOf(row), name: row.displayName, ...(detail ? { detail } : {}) }
+  return { id: idOf(kind, row), name: row.displayName, ...(detail ? { detail } : {}) }
 }
