@@ -410,6 +410,23 @@ describe('verification', () => {
 })
 
 describe('isLive', () => {
+  it('I5: a guard stays live in a quiet log: what it has applied is kept with each poll, however soon it follows the end of the last', async () => {
+    let clock = 1e12
+    const loop = createLoop({ now: () => clock, maxStaleness: 30, limits: { hold: 0.02 } })
+    const id = await open(loop, GUARD)
+    const caegis_applied = await loop.store.head()
+    for (let round = 0; round < 6; round++) {
+      const held = loop.transmitter.poll(caller, id, { caegis_applied }, never())
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      // It says what it has applied when it begins, and hears that nothing came when the hold is over.
+      clock += 10_000
+      await held
+    }
+    await poll(loop, id, { caegis_applied })
+    const { epoch, seq } = caegis_applied
+    expect((await loop.store.getStream(id))?.applied).toEqual({ epoch, seq, asOf: clock / 1000 })
+  })
+
   it('B10: only a hydrated guard that lately applied what there is', async () => {
     let clock = 1e12
     const loop = createLoop({ now: () => clock })

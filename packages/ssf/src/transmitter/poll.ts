@@ -148,7 +148,8 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
       } else {
         due = await cursor.scan(want + 1, hold ? createGate(stream, controls) : () => false)
       }
-      const progressed = cursor.settled || (progress.applied !== undefined && progress.applied.epoch !== stream.applied?.epoch)
+      // The end of the last poll has just said "still here"; what a guard has applied by now is more than that, however quiet it is: without it, it would count as silent.
+      const progressed = cursor.settled || (progress.applied !== undefined && isNews(progress.applied, stream.applied))
       await save(stream, { ...progress, ...cursor.progress() }, progressed)
 
       // It became a push stream while this poll was held.
@@ -302,4 +303,9 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
     }
     return json(200, { sets: Object.fromEntries(sets), ...(more && { moreAvailable: true }), caegis_head: head })
   }
+}
+
+/** Whether a guard's word is worth a write by itself: of another log, or so much fresher than what is kept. */
+function isNews(applied: { epoch: string; asOf: number }, known: StreamRecord['applied']): boolean {
+  return known?.epoch !== applied.epoch || 1000 * (applied.asOf - known.asOf) >= SAVE_EVERY
 }
