@@ -47,6 +47,7 @@ describe('the sign-in log', () => {
     })
     expect(String(records[0]?.ipAddress)).toMatch(/^(127\.0\.0\.1|::1)$/)
     expect(detail(records[0], 'Is CAE Token')).toBe('True')
+    expect(Date.parse(String(detail(records[0], 'Token expires')))).toBe(Number(claims.exp) * 1000)
     expect(Math.abs(Date.parse(String(records[0]?.createdDateTime)) - Date.now())).toBeLessThan(60_000)
     expect((await log.get(`signIns/${records[0]?.id}`)).body).toMatchObject({ id: records[0]?.id, userId: ids.alice })
     await guard.close()

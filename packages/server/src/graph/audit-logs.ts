@@ -142,6 +142,7 @@ export function shapeSignIn(one: SignIn): object {
     authenticationProcessingDetails: [
       { key: 'Is CAE Token', value: token?.long ? 'True' : 'False' },
       { key: 'Grant', value: grant },
+      ...(token?.exp === undefined ? [] : [{ key: 'Token expires', value: new Date(token.exp * 1000).toISOString() }]),
     ],
     status: { errorCode: one.code, failureReason: one.reason, additionalDetails: null },
     outcome: outcomeOf(one.code),

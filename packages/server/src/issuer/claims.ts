@@ -80,7 +80,7 @@ export async function accessTokenClaims(
   })
 
   attempt.trace.token = {
-    ...{ jti: given.jti, long: attempt.lifetime?.long === true },
+    ...{ jti: given.jti, exp, long: attempt.lifetime?.long === true },
     resource: { id: resource.appId ?? resource.uri, name: resource.uri },
   }
   if (token.sessionUid !== undefined) attempt.trace.session = token.sessionUid

@@ -14,7 +14,7 @@ export interface Trace {
   /** Whose grant, session or name it is. */
   user?: { id: string; name?: string }
   session?: string
-  token?: { jti: string; long: boolean; resource: { id: string; name: string } }
+  token?: { jti: string; exp: number; long: boolean; resource: { id: string; name: string } }
   /** The record of the sign-in on a page that this request goes on with. */
   begun?: string
   /** Why an application's request to sign somebody in was sent back to it. */
@@ -125,7 +125,7 @@ async function recordOf(
     ...{ correlation, address, app, session, rpAddress },
     user: what.kind === 'servicePrincipal' || !trace.user ? null : await named(store, tenant, trace.user),
     resource: token?.resource ?? null,
-    token: token ? { jti: token.jti, long: token.long } : null,
+    token: token ? { jti: token.jti, exp: token.exp, long: token.long } : null,
     device: device === undefined ? null : await deviceOf(store, tenant, device),
     ...(policies ? { policies } : {}),
     ...(brought ? { brought } : {}),

@@ -37,8 +37,8 @@ export interface SignIn {
   /** Seen by the API, as the client repeats it from the challenge; empty when it is the same one. */
   rpAddress: string
   grant: string
-  /** The access token that was given out. */
-  token: { jti: string; long: boolean } | null
+  /** The access token that was given out; until when it lives (seconds) is not known of earlier records. */
+  token: { jti: string; exp?: number; long: boolean } | null
   session: string
   device: { id: string; name: string; compliant: boolean | null; trustType: string } | null
   /** 0 = allowed. */
