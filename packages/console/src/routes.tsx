@@ -16,6 +16,8 @@ export const ROUTES: readonly [path: string, screen: Screen][] = [
   ['/users', lazy(() => import('./screens/users/users.tsx').then((one) => ({ default: one.Users })))],
   ['/revocations/:txn', lazy(() => import('./screens/proof/proof.tsx').then((one) => ({ default: one.Proof })))],
   ['/settings/:tab?', lazy(() => import('./screens/settings/settings.tsx').then((one) => ({ default: one.Settings })))],
+  ['/streams', lazy(() => import('./screens/streams/streams.tsx').then((one) => ({ default: one.Streams })))],
+  ['/streams/:id', lazy(() => import('./screens/streams/stream.tsx').then((one) => ({ default: one.Stream })))],
 ]
 
 export interface NavEntry {

@@ -18,13 +18,18 @@ export function When({ at }: { at: string | null | undefined }) {
     const timer = setInterval(() => again((count) => count + 1), 10_000)
     return () => clearInterval(timer)
   }, [])
-  if (!at) return <Text span>{t('parts.never')}</Text>
+  if (!at)
+    return (
+      <Text span inherit>
+        {t('parts.never')}
+      </Text>
+    )
   const date = new Date(at)
   const seconds = Math.round((date.getTime() - Date.now()) / 1000)
   const [unit, size] = UNITS.find(([, length]) => Math.abs(seconds) >= length) ?? ['second', 1]
   return (
     <Tooltip label={exact.format(date)}>
-      <Text span component="time" dateTime={at} style={{ whiteSpace: 'nowrap' }}>
+      <Text span inherit component="time" dateTime={at} style={{ whiteSpace: 'nowrap' }}>
         {relative.format(Math.round(seconds / size), unit)}
       </Text>
     </Tooltip>
