@@ -12,7 +12,7 @@ export async function screensOf({ txn, userId, firstId }: Pick<World, 'txn' | 'u
     { name: 'groups', path: '/groups' },
     { name: 'group', path: `/groups/${await firstId('/groups')}` },
     { name: 'applications', path: '/applications' },
-    { name: 'application', path: `/applications/${await firstId("/applications?$filter=appId eq 'files-api'")}` },
+    { name: 'application', path: `/applications/files-api` },
     { name: 'devices', path: '/devices' },
     { name: 'device', path: `/devices/${await firstId('/devices')}` },
     { name: 'policies', path: '/policies' },
