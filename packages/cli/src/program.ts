@@ -3,6 +3,7 @@ import { addApply } from './commands/apply.ts'
 import { addCompletion } from './commands/completion.ts'
 import { addDemo } from './commands/demo.ts'
 import { addDevice } from './commands/device.ts'
+import { addDoctor } from './commands/doctor.ts'
 import { addEvents } from './commands/events.ts'
 import { addGateway } from './commands/gateway.ts'
 import { addKeys } from './commands/keys.ts'
@@ -15,6 +16,7 @@ import { addServe } from './commands/serve.ts'
 import { addSession } from './commands/session.ts'
 import { addStream } from './commands/stream.ts'
 import { addSync } from './commands/sync.ts'
+import { addTenant } from './commands/tenant.ts'
 import { addToken } from './commands/token.ts'
 import { addUpstream } from './commands/upstream.ts'
 import { addUser } from './commands/user.ts'
@@ -30,6 +32,8 @@ export function createProgram(): Command {
   addServe(program)
   addDemo(program)
   addLogin(program)
+  addTenant(program)
+  addDoctor(program)
   addApply(program)
   addUser(program)
   addSession(program)

@@ -18,11 +18,16 @@ const TENANT_STOPPED = 5_000_224
 
 const folder = () => join(process.env.XDG_CONFIG_HOME ?? join(homedir(), '.config'), 'caegis')
 
-export function readProfile(): Profile {
+/** Where the command would sign in; the tenant only where one is known. */
+export function knownProfile(): { origin: string; tenant: string | undefined } {
   const { CAEGIS_ORIGIN: origin, CAEGIS_TENANT: tenant } = process.env
   const file = join(folder(), 'profile.json')
   const saved = existsSync(file) ? profile.parse(JSON.parse(readFileSync(file, 'utf8'))) : undefined
-  const found = { origin: origin ?? saved?.origin ?? 'https://localhost:8443', tenant: tenant ?? saved?.tenant }
+  return { origin: origin ?? saved?.origin ?? 'https://localhost:8443', tenant: tenant ?? saved?.tenant }
+}
+
+export function readProfile(): Profile {
+  const found = knownProfile()
   if (found.tenant === undefined) throw new CaegisError('not_signed_in', CLI_ERRORS.not_signed_in)
   return found as Profile
 }

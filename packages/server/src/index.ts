@@ -1,5 +1,6 @@
 export { CLI_APP_ID } from './directory/application.ts'
 export { type Recovered, type RecoverOptions, recover } from './directory/recover.ts'
+export { type CreatedTenant, type CreateTenantOptions, createTenant } from './directory/tenant-create.ts'
 export { SERVER_ERRORS } from './errors.ts'
 export { type LdapConfig, readLdapConfig } from './ldap/config.ts'
 export { followLdap } from './ldap/follow.ts'

@@ -6,6 +6,7 @@ import { registerAuditLogs } from './audit-logs.ts'
 import { registerAuthentication } from './authentication.ts'
 import { registerBatch } from './batch.ts'
 import { registerCaeSwitch } from './cae-switch.ts'
+import { registerConnection } from './connection.ts'
 import { registerContexts } from './contexts.ts'
 import { registerDeliveries } from './deliveries.ts'
 import { registerDeltas } from './delta.ts'
@@ -61,6 +62,7 @@ export function registerGraph(app: FastifyInstance, options: ApiOptions): readon
   registerKeys(api)
   registerUpstreams(api)
   registerTenantFile(api)
+  registerConnection(api)
   registerWhatIf(api)
   registerAuditLogs(api)
   registerLoop(api)

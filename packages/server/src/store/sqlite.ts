@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import { Kysely, type SqliteDatabase, SqliteDialect, type SqliteStatement } from 'kysely'
 import type { Schema } from './schema.ts'
@@ -6,6 +7,8 @@ const MAX_STATEMENTS = 500
 
 /** Opens (or makes) the embedded database: one file, written through to the disk at every commit. */
 export function openSqlite(file: string): Kysely<Schema> {
+  // Made for its owner alone; SQLite gives the files beside it the same mode.
+  closeSync(openSync(file, 'a', 0o600))
   const db = new DatabaseSync(file)
   // FULL: an acknowledged change survives a power cut; WAL: a reader in another process does not wait for a writer.
   db.exec('pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 5000; pragma foreign_keys = on')
