@@ -1,5 +1,6 @@
+import { useQueryClient } from '@tanstack/react-query'
 import { createContext, type ReactNode, useContext, useEffect, useMemo, useState } from 'react'
-import type { Api } from './client.ts'
+import { type Api, ApiError } from './client.ts'
 import { useApi } from './context.ts'
 import { readEventStream } from './event-stream.ts'
 
@@ -20,7 +21,7 @@ interface Live {
 const AGAIN = [1000, 15_000] as const
 
 /** One connection for everything that is on the screen (browsers open six to an origin), and none while nobody looks at the tab. */
-function createLive(api: Api): Live {
+function createLive(api: Api, onRefused: () => void): Live {
   const listeners = new Map<Listener, readonly Topic[]>()
   const stateListeners = new Set<() => void>()
   let state: LiveState = 'off'
@@ -35,6 +36,7 @@ function createLive(api: Api): Live {
 
   async function run(topics: string, stop: AbortSignal): Promise<void> {
     let wait: number = AGAIN[0]
+    let refused = false
     while (!stop.aborted) {
       become('connecting')
       try {
@@ -42,13 +44,16 @@ function createLive(api: Api): Live {
         const body = await api.stream(`/caegis/live?topics=${topics}`, { signal: stop, ...at })
         become('live')
         wait = AGAIN[0]
+        refused = false
         for await (const { id, event, data } of readEventStream(body)) {
           if (id !== undefined && id !== '') position = id
           if (stop.aborted) return
           if (data !== undefined) for (const listener of [...listeners.keys()]) listener(event, data)
         }
-      } catch {
-        // Why is for the next ordinary request to say; here it only means: not live.
+      } catch (error) {
+        // Why is for an ordinary request to say; here it only means: not live. Who was refused asks for everything anew, and is told at once.
+        if (error instanceof ApiError && !refused) onRefused()
+        refused = error instanceof ApiError
       }
       if (stop.aborted) return
       become('lost')
@@ -103,7 +108,8 @@ const LiveContext = createContext<Live | undefined>(undefined)
 
 export function LiveProvider({ children }: { children: ReactNode }) {
   const api = useApi()
-  const live = useMemo(() => createLive(api), [api])
+  const queries = useQueryClient()
+  const live = useMemo(() => createLive(api, () => void queries.invalidateQueries()), [api, queries])
   useEffect(() => live.close, [live])
   return <LiveContext value={live}>{children}</LiveContext>
 }

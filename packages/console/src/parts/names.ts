@@ -34,14 +34,9 @@ const MOST_IDS = 50
 /** Not in any list: the admin API itself, which policies may name. */
 const ADMIN_API: Named = { id: 'graph', name: t('pick.adminApi'), detail: 'graph' }
 
-/**
- * Paths that find by the beginning of a text. Each is served by one index: several properties in one filter would have the server look at everybody where few
- * match, so there is a list for each.
- */
-export function userSearches(text: string, more = ''): string[] {
-  return ['displayName', 'userPrincipalName', 'surname'].map(
-    (property) => `$filter=${encodeURIComponent(`startsWith(${property},${quote(text)})${more && ` and ${more}`}`)}`,
-  )
+/** Finds users by the beginning of a name, of a family name or of what they sign in as; indexes answer it. */
+export function userFilter(text: string): string {
+  return ['displayName', 'userPrincipalName', 'surname'].map((property) => `startsWith(${property},${quote(text)})`).join(' or ')
 }
 
 /** A text as `$search` takes it: each of the properties may begin so. */
@@ -63,7 +58,7 @@ export async function find(api: Api, kind: Kind, text: string, signal?: AbortSig
 
 function searches(kind: Kind, text: string): string[] {
   if (text === '') return ['$orderby=displayName']
-  if (kind === 'users') return userSearches(text).map((filter) => `${filter}&$orderby=displayName`)
+  if (kind === 'users') return [`$filter=${encodeURIComponent(userFilter(text))}&$orderby=displayName`]
   const words = `${searchFor(text, 'displayName')}&$orderby=displayName`
   return kind === 'groups' ? [words] : [words, `$filter=${encodeURIComponent(`appId eq ${quote(text)}`)}`]
 }

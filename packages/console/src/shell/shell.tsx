@@ -21,7 +21,7 @@ export function Shell() {
   useEffect(() => {
     close()
     window.scrollTo(0, 0)
-  }, [location])
+  }, [screenOf(location)])
   return (
     <AppShell header={{ height: 56 }} navbar={{ width: 232, breakpoint: 'md', collapsed: { mobile: !opened } }} padding={{ base: 'sm', sm: 'lg' }}>
       <Anchor href="#content" className="skip">
@@ -71,7 +71,7 @@ export function Shell() {
       </AppShell.Navbar>
       <AppShell.Main id="content" tabIndex={-1} style={{ outline: 'none' }}>
         <Box maw={1240} mx="auto">
-          <Boundary key={location}>
+          <Boundary key={screenOf(location)}>
             <Suspense fallback={<Waiting />}>
               <Switch>
                 {ROUTES.map(([path, Screen]) => (
@@ -87,6 +87,11 @@ export function Shell() {
       </AppShell.Main>
     </AppShell>
   )
+}
+
+/** Of `/users/{id}/sessions`, `/users/{id}`: whoever goes from tab to tab stays on the same screen, and keeps the focus. */
+function screenOf(location: string): string {
+  return location.split('/').slice(0, 3).join('/')
 }
 
 /** A screen's own pages count as the screen. */

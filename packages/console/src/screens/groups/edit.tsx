@@ -1,0 +1,104 @@
+import { Button, Group as Line, Modal, Stack, Text, Textarea, TextInput } from '@mantine/core'
+import { useState } from 'react'
+import { ApiError } from '../../api/client.ts'
+import type { Group } from '../../api/groups.ts'
+import { Problem } from '../../parts/problem.tsx'
+import { useWrite } from '../../parts/write.ts'
+import { t } from '../../texts/texts.ts'
+
+interface EditGroupProps {
+  /** Absent: a new one. */
+  group?: Group
+  opened: boolean
+  onClose(): void
+  onMade?(group: Group): void
+}
+
+/** Makes a group, or says what it is called. */
+export function EditGroup({ opened, ...props }: EditGroupProps) {
+  return (
+    <Modal
+      opened={opened}
+      onClose={props.onClose}
+      title={
+        <Text span fw={700}>
+          {props.group ? t('groups.edit.title', { name: props.group.displayName }) : t('groups.edit.newTitle')}
+        </Text>
+      }
+      closeButtonProps={{ 'aria-label': t('parts.close') }}
+      centered
+    >
+      {opened && <Form {...props} />}
+    </Modal>
+  )
+}
+
+function Form({ group, onClose, onMade }: Omit<EditGroupProps, 'opened'>) {
+  const write = useWrite()
+  // What was read when the form was opened: what came meanwhile must not be overwritten unseen.
+  const [before] = useState(group)
+  const [displayName, setDisplayName] = useState(group?.displayName ?? '')
+  const [description, setDescription] = useState(group?.description ?? '')
+  const [busy, setBusy] = useState(false)
+  const [error, setError] = useState<unknown>()
+  const go = async () => {
+    setBusy(true)
+    setError(undefined)
+    const body = { displayName: displayName.trim(), description: description.trim() || null }
+    try {
+      if (before) {
+        const etag = before['@odata.etag']
+        await write('PATCH', `/groups/${before.id}`, {
+          ...{ body, done: t('groups.edit.done'), changes: ['groups'] },
+          ...(etag === undefined ? {} : { headers: { 'if-match': etag } }),
+        })
+        onClose()
+      } else {
+        const made = await write<Group>('POST', '/groups', { body, done: t('groups.edit.made', { name: body.displayName }), changes: ['groups'] })
+        onMade?.(made.body)
+      }
+    } catch (reason) {
+      setError(reason)
+      setBusy(false)
+    }
+  }
+  const taken = error instanceof ApiError && error.status === 409
+  return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault()
+        void go()
+      }}
+    >
+      <Stack>
+        <TextInput
+          label={t('groups.name')}
+          required
+          maxLength={256}
+          value={displayName}
+          onChange={(event) => setDisplayName(event.currentTarget.value)}
+          error={taken && t('groups.edit.taken')}
+          autoComplete="off"
+          data-autofocus
+        />
+        <Textarea
+          label={t('groups.description')}
+          maxLength={1024}
+          autosize
+          minRows={2}
+          value={description}
+          onChange={(event) => setDescription(event.currentTarget.value)}
+        />
+        {Boolean(error) && !taken && <Problem error={error} />}
+        <Line justify="flex-end" gap="xs">
+          <Button variant="default" onClick={onClose}>
+            {t('parts.cancel')}
+          </Button>
+          <Button type="submit" loading={busy}>
+            {before ? t('groups.edit.save') : t('groups.edit.create')}
+          </Button>
+        </Line>
+      </Stack>
+    </form>
+  )
+}
