@@ -45,8 +45,8 @@ export interface Server {
   /** The certificate authority to trust, when the server made its own. */
   caFile?: string
   store: Store
-  /** Makes a tenant's directory what a tenant file (YAML) says. @throws CaegisError `invalid_tenant_file` */
-  apply(text: string): Promise<{ tenant: string; issuer: string }>
+  /** Makes a tenant's directory what a tenant file (YAML) says; `onStep` is told how far that is. @throws CaegisError `invalid_tenant_file` */
+  apply(text: string, onStep?: (done: number, total: number) => void): Promise<{ tenant: string; issuer: string }>
   listen(): Promise<void>
   /** Removes what has had its time; happens by itself every half minute. */
   tidy(): Promise<void>
@@ -211,8 +211,8 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
     origin,
     ...(tls ? { caFile: tls.caFile } : {}),
     store,
-    async apply(text) {
-      const tenant = await applyTenantFile(store, secrets, parseTenantFile(text), (name) => issuerOf(origin, name))
+    async apply(text, onStep) {
+      const tenant = await applyTenantFile(store, secrets, parseTenantFile(text), (name) => issuerOf(origin, name), onStep)
       const found = await find(tenant)
       await Promise.all([found?.guard.ready(), found?.streamGuard.ready(), found?.renamed()])
       if (listening) await found?.upstreams.run()

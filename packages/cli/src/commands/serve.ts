@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
+import { createProgress } from '../progress.ts'
 import { stopOnSignals } from '../stop.ts'
 
 /** Flags that stand for settings; secrets are never flags, because every user of a machine can read another's command line. */
@@ -46,7 +47,14 @@ export function addServe(program: Command): void {
     }
     const settings = readSettings(input)
     const server = await createServer({ settings })
-    if (options.import !== undefined) await server.apply(readFileSync(options.import, 'utf8'))
+    if (options.import !== undefined) {
+      const progress = createProgress('Importing')
+      try {
+        await server.apply(readFileSync(options.import, 'utf8'), progress.at)
+      } finally {
+        progress.end()
+      }
+    }
     await server.listen()
     // The server's log says it too; no choice of what to log may hide it.
     if (settings.keySecret.from === 'file' && (settings.logLevel === 'error' || settings.logLevel === 'silent'))
