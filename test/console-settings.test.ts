@@ -1,9 +1,12 @@
+import { recover } from '@caegis/server'
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Chromium, hasChromium, startChromium } from './chromium.ts'
 import { axe, openConsole } from './console.ts'
-import { asPerson, emergency, ORGANIZATION } from './emergency.ts'
-import { claimsOf, eventually, type Loop, startLoop, verdictOf } from './loop.ts'
+import { log, STOPPED } from './emergency.ts'
+import { claimsOf, eventually, type Loop, SECRET, startLoop, verdictOf } from './loop.ts'
+
+const DAEMON = { grant_type: 'client_credentials', client_id: 'nightly', scope: 'api://files/.default' }
 
 describe.skipIf(!hasChromium())('settings', () => {
   let loop: Loop
@@ -138,11 +141,23 @@ describe.skipIf(!hasChromium())('settings', () => {
     // What has ended is said by the page itself, and nothing lies over it.
     expect(await page.getByRole('dialog').count()).toBe(0)
     expect(await axe(page)).toEqual([])
-    const rescuer = await emergency(loop)
-    expect((await (await asPerson(loop, rescuer)).call('GET', ORGANIZATION)).body).toMatchObject({ state: 'stopped' })
+    expect((await loop.token({ ...DAEMON, client_secret: SECRET })).body).toMatchObject(STOPPED.body)
+
+    // On the host, and then on the screen.
+    const { username, password } = await recover({ data: loop.data, tenant: 'contoso', log })
     await page.getByRole('button', { name: 'Sign in as the emergency account' }).click()
-    await page.getByLabel('User name').waitFor()
-    expect(faults).toEqual([])
+    await page.getByLabel('User name').fill(username)
+    await page.getByLabel('Password', { exact: true }).fill(password)
+    await page.getByRole('button', { name: 'Sign in' }).click()
+    await page.getByText('Every token from before is refused').waitFor()
+    expect(await axe(page)).toEqual([])
+    await page.getByRole('button', { name: 'Resume the tenant' }).click()
+    await dialog(page).getByRole('button', { name: 'Resume the tenant' }).click()
+    await page.getByRole('button', { name: 'Stop contoso' }).waitFor()
+    // What died stays dead; who signs in anew is let in.
+    expect(await verdictOf(guard, token)).toMatchObject({ allowed: false })
+    expect(await verdictOf(guard, await loop.person('alice').signIn())).toMatchObject({ allowed: true })
+    expect(faults.filter((one) => !one.includes('401'))).toEqual([])
     await close()
   })
 })

@@ -42,7 +42,7 @@ export interface Stopped extends Organization {
 export interface StoppedReceiver {
   streamId: string
   appId: string
-  displayName?: string
+  displayName: string | null
   status: string
   complete: boolean
 }

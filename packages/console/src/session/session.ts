@@ -63,7 +63,9 @@ export async function openSession(origin: string, tenant: string): Promise<Opene
     const { errorCode = 'unknown', errorMessage = '' } = error as { errorCode?: string; errorMessage?: string }
     return { failed: { error: errorCode, message: plain(errorMessage), retry: () => leave() } }
   }
-  const account = client.getAllAccounts().find((one) => one.idTokenClaims?.iss === `${origin}/${tenant}/v2.0`)
+  // Whoever has just signed in, before anybody who has done so in this tab earlier.
+  const accounts = [client.getActiveAccount(), ...client.getAllAccounts()]
+  const account = accounts.find((one) => one?.idTokenClaims?.iss === `${origin}/${tenant}/v2.0`)
   if (!account) {
     await leave()
     return { leaving: true }

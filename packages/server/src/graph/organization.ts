@@ -6,6 +6,7 @@ import { organizationPatch } from '../directory/organization.ts'
 import { type Api, written } from './api.ts'
 import type { Caller } from './caller.ts'
 import { badRequest, GraphError } from './errors.ts'
+import { tellProof } from './proof.ts'
 import type { ChangeProof, Signals } from './signals.ts'
 
 const stopBody = z.strictObject({ confirmation: z.string().max(64).optional() }).optional()
@@ -67,7 +68,7 @@ export function registerOrganization({ origin, route }: Api): void {
       const done = await organization.stop(caller.actor)
       // The caller's own token is dead by now and could not ask how far the stop has come.
       const proof = await settled(caller.signals, done.txn, waitOf(request, reply))
-      return answer(caller, reply, done, proof && { proof })
+      return answer(caller, reply, done, proof && { proof: await tellProof(caller, proof) })
     },
   )
 

@@ -1,4 +1,5 @@
 import { ScrollArea, Tabs } from '@mantine/core'
+import { useEffect, useRef } from 'react'
 import { useLocation, useParams } from 'wouter'
 import { Page } from '../../parts/page.tsx'
 import { type TextKey, t } from '../../texts/texts.ts'
@@ -22,6 +23,10 @@ const TABS = [
 export function Settings() {
   const { tab = 'tenant' } = useParams<{ tab?: string }>()
   const [, go] = useLocation()
+  const tabs = useRef<HTMLDivElement>(null)
+  // On a narrow screen it may lie beside what is seen.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another tab is another place
+  useEffect(() => tabs.current?.querySelector('[aria-selected=true]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' }), [tab])
   const [, Shown] = TABS.find(([name]) => name === tab) ?? TABS[0]
   return (
     <Page title={t('settings.title')}>
@@ -32,7 +37,7 @@ export function Settings() {
         activateTabWithKeyboard={false}
       >
         <ScrollArea type="never" mb="md">
-          <Tabs.List style={{ flexWrap: 'nowrap' }} aria-label={t('settings.title')}>
+          <Tabs.List ref={tabs} style={{ flexWrap: 'nowrap' }} aria-label={t('settings.title')}>
             {TABS.map(([name]) => (
               <Tabs.Tab key={name} value={name} style={{ whiteSpace: 'nowrap' }}>
                 {t(`settings.tabs.${name}` as TextKey)}

@@ -57,13 +57,20 @@ export function StoppedTenant({ stopped: { name, txn, stoppedDateTime, proof } }
           <Title order={2} size="h5">
             {t('settings.stop.after.back')}
           </Title>
-          <List type="ordered" size="sm" spacing="xs">
+          <List
+            type="ordered"
+            size="sm"
+            spacing="xs"
+            styles={{ itemWrapper: { display: 'inline-block', width: 'calc(100% - 1.5rem)', verticalAlign: 'top' } }}
+          >
             <List.Item>
-              {t('settings.stop.after.recover')} <Code>{`caegis recover ${name}`}</Code>
+              {t('settings.stop.after.recover')}
+              <Code block mt={4}>{`caegis recover ${name}`}</Code>
             </List.Item>
             <List.Item>{t('settings.stop.after.signIn')}</List.Item>
             <List.Item>
-              {t('settings.stop.after.command')} <Code>{`caegis login --tenant ${name}`}</Code> <Code>{`caegis resume ${name}`}</Code>
+              {t('settings.stop.after.command')}
+              <Code block mt={4}>{`caegis login --tenant ${name}\ncaegis resume ${name}`}</Code>
             </List.Item>
           </List>
           <Button onClick={() => void signInAsAnother()}>{t('settings.stop.after.again')}</Button>
