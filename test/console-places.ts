@@ -21,7 +21,7 @@ export async function screensOf({ txn, userId, firstId }: Pick<World, 'txn' | 'u
     { name: 'locations', path: '/locations' },
     { name: 'location', path: `/locations/${await firstId('/identity/conditionalAccess/namedLocations')}` },
     { name: 'sign-ins', path: '/sign-ins' },
-    { name: 'sign-in', path: `/sign-ins/${await firstId('/auditLogs/signIns')}` },
+    { name: 'sign-in', path: `/sign-ins/${await firstId("/auditLogs/signIns?$filter=outcome eq 'blocked'")}` },
     { name: 'streams', path: '/streams' },
     { name: 'stream', path: `/streams/${await firstId('/caegis/streams')}` },
     { name: 'settings', path: '/settings' },

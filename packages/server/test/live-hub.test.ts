@@ -102,7 +102,8 @@ describe('what live connections of a tenant share', () => {
   it('looks again when nothing happens, as silence is a state too, and beats meanwhile', async () => {
     const { tenant, join } = world()
     const one = join('loop', 'streams')
-    await hear(one, ({ loop }) => loop !== undefined)
+    // Nothing happens, and it is looked again and again.
+    await expect.poll(() => tenant.looks, { timeout: 20_000 }).toBeGreaterThan(3)
     tenant.streams.set('s1', 'enabled, silent')
     tenant.streams.set('s2', 'enabled')
     expect((await hear(one, ({ streams }) => streams.length > 0)).streams).toEqual(['s1', 's2'])

@@ -1,5 +1,6 @@
 import { Anchor, Group, Paper, Stack, Text, Title } from '@mantine/core'
 import { Link } from 'wouter'
+import { useLiveState } from '../../api/live.tsx'
 import type { Hop, HopName, HopState, Loop } from '../../api/loop.ts'
 import { Icon, type IconName } from '../../parts/icon.tsx'
 import { Status, type Tone } from '../../parts/status.tsx'
@@ -13,6 +14,7 @@ const LEADS: Partial<Record<HopName, string>> = { streams: '/streams', guards: '
 
 /** The way of a revocation, hop by hop: what has come through, how long it took, and what waits. */
 export function LoopStrip({ loop }: { loop: Loop }) {
+  const live = useLiveState()
   return (
     <Stack gap="xs" component="section" aria-labelledby="loop-title">
       <Group justify="space-between" align="baseline" gap="xs">
@@ -20,7 +22,13 @@ export function LoopStrip({ loop }: { loop: Loop }) {
           {t('overview.loop.title')}
         </Title>
         <Text size="xs" c="dimmed">
-          {t('overview.loop.window', { minutes: loop.windowMinutes })} <When at={loop.asOfDateTime} />
+          {t('overview.loop.window', { minutes: loop.windowMinutes })}
+          {/* What is told when it changes is true until then. */}
+          {live !== 'live' && (
+            <>
+              {t('overview.loop.asOf')} <When at={loop.asOfDateTime} />
+            </>
+          )}
         </Text>
       </Group>
       <ol className={classes.strip}>
@@ -40,19 +48,19 @@ function HopCard({ hop: { hop, state, backlog, count, p50Milliseconds, p95Millis
   return (
     <Paper withBorder radius="md" p="sm" h="100%" className={classes.card} data-state={state}>
       <Stack gap={6} h="100%">
-        <Group gap={6} wrap="nowrap" c="dimmed">
-          <Icon name={ICONS[hop]} size={16} />
-          <Title order={3} size="sm" c="var(--mantine-color-text)">
-            {lead ? (
-              <Anchor component={Link} href={lead} inherit c="inherit" underline="hover">
-                {name}
-              </Anchor>
-            ) : (
-              name
-            )}
-          </Title>
-        </Group>
-        <div>
+        <div className={classes.head}>
+          <Group gap={6} wrap="nowrap" c="dimmed">
+            <Icon name={ICONS[hop]} size={16} />
+            <Title order={3} size="sm" c="var(--mantine-color-text)">
+              {lead ? (
+                <Anchor component={Link} href={lead} inherit c="inherit" underline="hover">
+                  {name}
+                </Anchor>
+              ) : (
+                name
+              )}
+            </Title>
+          </Group>
           <Status tone={TONES[state]}>{t(`overview.loop.states.${state}`)}</Status>
         </div>
         <dl className={classes.figures}>

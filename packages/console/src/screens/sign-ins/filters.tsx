@@ -13,6 +13,9 @@ export type SetFilters = (change: Partial<Filters>) => void
 /** Minutes back from now. */
 const SINCE: Record<string, number> = { '1h': 60, '24h': 1440, '7d': 10_080, '30d': 43_200 }
 
+/** Two beside each other where there is room for no more. */
+const HALF = 'calc(50% - var(--mantine-spacing-sm) / 2)'
+
 /** What is looked for stands in the address; a time that is said relative to now is fixed when the page asks. */
 export function useSignInFilters(): [Filters, SetFilters, SignInQuery] {
   const [filters, setFilters] = useFilters(NAMES)
@@ -33,7 +36,7 @@ export function isFiltered(filters: Filters): boolean {
 export function SignInFilters({ filters, setFilters }: { filters: Filters; setFilters: SetFilters }) {
   return (
     <Group gap="sm" align="flex-end" role="search" aria-label={t('signIns.filters')}>
-      <Box w={{ base: '100%', xs: 210 }}>
+      <Box w={{ base: HALF, xs: 210 }}>
         <Pick
           kind="users"
           label={t('signIns.user')}
@@ -42,7 +45,7 @@ export function SignInFilters({ filters, setFilters }: { filters: Filters; setFi
           onChange={([user = '']) => setFilters({ user })}
         />
       </Box>
-      <Box w={{ base: '100%', xs: 210 }}>
+      <Box w={{ base: HALF, xs: 210 }}>
         <Pick
           kind="applications"
           label={t('signIns.application')}
@@ -59,7 +62,7 @@ export function SignInFilters({ filters, setFilters }: { filters: Filters; setFi
         onChange={(outcome) => setFilters({ outcome: outcome ?? '' })}
         clearable
         clearButtonProps={{ 'aria-label': t('signIns.clear') }}
-        w={{ base: '100%', xs: 170 }}
+        w={{ base: HALF, xs: 170 }}
       />
       <Text label={t('signIns.address')} value={filters.address} set={(address) => setFilters({ address })} placeholder="203.0.113.7" width={160} />
       <Select
@@ -70,7 +73,7 @@ export function SignInFilters({ filters, setFilters }: { filters: Filters; setFi
         onChange={(since) => setFilters({ since: since ?? '', ...(since === 'between' ? {} : { from: '', to: '' }) })}
         clearable
         clearButtonProps={{ 'aria-label': t('signIns.clear') }}
-        w={{ base: '100%', xs: 170 }}
+        w={{ base: HALF, xs: 170 }}
       />
       {filters.since === 'between' && (
         <>
@@ -116,7 +119,7 @@ function Text({ label, value, set, placeholder, width = 200, type = 'text' }: Te
       onChange={(event) => setText(event.currentTarget.value)}
       autoComplete="off"
       spellCheck={false}
-      w={{ base: '100%', xs: width }}
+      w={{ base: HALF, xs: width }}
     />
   )
 }

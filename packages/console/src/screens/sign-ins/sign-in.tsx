@@ -52,6 +52,11 @@ export function SignInDetail() {
 function Record({ one }: { one: SignIn }) {
   const color = COLORS[OUTCOME_TONES[one.outcome]]
   const meaning = t(`signIns.meaning.${one.outcome}`)
+  const count = one.aggregatedSignInCount ?? 1
+  const more = [
+    ...(one.status.errorCode === 0 ? [] : [meaning, t('signIns.code', { code: one.status.errorCode })]),
+    ...(count > 1 ? [tn('signIns.folded', count)] : []),
+  ].join(' ')
   return (
     <Stack gap="md">
       <Alert
@@ -60,8 +65,7 @@ function Record({ one }: { one: SignIn }) {
         icon={<Icon name={one.outcome === 'allowed' ? 'check' : 'warning'} />}
         title={one.status.failureReason || meaning}
       >
-        {one.status.errorCode !== 0 && `${meaning} ${t('signIns.code', { code: one.status.errorCode })}`}
-        {(one.aggregatedSignInCount ?? 1) > 1 && ` ${tn('signIns.folded', one.aggregatedSignInCount ?? 1)}`}
+        {more || null}
       </Alert>
       <Grid gap="md">
         <Grid.Col span={{ base: 12, lg: 7 }}>

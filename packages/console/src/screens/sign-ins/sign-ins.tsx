@@ -12,7 +12,19 @@ import { apiOf, OutcomeMark } from './outcome.tsx'
 import { WhyBox } from './why-box.tsx'
 
 const COLUMNS: Column<SignIn>[] = [
-  { header: t('signIns.who'), cell: (one) => whoOf(one) || t('signIns.unknown') },
+  {
+    header: t('signIns.who'),
+    cell: (one) => (
+      <>
+        {whoOf(one) || t('signIns.unknown')}
+        <Text size="xs" c="dimmed" hiddenFrom="sm">
+          {one.appDisplayName || one.appId || t('signIns.none')}
+          <br />
+          <When at={one.createdDateTime} />
+        </Text>
+      </>
+    ),
+  },
   {
     header: t('signIns.result'),
     cell: (one) => (
@@ -28,6 +40,7 @@ const COLUMNS: Column<SignIn>[] = [
   },
   {
     header: t('signIns.when'),
+    wide: true,
     cell: (one) => (
       <Text size="sm">
         <When at={one.createdDateTime} />
@@ -36,6 +49,7 @@ const COLUMNS: Column<SignIn>[] = [
   },
   {
     header: t('signIns.application'),
+    wide: true,
     cell: (one) => (
       <>
         <Text size="sm">{one.appDisplayName || one.appId || t('signIns.none')}</Text>
@@ -49,6 +63,7 @@ const COLUMNS: Column<SignIn>[] = [
   },
   {
     header: t('signIns.address'),
+    wide: true,
     cell: (one) => (
       <>
         <Text size="sm">{one.ipAddress || t('signIns.unknownAddress')}</Text>
@@ -81,7 +96,7 @@ export function SignIns() {
         list={{ ...list, rows }}
         rowKey={(one) => one.id}
         href={(one) => `/sign-ins/${one.id}`}
-        minWidth={760}
+        minWidth={300}
         empty={
           isFiltered(filters) ? (
             <Empty icon="search" title={t('signIns.nothing.title')} text={t('signIns.nothing.text')} />
