@@ -80,6 +80,7 @@ export function Letters({ stream }: { stream: Stream }) {
         list={list}
         rowKey={({ id }) => id}
         href={({ seq }) => `/streams/${stream.id}?delivery=${seq}`}
+        minWidth={680}
         empty={<Empty icon="check" title={t('streams.letter.none.title')} text={t('streams.letter.none.text')} />}
       />
     </Stack>

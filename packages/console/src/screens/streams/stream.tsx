@@ -141,7 +141,7 @@ function Details({ stream }: { stream: Row }) {
       p="md"
       component="dl"
       m={0}
-      style={{ display: 'grid', gridTemplateColumns: 'minmax(90px, 200px) minmax(0, 1fr)', gap: '0.5rem 1rem' }}
+      style={{ display: 'grid', gridTemplateColumns: 'minmax(80px, max-content) minmax(0, 1fr)', gap: '0.5rem 1rem' }}
     >
       {rows.map(([label, value]) => (
         <div key={label} style={{ display: 'contents' }}>
