@@ -113,7 +113,7 @@ describe('the proof of a change', () => {
         ...{ directory: { user: async () => undefined }, application: async () => ({ enabled: true, permissions: ['graph/.default'] }) },
       },
       signals: {
-        deliveries,
+        deliveries: { ...deliveries, proof: (of: string) => deliveries.proof(of).finally(() => looks.count++) },
         inspection: {
           applicationNames: async () => new Map([['files-api', 'Files']]),
           events: async () => streams.events(0, 100),
@@ -122,13 +122,14 @@ describe('the proof of a change', () => {
       claims: { idtyp: 'app', roles: ['AuditLog.Read.All'], azp: 'a', iat: 1 },
     } as unknown as Admitted
     const gone = new AbortController()
+    const looks = { count: 0 }
     const reading = watch(caller, txn, 1, options)(gone.signal, () => gone.signal)[Symbol.asyncIterator]()
     const next = async () => (await reading.next()).value?.[0]?.data as any
-    return { next, end: () => gone.abort() }
+    return { next, looks, end: () => gone.abort() }
   }
 
   it('goes on after its end: first refusals and new sign-ins wake it, those of others do not', async () => {
-    const { next, end } = await told({ gap: 0 })
+    const { next, looks, end } = await told({ gap: 0 })
     expect(await next()).toMatchObject({
       ...{ subject: { kind: 'user', id: 'alice' }, refusals: [], answers: [] },
       receivers: [{ complete: false, displayName: 'Files' }],
@@ -137,11 +138,7 @@ describe('the proof of a change', () => {
     await streams.saveProgress('one', { applied: { epoch: 'e', seq: 1, asOf: now / 1000 } })
     await record(['one', 1, 'applied'])
     expect(await applied).toMatchObject({ receivers: [{ complete: true }] })
-    let heard = 0
-    const refused = next().then((data) => {
-      heard++
-      return data
-    })
+    const refused = next()
     const app = { id: 'browser', object: 'o', name: 'Browser', type: 'spa' }
     const signIn = (user: string, code: number) =>
       signInRecord(now / 1000, {
@@ -149,9 +146,12 @@ describe('the proof of a change', () => {
         policies: { status: 'failure', applied: [{ id: 'p', displayName: 'P', result: 'failure' } as never], lifetimes: [] },
       })
     now += 9000
+    const [heard, before] = [signIns.changed('all', new AbortController().signal), looks.count]
     await store.transaction((tx) => signIns.insert(tx, signIn('bob', 0)))
-    await store.transaction(async () => {})
-    expect(heard).toBe(0)
+    await heard
+    // Whoever was woken would look now.
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    expect(looks.count).toBe(before)
     await record(['one', 1, 'refused', { at: now / 1000 }])
     expect((await refused).refusals).toMatchObject([{ streamId: 'one', displayName: 'Files', milliseconds: 9000 }])
     const answered = next()
