@@ -1,9 +1,10 @@
-import { Anchor, AppShell, Box, Burger, Button, Center, Group, Loader, NavLink, ScrollArea, Stack, Text } from '@mantine/core'
+import { Anchor, AppShell, Box, Burger, Button, Center, Group, Loader, NavLink, ScrollArea, Text } from '@mantine/core'
 import { useDisclosure } from '@mantine/hooks'
 import { Suspense, useEffect } from 'react'
 import { Link, Route, Switch, useLocation } from 'wouter'
 import { Empty } from '../parts/empty.tsx'
 import { Icon } from '../parts/icon.tsx'
+import { Page } from '../parts/page.tsx'
 import { NAVIGATION, ROUTES } from '../routes.tsx'
 import { useSession } from '../session/context.ts'
 import { t } from '../texts/texts.ts'
@@ -109,12 +110,12 @@ function Waiting() {
 
 function Nowhere() {
   return (
-    <Stack>
+    <Page title={t('shell.notFound.title')}>
       <Empty icon="question" title={t('shell.notFound.title')} text={t('shell.notFound.text')}>
         <Button component={Link} href="/">
           {t('shell.notFound.home')}
         </Button>
       </Empty>
-    </Stack>
+    </Page>
   )
 }
