@@ -45,6 +45,6 @@ describe.skipIf(!hasChromium())('every screen of the console', () => {
       expect(wrong).toEqual({})
       await close()
     },
-    180_000,
+    240_000,
   )
 })
