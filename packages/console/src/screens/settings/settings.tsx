@@ -26,7 +26,10 @@ export function Settings() {
   const tabs = useRef<HTMLDivElement>(null)
   // On a narrow screen it may lie beside what is seen.
   // biome-ignore lint/correctness/useExhaustiveDependencies: another tab is another place
-  useEffect(() => tabs.current?.querySelector('[aria-selected=true]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' }), [tab])
+  useEffect(() => {
+    // Newer browsers answer with a promise, which is no way to clean up.
+    void tabs.current?.querySelector('[aria-selected=true]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
+  }, [tab])
   const [, Shown] = TABS.find(([name]) => name === tab) ?? TABS[0]
   return (
     <Page title={t('settings.title')}>
