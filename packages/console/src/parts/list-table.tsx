@@ -48,7 +48,12 @@ export function ListTable<T>({ label, columns, list, rowKey, href, empty, minWid
   return (
     <Stack gap="sm">
       <Paper withBorder radius="md" style={{ overflow: 'hidden' }}>
-        <Table.ScrollContainer minWidth={minWidth} type="native">
+        <Table.ScrollContainer
+          minWidth={minWidth}
+          type="native"
+          // What nothing leads out of is scrolled by keyboard only if it can be reached.
+          {...(href ? {} : { tabIndex: 0, role: 'group', 'aria-label': label })}
+        >
           <Table highlightOnHover verticalSpacing="xs" horizontalSpacing="md" aria-label={label}>
             <Table.Thead>
               <Table.Tr>

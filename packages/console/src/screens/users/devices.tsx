@@ -67,7 +67,7 @@ export function Devices({ user }: { user: UserDetail }) {
       list={list}
       rowKey={({ id }) => id}
       href={({ id }) => `/devices/${id}`}
-      minWidth={560}
+      minWidth={480}
       empty={<Empty icon="device" title={t('users.devices.none')} text={t('users.devices.noneText', { name: user.displayName })} />}
     />
   )

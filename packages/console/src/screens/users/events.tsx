@@ -54,6 +54,7 @@ export function Events({ user }: { user: UserDetail }) {
       columns={COLUMNS}
       list={list}
       rowKey={({ id }) => id}
+      minWidth={360}
       empty={<Empty icon="stream" title={t('users.events.none')} text={t('users.events.noneText', { name: user.displayName })} />}
     />
   )

@@ -111,6 +111,7 @@ function Form({ onClose }: { onClose(): void }) {
           onChange={(event) => setGuest(event.currentTarget.checked)}
         />
         <SegmentedControl
+          fullWidth
           aria-label={t('users.new.password')}
           value={own ? 'own' : 'generated'}
           onChange={(value) => setOwn(value === 'own')}

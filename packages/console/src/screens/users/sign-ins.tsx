@@ -62,7 +62,7 @@ export function SignIns({ user }: { user: UserDetail }) {
       list={list}
       rowKey={({ id }) => id}
       href={({ id }) => `/sign-ins/${id}`}
-      minWidth={560}
+      minWidth={360}
       empty={<Empty icon="signIn" title={t('users.signIns.none')} text={t('users.signIns.noneText', { name: user.displayName })} />}
     />
   )

@@ -88,26 +88,31 @@ export function UserScreen() {
   )
 }
 
+/** So that all of them stand in one line of a telephone. */
+const NARROW = { base: 'sm', sm: 'md' }
+
 function Actions({ user }: { user: UserDetail }) {
   const { revoke, disable, enable, remove } = useUserActions(user)
   const [resetting, { open, close }] = useDisclosure(false)
   return (
     <>
-      <Button leftSection={<Icon name="bolt" size={16} />} onClick={revoke}>
+      <Button leftSection={<Icon name="bolt" size={16} />} px={NARROW} onClick={revoke}>
         {t('users.revoke.open')}
       </Button>
       {user.accountEnabled ? (
-        <Button variant="default" onClick={disable}>
+        <Button variant="default" px={NARROW} onClick={disable}>
           {t('users.disable.open')}
         </Button>
       ) : (
-        <Button variant="default" onClick={enable}>
+        <Button variant="default" px={NARROW} onClick={enable}>
           {t('users.enable.open')}
         </Button>
       )}
       <Menu position="bottom-end" width={280} withArrow withInitialFocusPlaceholder={false}>
         <Menu.Target>
-          <Button variant="default">{t('users.more')}</Button>
+          <Button variant="default" px={NARROW}>
+            {t('users.more')}
+          </Button>
         </Menu.Target>
         <Menu.Dropdown>
           <Menu.Item leftSection={<Icon name="key" size={16} />} disabled={user.isEmergencyAccount} onClick={open}>

@@ -18,7 +18,7 @@ import { NewUser } from './new-user.tsx'
 
 const COLUMNS: Column<User>[] = [
   { header: t('users.name'), cell: (user) => user.displayName },
-  { header: t('users.userPrincipalName'), cell: (user) => user.userPrincipalName },
+  { header: t('users.userPrincipalName'), cell: (user) => user.userPrincipalName, wide: true },
   { header: t('users.status'), cell: (user) => <EnabledMark user={user} /> },
   { header: t('users.risk.title'), cell: (user) => <RiskMark level={user.riskLevel} /> },
   { header: t('users.kind'), cell: (user) => <RoleMarks user={user} />, wide: true },
@@ -84,7 +84,7 @@ export function Users() {
         list={list}
         rowKey={(user) => user.id}
         href={(user) => `/users/${user.id}`}
-        minWidth={620}
+        minWidth={320}
         empty={
           anything ? (
             <Empty icon="user" title={t('users.empty.title')} text={t('users.empty.text')} />
