@@ -54,7 +54,13 @@ describe.skipIf(!hasChromium())('the sign-ins', () => {
     await page.getByRole('heading', { level: 1, name: 'Sign-in of frank@contoso.test' }).waitFor()
     expect(page.url()).toBe(`${world.loop.origin}/console/contoso/sign-ins/${id}`)
     const policy = page.getByRole('listitem').filter({ has: page.getByRole('heading', { level: 3, name: 'Support works from the office' }) })
-    for (const text of ['Not satisfied', 'It applied, and stood in the way.', 'Users and groups: met', 'Locations: met', 'Asked for: block'])
+    for (const text of [
+      'Not satisfied',
+      'It applied, and stood in the way.',
+      'Users and groups: met',
+      'Locations: met',
+      'It blocks, whatever is brought.',
+    ])
       await policy.getByText(text).first().waitFor()
     const other = page.getByRole('listitem').filter({ has: page.getByRole('heading', { level: 3, name: 'A second factor for engineering' }) })
     await other.getByText('Users and groups: not met').waitFor()

@@ -6,7 +6,7 @@ import { firstId, timeOf } from '../store/time-id.ts'
 /** Seconds that are looked back, and events and deliveries of them that are looked at, newest first. */
 const WINDOW = 3600
 const MOST_EVENTS = 1000
-const MOST_DELIVERIES = 20_000
+const MOST_DELIVERIES = 10_000
 /** Refusals whose subjects are followed to their next token, and seconds for which they are. */
 const MOST_REFUSALS = 50
 const RETURN = 600

@@ -60,10 +60,16 @@ function Policy({ policy }: { policy: AppliedPolicy }) {
             <Condition key={one} name={one} icon="cross" said={t('signIns.policies.unmet')} />
           ))}
         </Stack>
-        {enforcedGrantControls.length > 0 && (
-          <Text size="sm">
-            <b>{t('signIns.policies.asked')}</b> {enforcedGrantControls.map((one) => word('signIns.policies.controls', one)).join(', ')}
+        {enforcedGrantControls.includes('Block') ? (
+          <Text size="sm" fw={600}>
+            {t('signIns.policies.blocks')}
           </Text>
+        ) : (
+          enforcedGrantControls.length > 0 && (
+            <Text size="sm">
+              <b>{t('signIns.policies.asked')}</b> {enforcedGrantControls.map((one) => word('signIns.policies.controls', one)).join(', ')}
+            </Text>
+          )
         )}
         {enforcedSessionControls.length > 0 && (
           <Text size="sm">

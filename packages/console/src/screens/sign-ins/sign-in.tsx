@@ -110,8 +110,8 @@ function About({ one }: { one: SignIn }) {
               t('signIns.none')
             ),
           ],
-          [t('signIns.api'), apiOf(one) || t('signIns.none')],
-          [t('signIns.how'), isText(grant) ? `${way}, ${t(grant)}` : way],
+          [t('signIns.api'), apiOf(one) || t('signIns.noApi')],
+          [t('signIns.how'), isText(grant) ? `${way} (${t(grant)})` : way],
           [t('signIns.when'), <When key="when" at={one.createdDateTime} />],
           [t('signIns.number'), <CopyId key="number" value={one.correlationId} label={t('signIns.number')} />],
         ]}
