@@ -7,6 +7,9 @@ type Screen = LazyExoticComponent<ComponentType>
 /** Every address of the console under `/console/{tenant}`, and the screen that answers it; each is loaded when somebody goes there. */
 export const ROUTES: readonly [path: string, screen: Screen][] = [
   ['/policies', lazy(() => import('./screens/policies/policies.tsx').then((one) => ({ default: one.Policies })))],
+  ['/policies/new', lazy(() => import('./screens/policies/editor.tsx').then((one) => ({ default: one.NewPolicy })))],
+  ['/policies/:id', lazy(() => import('./screens/policies/editor.tsx').then((one) => ({ default: one.PolicyEditor })))],
+  ['/what-if', lazy(() => import('./screens/what-if/screen.tsx').then((one) => ({ default: one.WhatIfScreen })))],
   ['/locations', lazy(() => import('./screens/locations/locations.tsx').then((one) => ({ default: one.Locations })))],
   ['/locations/new', lazy(() => import('./screens/locations/location.tsx').then((one) => ({ default: one.LocationScreen })))],
   ['/locations/:id', lazy(() => import('./screens/locations/location.tsx').then((one) => ({ default: one.LocationScreen })))],

@@ -44,10 +44,14 @@ export function LocationForm({ initial, stored, uses }: LocationFormProps) {
   const kept = useKept(`location.${stored?.id ?? 'new'}`, changed)
   const [begun, setBegun] = useState(kept.found)
   const draft = changed ?? begun ?? initial
-  // The texts that the field began with: what is typed stays in the browser's own field.
+  // What is typed stays in the browser's own field; here is what it said when it was read last.
   const text = useRef((begun ?? initial).ranges)
   const [round, setRound] = useState(0)
-  const ranges = useRanges(text.current)
+  const ranges = useRanges(text.current, (typed) => {
+    if (typed === text.current) return
+    text.current = typed
+    change({ ranges: typed })
+  })
   const [mistakes, setMistakes] = useState<Mistakes>({})
   const [error, setError] = useState<unknown>()
   const [busy, setBusy] = useState(false)
@@ -58,7 +62,7 @@ export function LocationForm({ initial, stored, uses }: LocationFormProps) {
     setBegun(undefined)
     setChanged(undefined)
     text.current = initial.ranges
-    ranges.tell(initial.ranges)
+    ranges.tell(() => initial.ranges)
     setRound(round + 1)
   }
 
@@ -103,7 +107,7 @@ export function LocationForm({ initial, stored, uses }: LocationFormProps) {
     if (read.mistaken > 0) found.ipRanges = t('locations.mistakes.lines')
     else if (read.ranges.length === 0) found.ipRanges = t('locations.mistakes.ranges')
     setMistakes(found)
-    const ipRanges = draft.ranges === initial.ranges && stored ? {} : { ipRanges: read.ranges }
+    const ipRanges = text.current === initial.ranges && stored ? {} : { ipRanges: read.ranges }
     return Object.keys(found).length > 0 ? undefined : { '@odata.type': '#microsoft.graph.ipNamedLocation', displayName, isTrusted, ...ipRanges }
   }
 
@@ -136,10 +140,7 @@ export function LocationForm({ initial, stored, uses }: LocationFormProps) {
                   key={round}
                   initial={text.current}
                   {...{ read: ranges.read, busy: ranges.busy, error: mistakes.ipRanges }}
-                  tell={(typed) => {
-                    change({ ranges: typed })
-                    ranges.tell(typed)
-                  }}
+                  tell={ranges.tell}
                 />
                 <Checkbox
                   label={t('locations.trust')}

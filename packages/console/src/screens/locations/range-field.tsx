@@ -8,7 +8,7 @@ interface RangeFieldProps {
   initial: string
   read: RangesRead | undefined
   busy: boolean
-  tell(text: string): void
+  tell(text: () => string): void
   error: string | undefined
 }
 
@@ -25,7 +25,7 @@ export function RangeField({ initial, read, busy, tell, error }: RangeFieldProps
           className={classes.ranges}
           rows={12}
           defaultValue={initial}
-          onInput={(event) => tell(event.currentTarget.value)}
+          onInput={({ currentTarget: field }) => tell(() => field.value)}
           onPaste={(event) => {
             const text = event.clipboardData.getData('text/plain')
             if (text.length < LONG) return
@@ -33,7 +33,7 @@ export function RangeField({ initial, read, busy, tell, error }: RangeFieldProps
             event.preventDefault()
             const { currentTarget: field } = event
             field.setRangeText(text, field.selectionStart, field.selectionEnd, 'end')
-            tell(field.value)
+            tell(() => field.value)
           }}
           spellCheck={false}
           autoCapitalize="none"

@@ -5,7 +5,8 @@ interface Reader {
   /** What the newest text says; the last one's while it is being read. */
   read: RangesRead | undefined
   busy: boolean
-  tell(text: string): void
+  /** That there is another text; it is asked for when the typing pauses. */
+  tell(text: () => string): void
   /** As soon as the newest text has been read. */
   settled(): Promise<RangesRead>
 }
@@ -13,8 +14,11 @@ interface Reader {
 /** Milliseconds without a key after which it is read. */
 const PAUSE = 150
 
-/** Has texts of ranges read by a worker, the newest last. */
-export function useRanges(initial: string): Reader {
+/**
+ * Has texts of ranges read by a worker, the newest last.
+ * @param heard told of each text that is read
+ */
+export function useRanges(initial: string, heard: (text: string) => void): Reader {
   const [read, setRead] = useState<RangesRead>()
   const [busy, setBusy] = useState(initial !== '')
   const state = useRef<{
@@ -28,13 +32,20 @@ export function useRanges(initial: string): Reader {
     waiting: [],
   })
 
-  const tell = (text: string) => {
+  const hearing = useRef(heard)
+  hearing.current = heard
+
+  const tell = (ask: () => string) => {
     const { current } = state
     const id = ++current.id
     delete current.last
     setBusy(true)
     clearTimeout(current.timer)
-    current.timer = setTimeout(() => current.worker?.postMessage({ id, text }), PAUSE)
+    current.timer = setTimeout(() => {
+      const text = ask()
+      hearing.current(text)
+      current.worker?.postMessage({ id, text })
+    }, PAUSE)
   }
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: one worker for as long as the field is there; what it begins with does not change
@@ -49,7 +60,7 @@ export function useRanges(initial: string): Reader {
       setBusy(false)
       for (const done of current.waiting.splice(0)) done(data.read)
     })
-    tell(initial)
+    current.worker.postMessage({ id: current.id, text: initial })
     return () => {
       clearTimeout(current.timer)
       worker.terminate()

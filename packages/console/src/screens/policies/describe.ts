@@ -78,17 +78,20 @@ export function whereText({ conditions: { locations } }: Policy, nameOf?: NameOf
   )
 }
 
-/** What it asks for, or that it blocks. */
-export function controlsText({ grantControls, sessionControls }: Policy): string[] {
-  const grants = grantControls
-    ? [
-        ...grantControls.builtInControls.map(word),
-        ...(grantControls.authenticationStrength ? [strengthText(grantControls.authenticationStrength)] : []),
-      ]
-    : []
-  const { signInFrequency, persistentBrowser, continuousAccessEvaluation } = sessionControls ?? {}
+/** What it asks for, or that it blocks; nothing where it does neither. */
+export function grantText({ grantControls }: Policy): string | undefined {
+  if (!grantControls) return undefined
+  const { builtInControls, authenticationStrength, operator } = grantControls
+  const grants = [...builtInControls.map(word), ...(authenticationStrength ? [strengthText(authenticationStrength)] : [])]
+  return grants.join(` ${t(operator === 'AND' ? 'policies.and' : 'policies.or')} `)
+}
+
+/** All that it does with whoever it applies to. */
+export function controlsText(policy: Policy): string[] {
+  const { signInFrequency, persistentBrowser, continuousAccessEvaluation } = policy.sessionControls ?? {}
+  const grants = grantText(policy)
   return [
-    ...(grants.length > 0 ? [grants.join(` ${t(grantControls?.operator === 'AND' ? 'policies.and' : 'policies.or')} `)] : []),
+    ...(grants === undefined ? [] : [grants]),
     ...(signInFrequency ? [frequencyText(signInFrequency)] : []),
     ...(persistentBrowser ? [t(`policies.session.browser.${persistentBrowser.mode}`)] : []),
     ...(continuousAccessEvaluation
