@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { createProgress } from '../progress.ts'
 import { stopOnSignals } from '../stop.ts'
 
 /** Flags that stand for members of the configuration; the password is never one, because every user of a machine can read another's command line. */
@@ -61,9 +62,13 @@ export function addSync(program: Command): void {
       })
       return
     }
+    const progress = createProgress('Reading')
     try {
-      say(await sync.pass(first))
+      const report = await sync.pass({ ...first, onRead: progress.at })
+      progress.end()
+      say(report)
     } finally {
+      progress.end()
       await close()
     }
   })

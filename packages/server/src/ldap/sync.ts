@@ -29,6 +29,8 @@ export interface PassOptions {
   allowMassRemoval?: boolean
   /** Ends the pass with its connection. */
   signal?: AbortSignal
+  /** Told how many entries are read, page by page. */
+  onRead?(entries: number): void
 }
 
 /** What one pass has read and done. */
@@ -81,7 +83,7 @@ export function createSync({ config, password, store, secrets, tenant, log, conn
       .execute()
   }
 
-  async function run(connection: LdapConnection, { full: wanted = false, allowMassRemoval = false }: PassOptions): Promise<Report> {
+  async function run(connection: LdapConnection, { full: wanted = false, allowMassRemoval = false, onRead }: PassOptions): Promise<Report> {
     const before = await load()
     const began = store.clock()
     // The position is read before the content: what changes meanwhile is read by the next pass.
@@ -94,6 +96,7 @@ export function createSync({ config, password, store, secrets, tenant, log, conn
 
     const filter = full ? config.filter : new AndFilter({ filters: [config.filter, changedSince(kind, known)] })
     for await (const entries of connection.search({ base: config.baseDn, filter, attributes })) {
+      onRead?.(report.read)
       const page: Person[] = []
       for (const entry of entries) {
         report.read++
