@@ -79,13 +79,13 @@ export function Streams() {
   )
 }
 
-/** Copies of one API are told apart by what they say of themselves, or by their ids. */
+/** Copies of one API are told apart by their ids. */
 function Name({ stream }: { stream: Stream }) {
   return (
     <>
       {nameOf(stream)}
-      <Text size="xs" c="dimmed" span display="block" fw={400}>
-        {stream.description ?? stream.id.slice(0, 8)}
+      <Text size="xs" c="dimmed" span display="block" fw={400} maw={220}>
+        {[stream.id.slice(0, 8), ...(stream.description && !stream.guard ? [stream.description] : [])].join(' · ')}
       </Text>
     </>
   )
