@@ -85,10 +85,16 @@ const leaf: fc.Arbitrary<Test> = fc.oneof(
     return { text: `createdDateTime ${is} ${new Date(at * 1000).toISOString()}`, holds: (person: Person) => holds(person.createdDateTime) }
   }),
 )
+/** What a search box asks: these are answered by the index of each. */
+const beginnings: fc.Arbitrary<Test> = fc.array(fc.record({ name: texts, value }), { minLength: 2, maxLength: 3 }).map((all) => ({
+  text: all.map(({ name, value }) => `startsWith(${name}, ${quoted(value)})`).join(' or '),
+  holds: (person) => all.some(({ name, value }) => person[name] !== null && fold(person[name]).startsWith(fold(value))),
+}))
 const { test } = fc.letrec<{ test: Test }>((tie) => ({
   test: fc.oneof(
     { maxDepth: 4, depthSize: 'small' },
     leaf,
+    beginnings.map(({ text, holds }): Test => ({ text: `(${text})`, holds })),
     tie('test').map((one): Test => ({ text: `not (${one.text})`, holds: (person: Person) => !one.holds(person) })),
     tie('test').map((one): Test => ({ text: `( ${one.text} )`, holds: one.holds })),
     // Without parentheses of its own an `or` would be read otherwise beside an `and`.
