@@ -1,5 +1,6 @@
 import { type Mistake, type Policy, parsePolicy, policyToGraph } from '@caegis/policy'
 import type { ApiError } from '../../api/client.ts'
+import { t } from '../../texts/texts.ts'
 
 /** A policy that is being written: Graph's JSON made whole, which is also what is sent. */
 export type Draft = Policy
@@ -44,6 +45,7 @@ export function bodyOf(draft: Draft): Record<string, unknown> {
 export function mistakesIn(draft: Draft): Mistake[] {
   const { locations, platforms, authenticationFlows } = draft.conditions
   const begun: Mistake[] = [
+    ...(draft.displayName.trim() === '' ? [{ path: '/displayName', message: t('policies.nameless') }] : []),
     ...(locations && locations.includeLocations.length === 0
       ? [{ path: '/conditions/locations/includeLocations', message: 'must name at least one location' }]
       : []),
@@ -55,7 +57,7 @@ export function mistakesIn(draft: Draft): Mistake[] {
       : []),
   ]
   const found = readMistakes(() => parsePolicy(draft))
-  return [...begun, ...found.filter(({ path, message }) => !begun.some((one) => one.path === path && one.message === message))]
+  return [...begun, ...found.filter(({ path }) => !begun.some((one) => one.path === path))]
 }
 
 /** The mistakes that a parser of `@caegis/policy` throws. */

@@ -79,7 +79,7 @@ function PolicyLine({ one, isDraft }: { one: One; isDraft: boolean }) {
         </Text>
         {applies !== false && (
           <Text size="sm" component="div">
-            <Status tone={RESULTS[result] ?? 'warn'}>{resultText(result, unmet)}</Status>
+            <Status tone={RESULTS[result] ?? 'warn'}>{unmet.length > 0 ? t('whatIf.asks') : resultText(result)}</Status> {unmet.map(word).join(', ')}
           </Text>
         )}
         {applies === false && (
@@ -99,8 +99,7 @@ function PolicyLine({ one, isDraft }: { one: One; isDraft: boolean }) {
   )
 }
 
-function resultText(result: string, unmet: string[]): string {
-  if (unmet.length > 0) return t('whatIf.asks', { what: unmet.map(word).join(', ') })
+function resultText(result: string): string {
   const key = `whatIf.results.${result}`
   return isText(key) ? t(key) : result
 }
