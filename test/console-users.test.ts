@@ -167,7 +167,7 @@ describe.skipIf(!hasChromium())('users in the console', () => {
     // What happened stands in the tabs.
     for (const [tab, text] of [
       ['Sessions', 'Files on the desktop'],
-      ['Sign-ins', 'Let in'],
+      ['Sign-ins', 'Allowed'],
       ['Events', 'Account disabled'],
       ['Changes', 'Reset user password'],
       ['Devices', 'No device'],
