@@ -22,10 +22,10 @@ describe.skipIf(!hasChromium())('every screen of the console', () => {
   ] as const)(
     'at $width pixels, $scheme: has a title and content, hides nothing at the side, is free of faults, and axe finds nothing serious',
     async (how) => {
-      const { page, goto, faults, close } = await openConsole(chromium, world.loop, how)
+      const { page, walk, faults, close } = await openConsole(chromium, world.loop, { ...how, path: '/nowhere' })
       const wrong: Record<string, unknown> = {}
       for (const { name, path } of await screensOf(world)) {
-        await goto(path)
+        await walk(path)
         await page.getByRole('status', { name: 'Loading' }).first().waitFor({ state: 'hidden' })
         const found = await page.evaluate(() => ({
           title: document.title,

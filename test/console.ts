@@ -19,6 +19,8 @@ export interface ConsoleWindow extends Window {
   page: Page
   /** Goes to another address of the console as a person does who typed it. */
   goto(path: string): Promise<void>
+  /** Goes to another screen as a link leads there, without loading the page anew. */
+  walk(path: string): Promise<void>
   close(): Promise<void>
 }
 
@@ -45,18 +47,25 @@ export async function openConsole(
       await page.goto(`${origin}/console/contoso${next}`)
       await page.getByRole('heading', { level: 1 }).waitFor()
     },
+    async walk(next) {
+      await page.evaluate((to) => {
+        document.querySelector('h1')?.setAttribute('data-left', '')
+        history.pushState(null, '', to)
+      }, `/console/contoso${next}`)
+      await page.locator('h1:not([data-left])').waitFor()
+    },
     close: () => window.context.close(),
   }
 }
 
 /** What axe finds that is serious or worse, in words; nothing, in a page that everybody can use. */
 export async function axe(page: Page): Promise<string[]> {
-  await page.evaluate(AXE)
+  if (!(await page.evaluate(() => 'axe' in globalThis))) await page.evaluate(AXE)
   const { violations } = await page.evaluate(async () => {
     interface Found {
       violations: { id: string; impact: string; help: string; nodes: { target: string[]; failureSummary: string }[] }[]
     }
-    return (globalThis as unknown as { axe: { run(): Promise<Found> } }).axe.run()
+    return (globalThis as unknown as { axe: { run(options: object): Promise<Found> } }).axe.run({ resultTypes: ['violations'] })
   })
   return violations
     .filter(({ impact }) => impact === 'serious' || impact === 'critical')
