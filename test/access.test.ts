@@ -74,6 +74,20 @@ describe('a policy that blocks', () => {
     expect((await ask('files-api', 'ssf.read ssf.manage')).status).toBe(200)
   })
 
+  it.each(['by its object id', 'by its client id'])('refuses a daemon that a policy names %s', async (how) => {
+    const { id } = await loop.server.store.db.selectFrom('applications').select('id').where('app_id', '=', 'nightly').executeTakeFirstOrThrow()
+    const name = how === 'by its client id' ? 'nightly' : id
+    await setPolicies(loop, [
+      policy('Not this one', {
+        conditions: { users: { includeUsers: ['None'] }, clientApplications: { includeServicePrincipals: [name] } },
+        ...grant('block'),
+      }),
+    ])
+    const ask = (clientId: string) =>
+      loop.token({ grant_type: 'client_credentials', client_id: clientId, client_secret: SECRET, scope: 'api://files/.default' })
+    expect(await ask('nightly')).toMatchObject({ status: 400, body: { error_codes: [53003] } })
+  })
+
   it('holds for an API that calls on in the name of a user, by where the user was', async () => {
     await setPolicies(loop, [], LOCATIONS)
     world.from = CAFE

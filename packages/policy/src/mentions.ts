@@ -125,9 +125,10 @@ function selects({ guestOrExternalUserTypes, externalTenants }: GuestSelection, 
   return externalTenants.members.includes(guest.tenant) ? YES : NO
 }
 
-function markServicePrincipal(marks: Uint8Array, { servicePrincipals }: Mentions, { id, ours }: ServicePrincipalSignal): void {
+/** Graph names them by their object ids; people who know an application know its client id. Either is meant by both. */
+function markServicePrincipal(marks: Uint8Array, { servicePrincipals }: Mentions, { id, appId, ours }: ServicePrincipalSignal): void {
   if (ours) put(marks, servicePrincipals, 'ServicePrincipalsInMyTenant')
-  if (id !== 'ServicePrincipalsInMyTenant' && id !== 'None') put(marks, servicePrincipals, id)
+  for (const name of new Set([id, appId ?? id])) if (name !== 'ServicePrincipalsInMyTenant' && name !== 'None') put(marks, servicePrincipals, name)
 }
 
 function put(marks: Uint8Array, lists: Lists, id: string): void {
