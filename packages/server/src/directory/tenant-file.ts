@@ -18,6 +18,25 @@ const RESERVED = new Set(['v1.0', 'healthz', 'readyz', 'metrics', 'assets', 'con
 /** Applications that every tenant has, and that are not the file's to edit. */
 export const OWN_APPS = new Set<string>([CLI_APP_ID, ACCOUNT_APP_ID, CONSOLE_APP_ID])
 
+/** Mistakes that are told of one file. Each is an object: a file of nothing but mistakes would otherwise fill the memory of a server. */
+const MOST_MISTAKES = 100
+
+/** A list, which is not read on once enough of it is wrong. */
+const list = <E extends z.ZodType>(entry: E, most: number) =>
+  z
+    .array(z.unknown())
+    .max(most)
+    .transform((given, { issues }) => {
+      const found: z.output<E>[] = []
+      for (const [at, one] of given.entries()) {
+        const read = entry.safeParse(one)
+        if (read.success) found.push(read.data)
+        else for (const issue of read.error.issues) issues.push({ ...issue, input: one, path: [at, ...issue.path] } as (typeof issues)[number])
+        if (issues.length >= MOST_MISTAKES) break
+      }
+      return found
+    })
+
 const name = z.string().min(1).max(256)
 const upn = z
   .string()
@@ -36,7 +55,7 @@ const tenant = z.strictObject({
 })
 
 /** `groups`: those that are members of it. */
-const group = z.strictObject({ displayName: name, groups: z.array(name).max(1000).optional() })
+const group = z.strictObject({ displayName: name, groups: list(name, 1000).optional() })
 
 const user = z
   .strictObject({
@@ -46,7 +65,7 @@ const user = z
     /** The password of this file is good for one sign-in, which leads to a new one. */
     forceChangePasswordNextSignIn: z.boolean().optional(),
     enabled: z.boolean().optional(),
-    groups: z.array(name).max(1000).optional(),
+    groups: list(name, 1000).optional(),
     roles: z.array(z.enum(DIRECTORY_ROLES)).optional(),
     type: z.enum(['member', 'guest']).optional(),
     /** A guest's own account: what ends it ends the guest. */
@@ -113,16 +132,14 @@ const application = z
     dpopBoundAccessTokens: z.boolean().optional(),
     /** What its tokens hold beyond the usual, as an API. */
     optionalClaims: z.array(optionalClaim).max(16).optional(),
-    appRoles: z
-      .array(
-        z.strictObject({
-          value: z.string().regex(/^[A-Za-z0-9._-]{1,128}$/, 'must be letters, digits and . _ -'),
-          users: z.array(upn).max(100_000).optional(),
-          groups: z.array(name).max(10_000).optional(),
-        }),
-      )
-      .max(256)
-      .optional(),
+    appRoles: list(
+      z.strictObject({
+        value: z.string().regex(/^[A-Za-z0-9._-]{1,128}$/, 'must be letters, digits and . _ -'),
+        users: list(upn, 100_000).optional(),
+        groups: list(name, 10_000).optional(),
+      }),
+      256,
+    ).optional(),
     backchannelLogoutUri: z
       .url({ protocol: /^https$/ })
       .max(2048)
@@ -157,22 +174,30 @@ const authenticationContext = z.strictObject({
 })
 
 /** Graph's JSON, which is read by its own rules. */
-const graphJson = z.record(z.string(), z.unknown())
+const graphJson = z.custom<Readonly<Record<string, unknown>>>(
+  (given) => typeof given === 'object' && given !== null && !Array.isArray(given) && Object.keys(given).length <= 64 && isWithin(given, 16),
+  'must be an object, of at most 64 members and not nested too deeply',
+)
+
+/** Nothing of it is so deep that writing it down would take more stack than there is. */
+function isWithin(value: unknown, levels: number): boolean {
+  return typeof value !== 'object' || value === null || (levels > 0 && Object.values(value).every((one) => isWithin(one, levels - 1)))
+}
 
 const file = z.strictObject({
   tenant,
-  groups: z.array(group).max(100_000).optional(),
-  users: z.array(user).max(100_000).optional(),
-  applications: z.array(application).max(10_000).optional(),
-  devices: z.array(device).max(100_000).optional(),
+  groups: list(group, 100_000).optional(),
+  users: list(user, 100_000).optional(),
+  applications: list(application, 10_000).optional(),
+  devices: list(device, 100_000).optional(),
   /** Known by `issuer`. */
-  upstreams: z.array(upstreamEntry).max(32).optional(),
+  upstreams: list(upstreamEntry, 32).optional(),
   /** Detections of risk that are off; those that it does not name are on. */
   risk: z.strictObject({ off: z.array(z.enum(DETECTION_TYPES)).max(DETECTION_TYPES.length) }).optional(),
-  authenticationContexts: z.array(authenticationContext).max(99).optional(),
+  authenticationContexts: list(authenticationContext, 99).optional(),
   /** Known by `displayName`, both. Policies may name everything else by its name. */
-  namedLocations: z.array(graphJson).max(1000).optional(),
-  conditionalAccessPolicies: z.array(graphJson).max(1000).optional(),
+  namedLocations: list(graphJson, 1000).optional(),
+  conditionalAccessPolicies: list(graphJson, 1000).optional(),
 })
 
 export type TenantFile = z.infer<typeof file>
@@ -242,12 +267,13 @@ export function mistakesIn(file: TenantFile, mistakes: readonly Mistake[]): void
 }
 
 /** What is wrong with Graph's JSON in a list of the file. */
-function mistakesOf(list: string, entries: readonly object[] | undefined, parse: (value: object) => unknown): Mistake[] {
-  return (entries ?? []).flatMap((entry, index): Mistake[] => {
+function mistakesOf(part: string, entries: readonly object[] | undefined, parse: (value: object) => unknown): Mistake[] {
+  const wrong: Mistake[] = []
+  for (const [index, entry] of (entries ?? []).entries()) {
+    if (wrong.length >= MOST_MISTAKES) break
     try {
       // The server gives the id.
       parse({ ...entry, id: 'file' })
-      return []
     } catch (error) {
       if (!(error instanceof CaegisError)) throw error
       const found = error.detail as { path: string; message: string }[]
@@ -256,9 +282,10 @@ function mistakesOf(list: string, entries: readonly object[] | undefined, parse:
           .split('/')
           .slice(1)
           .map((one) => one.replaceAll('~1', '/').replaceAll('~0', '~'))
-      return found.map(({ path, message }) => ({ path: [list, index, ...segments(path)], message }))
+      wrong.push(...found.map(({ path, message }) => ({ path: [part, index, ...segments(path)], message })))
     }
-  })
+  }
+  return wrong
 }
 
 /** Names that nothing in the file has, and things that stand there twice. */
@@ -267,18 +294,19 @@ function referenceMistakes(data: TenantFile): Mistake[] {
   const wrong: Mistake[] = []
   const known = (names: readonly string[] | undefined, ...path: PropertyKey[]) => {
     for (const [at, name] of (names ?? []).entries())
-      if (!groups.has(name)) wrong.push({ path: [...path, at], message: 'no group of that name in the file' })
+      if (!groups.has(name) && wrong.length < MOST_MISTAKES) wrong.push({ path: [...path, at], message: 'no group of that name in the file' })
   }
   for (const [at, one] of (data.users ?? []).entries()) known(one.groups, 'users', at, 'groups')
   for (const [at, one] of (data.groups ?? []).entries()) known(one.groups, 'groups', at, 'groups')
   for (const [at, { appRoles = [] }] of (data.applications ?? []).entries())
     for (const [role, { groups: names }] of appRoles.entries()) known(names, 'applications', at, 'appRoles', role, 'groups')
 
-  const twice = <T>(list: string, entries: readonly T[] | undefined, property: string, of: (entry: T) => readonly string[]) => {
+  const twice = <T>(part: string, entries: readonly T[] | undefined, property: string, of: (entry: T) => readonly string[]) => {
     const seen = new Set<string>()
     for (const [at, entry] of (entries ?? []).entries())
       for (const name of of(entry))
-        if (seen.has(name) || !seen.add(name)) wrong.push({ path: [list, at, property], message: `the same ${property} twice` })
+        if ((seen.has(name) || !seen.add(name)) && wrong.length < MOST_MISTAKES)
+          wrong.push({ path: [part, at, property], message: `the same ${property} twice` })
   }
   twice('groups', data.groups, 'displayName', (one) => [one.displayName])
   twice('users', data.users, 'userPrincipalName', (one) => [one.userPrincipalName.toLowerCase()])
