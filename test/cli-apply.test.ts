@@ -283,6 +283,16 @@ describe('a tenant file over the admin API', () => {
       expect(answer.status, `${as} ${JSON.stringify(part)} ${answer.text}`).toBe(status)
       expect(answer.text).toMatch(text)
     }
+    // Nor to the audience of the server's own APIs, by an application that is called as they are.
+    for (const [property, name] of [
+      ['identifierUris', loop.origin],
+      ['identifierUris', `${loop.origin}/contoso/ssf`],
+      ['permissions', `${loop.origin}/contoso/ssf/ssf.manage`],
+    ] as const) {
+      const named = { tenant: START.tenant, applications: [{ appId: 'impostor', clientSecret: SECRET, [property]: [name] }] }
+      const answer = await call('POST', '/caegis/tenantFile/plan', { file: named }, { as: 'apps' })
+      expect(answer, name).toMatchObject({ status: 400, body: { error: { details: [{ target: `/applications/0/${property}/0` }] } } })
+    }
     // To rights in the admin API that it has not itself: by its own entry, by a new one, or by the secret of one that has them.
     for (const entry of [
       daemon('apps', 'graph/Application.ReadWrite.All', 'graph/AppRoleAssignment.ReadWrite.All', 'graph/User.ReadWrite.All'),

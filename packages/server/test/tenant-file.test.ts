@@ -60,6 +60,11 @@ describe('a tenant file of nothing but mistakes', () => {
     expect(readTenantFile({ tenant: { name: 'contoso' }, namedLocations: [location] }).namedLocations).toEqual([location])
   })
 
+  it('knows each credential of an application by its name, and no two by one', () => {
+    const secrets = ['first', 'other'].map((one) => ({ name: 'same', value: `${one} secret that is long enough` }))
+    expect(mistakes({ applications: [{ appId: 'a', secrets }] })).toEqual([{ path: '/applications/0/secrets', message: 'the same name twice' }])
+  })
+
   it('still names the line of each mistake that it tells', () => {
     const text = 'tenant: { name: contoso }\nusers:\n  - userPrincipalName: a@b.c\n    groups:\n      - staff\n      - 7\n    colour: red\n'
     expect(() => parseTenantFile(text)).toThrow(/line 6: users\.0\.groups\.1: [\s\S]*line 7: users\.0\.colour: unknown key/)

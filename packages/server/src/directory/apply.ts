@@ -6,7 +6,7 @@ import { CLI_APP_ID } from './application.ts'
 import { createDirectory } from './directory.ts'
 import { doPlan, planFor } from './plan/plan.ts'
 import { checkNames } from './policy-file.ts'
-import type { TenantFile } from './tenant-file.ts'
+import { refuseOwnNames, type TenantFile } from './tenant-file.ts'
 
 const IMPORT: Actor = { kind: 'system', reason: 'tenant file' }
 
@@ -26,10 +26,11 @@ export async function applyTenantFile(
   onStep: (done: number, total: number) => void = () => {},
 ): Promise<string> {
   const known = await store.db.selectFrom('tenants').select('id').where('name', '=', file.tenant.name).executeTakeFirst()
+  const issuer = issuerOf(file.tenant.name)
   // Before anything is written; a tenant that is new has nothing else that could be named.
+  refuseOwnNames(file, issuer)
   await checkNames(store.db, known?.id ?? '', file)
   const tenant = await ensureTenant(store, file)
-  const issuer = issuerOf(file.tenant.name)
   const plan = await planFor({ db: store.db, tenant, issuer, secrets }, file)
   const directory = createDirectory(store, tenant, issuer)
   await doPlan({ store, tenant, issuer, secrets, directory }, plan, {

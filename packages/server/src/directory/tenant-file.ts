@@ -266,6 +266,22 @@ export function mistakesIn(file: TenantFile, mistakes: readonly Mistake[]): void
   if (mistakes.length > 0) throw invalid(mistakes, tellers.get(file))
 }
 
+/**
+ * What the server's own APIs are called is nobody else's: tokens for one would be taken by the other.
+ * @throws CaegisError `invalid_tenant_file`
+ */
+export function refuseOwnNames(file: TenantFile, issuer: string): void {
+  const { origin } = new URL(issuer)
+  const wrong = (file.applications ?? []).flatMap((app, index) =>
+    (['identifierUris', 'permissions'] as const).flatMap((property) =>
+      [...(app[property] ?? []).entries()]
+        .filter(([, name]) => name === origin || name.startsWith(`${origin}/`))
+        .map(([at]) => ({ path: ['applications', index, property, at], message: "is a name of the server's own APIs" })),
+    ),
+  )
+  mistakesIn(file, wrong.slice(0, MOST_MISTAKES))
+}
+
 /** What is wrong with Graph's JSON in a list of the file. */
 function mistakesOf(part: string, entries: readonly object[] | undefined, parse: (value: object) => unknown): Mistake[] {
   const wrong: Mistake[] = []
@@ -312,6 +328,13 @@ function referenceMistakes(data: TenantFile): Mistake[] {
   twice('users', data.users, 'userPrincipalName', (one) => [one.userPrincipalName.toLowerCase()])
   twice('applications', data.applications, 'appId', (one) => [one.appId])
   twice('applications', data.applications, 'identifierUris', (one) => one.identifierUris ?? [])
+  // A credential is known by its name.
+  for (const property of ['secrets', 'certificates'] as const)
+    for (const [at, one] of (data.applications ?? []).entries()) {
+      const names = (one[property] ?? []).map((credential) => credential.name)
+      if (new Set(names).size < names.length && wrong.length < MOST_MISTAKES)
+        wrong.push({ path: ['applications', at, property], message: 'the same name twice' })
+    }
   twice('devices', data.devices, 'deviceId', (one) => [one.deviceId])
   twice('upstreams', data.upstreams, 'issuer', (one) => [one.issuer])
   twice('namedLocations', data.namedLocations, 'displayName', (one) => [String(one.displayName)])

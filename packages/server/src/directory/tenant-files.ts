@@ -4,13 +4,14 @@ import type { Store } from '../store/store.ts'
 import type { Directory } from './directory.ts'
 import { doPlan, type Plan, planFor } from './plan/plan.ts'
 import { checkNames } from './policy-file.ts'
-import type { TenantFile } from './tenant-file.ts'
+import { refuseOwnNames, type TenantFile } from './tenant-file.ts'
 
 /** Tenant files that somebody applies from outside, to a tenant that is there. */
 export function createTenantFiles(store: Store, secrets: Secrets, tenant: string, issuer: string, directory: Directory) {
   return {
     /** @throws CaegisError `invalid_tenant_file` for names that nobody has */
     async plan(file: TenantFile): Promise<Plan> {
+      refuseOwnNames(file, issuer)
       await checkNames(store.db, tenant, file)
       return planFor({ db: store.db, tenant, issuer, secrets }, file)
     },
