@@ -158,6 +158,7 @@ describe('two tenants of one server', () => {
         async () => json(b.admin('GET', `${path}/deadLetters`)) as Promise<{ value: { id: string }[] }>,
         ({ value }) => value.length > 0,
       )
+      await loop.server.store.flush()
       const before = await json(b.admin('GET', path))
       const pushed = endpoint.pushed.length
       for (const [method, rest] of [
