@@ -73,7 +73,7 @@ describe('completion', () => {
 
   for (const shell of ['zsh', 'fish'] as const) {
     const here = has(shell)
-    it.skipIf(!here)(`is read by ${shell} without complaint (${here ? 'it is here' : 'skipped: this machine has none'})`, () => {
+    it.skipIf(!here && !process.env.CI)(`is read by ${shell} without complaint (${here ? 'it is here' : 'skipped: this machine has none'})`, () => {
       const { status, stderr } = spawnSync(shell, ['-n', script(shell)], { encoding: 'utf8' })
       expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
     })
