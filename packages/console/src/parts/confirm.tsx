@@ -1,7 +1,9 @@
-import { Button, Group, List, Modal, Stack, Text, TextInput } from '@mantine/core'
+import { Button, Group, List, Stack, Text, TextInput } from '@mantine/core'
 import { createContext, type ReactNode, useCallback, useContext, useState } from 'react'
 import { t } from '../texts/texts.ts'
+import { Dialog } from './dialog.tsx'
 import { Problem } from './problem.tsx'
+import { submitting } from './work.ts'
 
 export interface Question {
   title: string
@@ -32,19 +34,9 @@ export function ConfirmProvider({ children }: { children: ReactNode }) {
   return (
     <ConfirmContext value={ask}>
       {children}
-      <Modal
-        opened={opened}
-        onClose={() => setOpened(false)}
-        title={
-          <Text span fw={700}>
-            {question?.title}
-          </Text>
-        }
-        closeButtonProps={{ 'aria-label': t('parts.close') }}
-        centered
-      >
+      <Dialog opened={opened} onClose={() => setOpened(false)} title={question?.title}>
         {question && <Body key={question.title + question.text} question={question} close={() => setOpened(false)} />}
-      </Modal>
+      </Dialog>
     </ConfirmContext>
   )
 }
@@ -69,12 +61,7 @@ function Body({ question, close }: { question: Question; close(): void }) {
     }
   }
   return (
-    <form
-      onSubmit={(event) => {
-        event.preventDefault()
-        void go()
-      }}
-    >
+    <form onSubmit={submitting(go)}>
       <Stack gap="sm">
         <Text>{text}</Text>
         {lines && lines.length > 0 && (

@@ -1,21 +1,10 @@
-import { Anchor, Button, Center, Loader, Paper, Skeleton, Stack, Table } from '@mantine/core'
+import { Button, Center, Loader, Skeleton, Stack } from '@mantine/core'
 import type { ReactNode } from 'react'
-import { Link } from 'wouter'
 import { t } from '../texts/texts.ts'
+import { Grid, type GridProps } from './grid.tsx'
 import { Problem } from './problem.tsx'
 
-export interface Column<T> {
-  header: string
-  /** The first column names the row, and leads to it. */
-  cell(row: T): ReactNode
-  /** Left out on narrow screens. */
-  wide?: true
-}
-
-interface ListTableProps<T> {
-  /** What the table lists, for who cannot see it. */
-  label: string
-  columns: Column<T>[]
+interface ListTableProps<T> extends Omit<GridProps<T>, 'rows'> {
   /** As `useList` gives it. */
   list: {
     rows: T[] | undefined
@@ -25,16 +14,12 @@ interface ListTableProps<T> {
     fetchNextPage(): unknown
     refetch(): unknown
   }
-  rowKey(row: T): string
-  /** Where a row leads, under the tenant's base. */
-  href?(row: T): string
   /** What stands here when there is nothing. */
   empty: ReactNode
-  minWidth?: number
 }
 
 /** A list as a table, page after page; it scrolls inside itself where the screen is narrow. */
-export function ListTable<T>({ label, columns, list, rowKey, href, empty, minWidth = 500 }: ListTableProps<T>) {
+export function ListTable<T>({ list, empty, ...grid }: ListTableProps<T>) {
   if (list.error && !list.rows) return <Problem error={list.error} retry={() => list.refetch()} />
   if (!list.rows)
     return (
@@ -47,43 +32,7 @@ export function ListTable<T>({ label, columns, list, rowKey, href, empty, minWid
   if (list.rows.length === 0 && !list.hasNextPage) return empty
   return (
     <Stack gap="sm">
-      <Paper withBorder radius="md" style={{ overflow: 'hidden' }}>
-        <Table.ScrollContainer
-          minWidth={minWidth}
-          type="native"
-          // What nothing leads out of is scrolled by keyboard only if it can be reached.
-          {...(href ? {} : { tabIndex: 0, role: 'group', 'aria-label': label })}
-        >
-          <Table highlightOnHover verticalSpacing="xs" horizontalSpacing="md" aria-label={label}>
-            <Table.Thead>
-              <Table.Tr>
-                {columns.map(({ header, wide }) => (
-                  <Table.Th key={header} {...(wide ? { visibleFrom: 'sm' } : {})} style={{ whiteSpace: 'nowrap' }}>
-                    {header}
-                  </Table.Th>
-                ))}
-              </Table.Tr>
-            </Table.Thead>
-            <Table.Tbody>
-              {list.rows.map((row) => (
-                <Table.Tr key={rowKey(row)}>
-                  {columns.map(({ header, cell, wide }, at) => (
-                    <Table.Td key={header} {...(wide ? { visibleFrom: 'sm' } : {})}>
-                      {at === 0 && href ? (
-                        <Anchor component={Link} href={href(row)} fw={600} size="sm">
-                          {cell(row)}
-                        </Anchor>
-                      ) : (
-                        cell(row)
-                      )}
-                    </Table.Td>
-                  ))}
-                </Table.Tr>
-              ))}
-            </Table.Tbody>
-          </Table>
-        </Table.ScrollContainer>
-      </Paper>
+      <Grid {...grid} rows={list.rows} />
       {Boolean(list.error) && <Problem error={list.error} retry={() => list.fetchNextPage()} />}
       {list.hasNextPage && (
         <Center>

@@ -1,7 +1,8 @@
 import { ActionIcon, Box, Button, Group, Stack, Text, Tooltip } from '@mantine/core'
-import { type ReactNode, useState } from 'react'
+import type { ReactNode } from 'react'
 import { Icon } from './icon.tsx'
 import { Problem } from './problem.tsx'
+import { useWork } from './work.ts'
 
 /** A short list inside of a section, each entry with what can be done to it. */
 export function Rows({ children }: { children: ReactNode }) {
@@ -50,24 +51,12 @@ export function Row({ name, detail, remove, removeLabel, children }: RowProps) {
 
 /** A field to choose from, and a button that adds what was chosen. What it throws is shown under it. */
 export function Adder({ label, empty, onAdd, children }: { label: string; empty: boolean; onAdd(): Promise<unknown>; children: ReactNode }) {
-  const [busy, setBusy] = useState(false)
-  const [error, setError] = useState<unknown>()
-  const go = async () => {
-    setBusy(true)
-    setError(undefined)
-    try {
-      await onAdd()
-    } catch (reason) {
-      setError(reason)
-    } finally {
-      setBusy(false)
-    }
-  }
+  const { busy, error, work } = useWork()
   return (
     <Stack gap="xs">
       <Group gap="xs" align="flex-end" wrap="nowrap">
         <Box style={{ flex: 1, minWidth: 0 }}>{children}</Box>
-        <Button variant="default" loading={busy} disabled={empty} onClick={() => void go()}>
+        <Button variant="default" loading={busy} disabled={empty} onClick={() => void work(onAdd)}>
           {label}
         </Button>
       </Group>

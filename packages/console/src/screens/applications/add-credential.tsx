@@ -1,8 +1,10 @@
-import { Alert, Button, Code, CopyButton, Group, Modal, Select, Stack, Text, Textarea, TextInput } from '@mantine/core'
+import { Alert, Button, Code, CopyButton, Group, Select, Stack, Text, Textarea, TextInput } from '@mantine/core'
 import { useState } from 'react'
 import { principalPath } from '../../api/applications.ts'
+import { Dialog } from '../../parts/dialog.tsx'
 import { Icon } from '../../parts/icon.tsx'
 import { Problem } from '../../parts/problem.tsx'
+import { submitting, useWork } from '../../parts/work.ts'
 import { useWrite } from '../../parts/write.ts'
 import { t, tn } from '../../texts/texts.ts'
 
@@ -18,20 +20,15 @@ const DAYS = ['30', '90', '180', '365']
 /** Makes a secret, whose text is shown this once, or takes a certificate. */
 export function AddCredential({ appId, kind, close }: AddProps) {
   return (
-    <Modal
+    <Dialog
       opened={kind !== undefined}
       onClose={close}
       // A secret that is on the screen goes away by its own button, not by a slip.
       closeOnClickOutside={false}
-      closeButtonProps={{ 'aria-label': t('parts.close') }}
-      title={
-        <Text span fw={700}>
-          {t(kind === 'certificate' ? 'applications.credentials.addCertificate' : 'applications.credentials.addSecret')}
-        </Text>
-      }
+      title={t(kind === 'certificate' ? 'applications.credentials.addCertificate' : 'applications.credentials.addSecret')}
     >
       {kind && <Form appId={appId} kind={kind} close={close} />}
-    </Modal>
+    </Dialog>
   )
 }
 
@@ -41,13 +38,10 @@ function Form({ appId, kind, close }: AddProps & { kind: 'secret' | 'certificate
   const [days, setDays] = useState<string | null>('180')
   const [pem, setPem] = useState('')
   const [secret, setSecret] = useState<string>()
-  const [busy, setBusy] = useState(false)
-  const [error, setError] = useState<unknown>()
+  const { busy, error, work } = useWork()
   const add = async () => {
-    setBusy(true)
-    setError(undefined)
     const displayName = name.trim()
-    try {
+    await work(async () => {
       if (kind === 'secret') {
         const expiry = days === null ? {} : { endDateTime: new Date(Date.now() + Number(days) * 86_400_000).toISOString() }
         const { body } = await write<{ secretText: string }>('POST', `${principalPath(appId)}/addPassword`, {
@@ -60,20 +54,11 @@ function Form({ appId, kind, close }: AddProps & { kind: 'secret' | 'certificate
         })
         close()
       }
-    } catch (reason) {
-      setError(reason)
-    } finally {
-      setBusy(false)
-    }
+    })
   }
   if (secret !== undefined) return <Shown secret={secret} close={close} />
   return (
-    <form
-      onSubmit={(event) => {
-        event.preventDefault()
-        void add()
-      }}
-    >
+    <form onSubmit={submitting(add)}>
       <Stack gap="sm">
         <TextInput
           label={t('applications.credentials.name')}

@@ -4,6 +4,7 @@ import { type Application, applicationPath } from '../../api/applications.ts'
 import { useConfirm } from '../../parts/confirm.tsx'
 import { Problem } from '../../parts/problem.tsx'
 import { Section } from '../../parts/section.tsx'
+import { submitting, useWork } from '../../parts/work.ts'
 import { useWrite } from '../../parts/write.ts'
 import { t } from '../../texts/texts.ts'
 
@@ -20,8 +21,7 @@ export function ApiPart({ application }: { application: Application }) {
     claims: optionalClaims.accessToken.map(({ name }) => name),
   }
   const [draft, setDraft] = useState(known)
-  const [busy, setBusy] = useState(false)
-  const [error, setError] = useState<unknown>()
+  const { busy, error, work } = useWork()
   const change = (body: object, done: string) => write('PATCH', applicationPath(appId), { body, done, changes: ['applications'] })
   const body = {
     identifierUris: draft.uris,
@@ -37,15 +37,9 @@ export function ApiPart({ application }: { application: Application }) {
         affects: [...lostUris, ...gone],
         run: () => change(body, t('applications.saved')),
       })
-    setBusy(true)
-    setError(undefined)
-    try {
+    await work(async () => {
       await change(body, t('applications.saved'))
-    } catch (reason) {
-      setError(reason)
-    } finally {
-      setBusy(false)
-    }
+    })
   }
   const turn = (isOn: boolean) =>
     confirm({
@@ -70,12 +64,7 @@ export function ApiPart({ application }: { application: Application }) {
         />
       </Group>
       <Divider />
-      <form
-        onSubmit={(event) => {
-          event.preventDefault()
-          void save()
-        }}
-      >
+      <form onSubmit={submitting(save)}>
         <Stack gap="md">
           <TagsInput
             label={t('applications.api.uris')}

@@ -1,7 +1,9 @@
-import { Button, Group, Modal, Radio, Stack, TagsInput, Text, TextInput } from '@mantine/core'
+import { Button, Group, Radio, Stack, TagsInput, TextInput } from '@mantine/core'
 import { useState } from 'react'
 import { type ApplicationKind, KINDS, useOffered } from '../../api/applications.ts'
+import { Dialog } from '../../parts/dialog.tsx'
 import { Problem } from '../../parts/problem.tsx'
+import { submitting, useWork } from '../../parts/work.ts'
 import { useWrite } from '../../parts/write.ts'
 import { t } from '../../texts/texts.ts'
 
@@ -14,19 +16,9 @@ interface CreateProps {
 /** Registers an application. */
 export function CreateApplication({ opened, close, created }: CreateProps) {
   return (
-    <Modal
-      opened={opened}
-      onClose={close}
-      size="lg"
-      closeButtonProps={{ 'aria-label': t('parts.close') }}
-      title={
-        <Text span fw={700}>
-          {t('applications.create')}
-        </Text>
-      }
-    >
+    <Dialog opened={opened} onClose={close} size="lg" title={t('applications.create')}>
       <Form close={close} created={created} />
-    </Modal>
+    </Dialog>
   )
 }
 
@@ -42,14 +34,11 @@ function Form({ close, created }: Omit<CreateProps, 'opened'>) {
   const [redirectUris, setRedirectUris] = useState<string[]>([])
   const [identifierUri, setIdentifierUri] = useState('')
   const [permissions, setPermissions] = useState<string[]>([])
-  const [busy, setBusy] = useState(false)
-  const [error, setError] = useState<unknown>()
+  const { busy, error, work } = useWork()
   const isClient = kind !== 'api'
   const hasAddress = kind === 'spa' || kind === 'web' || kind === 'native'
-  const create = async () => {
-    setBusy(true)
-    setError(undefined)
-    try {
+  const create = () =>
+    work(async () => {
       const { body } = await write<{ appId: string }>('POST', '/applications', {
         body: {
           displayName: displayName.trim(),
@@ -62,18 +51,9 @@ function Form({ close, created }: Omit<CreateProps, 'opened'>) {
       })
       close()
       created(body.appId)
-    } catch (reason) {
-      setError(reason)
-      setBusy(false)
-    }
-  }
+    })
   return (
-    <form
-      onSubmit={(event) => {
-        event.preventDefault()
-        void create()
-      }}
-    >
+    <form onSubmit={submitting(create)}>
       <Stack gap="sm">
         <TextInput
           label={t('applications.displayName')}

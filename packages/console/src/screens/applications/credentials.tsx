@@ -1,7 +1,8 @@
-import { Button, Paper, Table, Text } from '@mantine/core'
+import { Button, Text } from '@mantine/core'
 import { useState } from 'react'
 import { type Application, type Credential, principalPath } from '../../api/applications.ts'
 import { useConfirm } from '../../parts/confirm.tsx'
+import { Grid } from '../../parts/grid.tsx'
 import { Icon } from '../../parts/icon.tsx'
 import { Section } from '../../parts/section.tsx'
 import { Status } from '../../parts/status.tsx'
@@ -50,42 +51,32 @@ export function Credentials({ application: { appId, displayName, passwordCredent
       {rows.length === 0 ? (
         <Text size="sm">{t('applications.credentials.none')}</Text>
       ) : (
-        <Paper withBorder radius="md" style={{ overflow: 'hidden' }}>
-          <Table.ScrollContainer minWidth={560} type="native" tabIndex={0} role="region" aria-label={t('applications.credentials.title')}>
-            <Table verticalSpacing="xs" horizontalSpacing="md" aria-label={t('applications.credentials.title')}>
-              <Table.Thead>
-                <Table.Tr>
-                  {(['name', 'kind', 'expires'] as const).map((name) => (
-                    <Table.Th key={name}>{t(`applications.credentials.${name}`)}</Table.Th>
-                  ))}
-                  <Table.Th ta="right">{t('applications.actions')}</Table.Th>
-                </Table.Tr>
-              </Table.Thead>
-              <Table.Tbody>
-                {rows.map((row) => (
-                  <Table.Tr key={row.keyId}>
-                    <Table.Td>{row.displayName}</Table.Td>
-                    <Table.Td>{t(`applications.credentials.kinds.${row.kind}`)}</Table.Td>
-                    <Table.Td>
-                      <Expiry at={row.endDateTime} />
-                    </Table.Td>
-                    <Table.Td ta="right">
-                      <Button
-                        size="compact-sm"
-                        variant="light"
-                        color="red"
-                        onClick={() => remove(row)}
-                        aria-label={t('applications.credentials.removeOne', { name: row.displayName })}
-                      >
-                        {t('applications.credentials.remove')}
-                      </Button>
-                    </Table.Td>
-                  </Table.Tr>
-                ))}
-              </Table.Tbody>
-            </Table>
-          </Table.ScrollContainer>
-        </Paper>
+        <Grid
+          label={t('applications.credentials.title')}
+          rows={rows}
+          rowKey={({ keyId }) => keyId}
+          minWidth={560}
+          columns={[
+            { header: t('applications.credentials.name'), cell: (row) => row.displayName },
+            { header: t('applications.credentials.kind'), cell: (row) => t(`applications.credentials.kinds.${row.kind}`) },
+            { header: t('applications.credentials.expires'), cell: (row) => <Expiry at={row.endDateTime} /> },
+            {
+              header: t('applications.actions'),
+              right: true,
+              cell: (row) => (
+                <Button
+                  size="compact-sm"
+                  variant="light"
+                  color="red"
+                  onClick={() => remove(row)}
+                  aria-label={t('applications.credentials.removeOne', { name: row.displayName })}
+                >
+                  {t('applications.credentials.remove')}
+                </Button>
+              ),
+            },
+          ]}
+        />
       )}
       <AddCredential appId={appId} kind={adding} close={() => setAdding(undefined)} />
     </Section>

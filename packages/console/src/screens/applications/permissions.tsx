@@ -5,6 +5,7 @@ import { useConfirm } from '../../parts/confirm.tsx'
 import { Icon } from '../../parts/icon.tsx'
 import { Problem } from '../../parts/problem.tsx'
 import { Section } from '../../parts/section.tsx'
+import { submitting, useWork } from '../../parts/work.ts'
 import { useWrite } from '../../parts/write.ts'
 import { t } from '../../texts/texts.ts'
 
@@ -14,23 +15,15 @@ export function Permissions({ application: { appId, displayName, applicationType
   const confirm = useConfirm()
   const offered = useOffered()
   const [text, setText] = useState('')
-  const [busy, setBusy] = useState(false)
-  const [error, setError] = useState<unknown>()
+  const { busy, error, work } = useWork()
   const isDaemon = applicationType === 'daemon'
   const save = (next: string[], done: string, proof: boolean) =>
     write('PATCH', applicationPath(appId), { body: { permissions: next }, done, proof, changes: ['applications'] })
-  const add = async () => {
-    setBusy(true)
-    setError(undefined)
-    try {
+  const add = () =>
+    work(async () => {
       await save([...permissions, text.trim()], t('applications.permissions.added'), false)
       setText('')
-    } catch (reason) {
-      setError(reason)
-    } finally {
-      setBusy(false)
-    }
-  }
+    })
   const remove = (one: string) =>
     confirm({
       ...{ title: t('applications.permissions.removeTitle'), text: t('applications.permissions.removeText', { application: displayName }) },
@@ -78,12 +71,7 @@ export function Permissions({ application: { appId, displayName, applicationType
           </Table.Tbody>
         </Table>
       )}
-      <form
-        onSubmit={(event) => {
-          event.preventDefault()
-          void add()
-        }}
-      >
+      <form onSubmit={submitting(add)}>
         <Stack gap="sm">
           <Group align="flex-end" gap="sm">
             <Autocomplete

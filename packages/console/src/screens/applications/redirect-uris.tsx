@@ -3,6 +3,7 @@ import { useState } from 'react'
 import { type Application, applicationPath } from '../../api/applications.ts'
 import { Problem } from '../../parts/problem.tsx'
 import { Section } from '../../parts/section.tsx'
+import { submitting, useWork } from '../../parts/work.ts'
 import { useWrite } from '../../parts/write.ts'
 import { t } from '../../texts/texts.ts'
 
@@ -14,28 +15,15 @@ export function RedirectUris({ application }: { application: Application }) {
   const known = application[platform].redirectUris
   const write = useWrite()
   const [uris, setUris] = useState(known)
-  const [busy, setBusy] = useState(false)
-  const [error, setError] = useState<unknown>()
-  const save = async () => {
-    setBusy(true)
-    setError(undefined)
-    try {
+  const { busy, error, work } = useWork()
+  const save = () =>
+    work(async () => {
       const body = { [platform]: { redirectUris: uris } }
       await write('PATCH', applicationPath(application.appId), { body, done: t('applications.saved'), changes: ['applications'] })
-    } catch (reason) {
-      setError(reason)
-    } finally {
-      setBusy(false)
-    }
-  }
+    })
   return (
     <Section title={t('applications.redirectUris')} text={t('applications.redirectUrisHint')}>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault()
-          void save()
-        }}
-      >
+      <form onSubmit={submitting(save)}>
         <Stack gap="sm">
           <TagsInput aria-label={t('applications.redirectUris')} value={uris} onChange={setUris} acceptValueOnBlur placeholder="https://" />
           {Boolean(error) && <Problem error={error} />}

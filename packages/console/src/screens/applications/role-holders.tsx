@@ -1,13 +1,15 @@
-import { ActionIcon, Anchor, Button, Group, Paper, SegmentedControl, Stack, Table, Text, TextInput } from '@mantine/core'
+import { ActionIcon, Anchor, Button, Group, SegmentedControl, Stack, Text, TextInput } from '@mantine/core'
 import { useState } from 'react'
 import { Link } from 'wouter'
 import { type Application, principalPath, type RoleAssignment, useRoleAssignments } from '../../api/applications.ts'
 import { Answered } from '../../parts/answered.tsx'
 import { useConfirm } from '../../parts/confirm.tsx'
+import { Grid } from '../../parts/grid.tsx'
 import { Icon } from '../../parts/icon.tsx'
 import { Pick } from '../../parts/pick.tsx'
 import { Problem } from '../../parts/problem.tsx'
 import { Section } from '../../parts/section.tsx'
+import { submitting, useWork } from '../../parts/work.ts'
 import { useWrite } from '../../parts/write.ts'
 import { t } from '../../texts/texts.ts'
 
@@ -34,44 +36,42 @@ export function RoleHolders({ application: { appId, displayName } }: { applicati
           value.length === 0 ? (
             <Text size="sm">{t('applications.roles.none')}</Text>
           ) : (
-            <Paper withBorder radius="md" style={{ overflow: 'hidden' }}>
-              <Table.ScrollContainer minWidth={420} type="native" tabIndex={0} role="region" aria-label={t('applications.roles.title')}>
-                <Table verticalSpacing="xs" horizontalSpacing="md" aria-label={t('applications.roles.title')}>
-                  <Table.Thead>
-                    <Table.Tr>
-                      <Table.Th>{t('applications.roles.holder')}</Table.Th>
-                      <Table.Th>{t('applications.roles.role')}</Table.Th>
-                      <Table.Th ta="right">{t('applications.actions')}</Table.Th>
-                    </Table.Tr>
-                  </Table.Thead>
-                  <Table.Tbody>
-                    {value.map((one) => (
-                      <Table.Tr key={one.id}>
-                        <Table.Td>
-                          <Anchor component={Link} size="sm" href={`/${one.principalType === 'Group' ? 'groups' : 'users'}/${one.principalId}`}>
-                            {nameOf(one)}
-                          </Anchor>{' '}
-                          <Text span size="xs" c="dimmed">
-                            {t(one.principalType === 'Group' ? 'applications.roles.group' : 'applications.roles.user')}
-                          </Text>
-                        </Table.Td>
-                        <Table.Td>{one.appRoleId}</Table.Td>
-                        <Table.Td ta="right">
-                          <ActionIcon
-                            variant="subtle"
-                            color="red"
-                            onClick={() => remove(one)}
-                            aria-label={t('applications.roles.removeOne', { role: one.appRoleId, name: nameOf(one) })}
-                          >
-                            <Icon name="trash" />
-                          </ActionIcon>
-                        </Table.Td>
-                      </Table.Tr>
-                    ))}
-                  </Table.Tbody>
-                </Table>
-              </Table.ScrollContainer>
-            </Paper>
+            <Grid
+              label={t('applications.roles.title')}
+              rows={value}
+              rowKey={({ id }) => id}
+              minWidth={420}
+              columns={[
+                {
+                  header: t('applications.roles.holder'),
+                  cell: (one) => (
+                    <>
+                      <Anchor component={Link} size="sm" href={`/${one.principalType === 'Group' ? 'groups' : 'users'}/${one.principalId}`}>
+                        {nameOf(one)}
+                      </Anchor>{' '}
+                      <Text span size="xs" c="dimmed">
+                        {t(one.principalType === 'Group' ? 'applications.roles.group' : 'applications.roles.user')}
+                      </Text>
+                    </>
+                  ),
+                },
+                { header: t('applications.roles.role'), cell: ({ appRoleId }) => appRoleId },
+                {
+                  header: t('applications.actions'),
+                  right: true,
+                  cell: (one) => (
+                    <ActionIcon
+                      variant="subtle"
+                      color="red"
+                      onClick={() => remove(one)}
+                      aria-label={t('applications.roles.removeOne', { role: one.appRoleId, name: nameOf(one) })}
+                    >
+                      <Icon name="trash" />
+                    </ActionIcon>
+                  ),
+                },
+              ]}
+            />
           )
         }
       </Answered>
@@ -85,28 +85,15 @@ function Give({ appId }: { appId: string }) {
   const [kind, setKind] = useState<'users' | 'groups'>('users')
   const [holder, setHolder] = useState<string[]>([])
   const [role, setRole] = useState('')
-  const [busy, setBusy] = useState(false)
-  const [error, setError] = useState<unknown>()
-  const give = async () => {
-    setBusy(true)
-    setError(undefined)
-    try {
+  const { busy, error, work } = useWork()
+  const give = () =>
+    work(async () => {
       const body = { principalId: holder[0], appRoleId: role.trim() }
       await write('POST', `${principalPath(appId)}/appRoleAssignedTo`, { body, done: t('applications.roles.given'), changes: ['applications'] })
       setHolder([])
-    } catch (reason) {
-      setError(reason)
-    } finally {
-      setBusy(false)
-    }
-  }
+    })
   return (
-    <form
-      onSubmit={(event) => {
-        event.preventDefault()
-        void give()
-      }}
-    >
+    <form onSubmit={submitting(give)}>
       <Stack gap="sm">
         <Group align="flex-end" gap="sm">
           <SegmentedControl

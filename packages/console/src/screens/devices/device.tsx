@@ -1,4 +1,4 @@
-import { Anchor, Button, Paper, Stack, Table, Text } from '@mantine/core'
+import { Anchor, Button, Stack, Text } from '@mantine/core'
 import { useQueryClient } from '@tanstack/react-query'
 import { useCallback } from 'react'
 import { Link, useLocation, useParams } from 'wouter'
@@ -7,6 +7,7 @@ import { useLive } from '../../api/live.tsx'
 import { Answered } from '../../parts/answered.tsx'
 import { type Question, useConfirm } from '../../parts/confirm.tsx'
 import { CopyId } from '../../parts/copy.tsx'
+import { Grid } from '../../parts/grid.tsx'
 import { Icon } from '../../parts/icon.tsx'
 import { Page } from '../../parts/page.tsx'
 import { Facts, Section } from '../../parts/section.tsx'
@@ -176,43 +177,31 @@ function Users({ device: { id, displayName: device }, users }: { device: Found; 
         }),
     })
   return (
-    <Paper withBorder radius="md" style={{ overflow: 'hidden' }}>
-      <Table.ScrollContainer minWidth={480} type="native" tabIndex={0} role="region" aria-label={t('devices.users')}>
-        <Table verticalSpacing="xs" horizontalSpacing="md" aria-label={t('devices.users')}>
-          <Table.Thead>
-            <Table.Tr>
-              <Table.Th>{t('devices.user')}</Table.Th>
-              <Table.Th>{t('devices.lastUsed')}</Table.Th>
-              <Table.Th ta="right">{t('devices.actions')}</Table.Th>
-            </Table.Tr>
-          </Table.Thead>
-          <Table.Tbody>
-            {users.map((one) => (
-              <Table.Tr key={one.id}>
-                <Table.Td>
-                  <Anchor component={Link} href={`/users/${one.id}`} size="sm">
-                    {one.displayName}
-                  </Anchor>
-                </Table.Td>
-                <Table.Td>
-                  <When at={one.lastUsedDateTime} />
-                </Table.Td>
-                <Table.Td ta="right">
-                  <Button
-                    size="compact-sm"
-                    variant="light"
-                    color="red"
-                    onClick={() => revoke(one)}
-                    aria-label={t('devices.asks.revoke.one', { name: one.displayName })}
-                  >
-                    {t('devices.asks.revoke.action')}
-                  </Button>
-                </Table.Td>
-              </Table.Tr>
-            ))}
-          </Table.Tbody>
-        </Table>
-      </Table.ScrollContainer>
-    </Paper>
+    <Grid
+      label={t('devices.users')}
+      rows={users}
+      rowKey={({ id: user }) => user}
+      href={({ id: user }) => `/users/${user}`}
+      minWidth={480}
+      columns={[
+        { header: t('devices.user'), cell: (one) => one.displayName },
+        { header: t('devices.lastUsed'), cell: (one) => <When at={one.lastUsedDateTime} /> },
+        {
+          header: t('devices.actions'),
+          right: true,
+          cell: (one) => (
+            <Button
+              size="compact-sm"
+              variant="light"
+              color="red"
+              onClick={() => revoke(one)}
+              aria-label={t('devices.asks.revoke.one', { name: one.displayName })}
+            >
+              {t('devices.asks.revoke.action')}
+            </Button>
+          ),
+        },
+      ]}
+    />
   )
 }

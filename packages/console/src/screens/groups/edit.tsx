@@ -1,8 +1,10 @@
-import { Button, Group as Line, Modal, Stack, Text, Textarea, TextInput } from '@mantine/core'
+import { Button, Group as Line, Stack, Textarea, TextInput } from '@mantine/core'
 import { useState } from 'react'
 import { ApiError } from '../../api/client.ts'
 import type { Group } from '../../api/groups.ts'
+import { Dialog } from '../../parts/dialog.tsx'
 import { Problem } from '../../parts/problem.tsx'
+import { submitting, useWork } from '../../parts/work.ts'
 import { useWrite } from '../../parts/write.ts'
 import { t } from '../../texts/texts.ts'
 
@@ -17,19 +19,13 @@ interface EditGroupProps {
 /** Makes a group, or says what it is called. */
 export function EditGroup({ opened, ...props }: EditGroupProps) {
   return (
-    <Modal
+    <Dialog
       opened={opened}
       onClose={props.onClose}
-      title={
-        <Text span fw={700}>
-          {props.group ? t('groups.edit.title', { name: props.group.displayName }) : t('groups.edit.newTitle')}
-        </Text>
-      }
-      closeButtonProps={{ 'aria-label': t('parts.close') }}
-      centered
+      title={props.group ? t('groups.edit.title', { name: props.group.displayName }) : t('groups.edit.newTitle')}
     >
       {opened && <Form {...props} />}
-    </Modal>
+    </Dialog>
   )
 }
 
@@ -39,13 +35,10 @@ function Form({ group, onClose, onMade }: Omit<EditGroupProps, 'opened'>) {
   const [before] = useState(group)
   const [displayName, setDisplayName] = useState(group?.displayName ?? '')
   const [description, setDescription] = useState(group?.description ?? '')
-  const [busy, setBusy] = useState(false)
-  const [error, setError] = useState<unknown>()
+  const { busy, error, work } = useWork()
   const go = async () => {
-    setBusy(true)
-    setError(undefined)
     const body = { displayName: displayName.trim(), description: description.trim() || null }
-    try {
+    await work(async () => {
       if (before) {
         const etag = before['@odata.etag']
         await write('PATCH', `/groups/${before.id}`, {
@@ -57,19 +50,11 @@ function Form({ group, onClose, onMade }: Omit<EditGroupProps, 'opened'>) {
         const made = await write<Group>('POST', '/groups', { body, done: t('groups.edit.made', { name: body.displayName }), changes: ['groups'] })
         onMade?.(made.body)
       }
-    } catch (reason) {
-      setError(reason)
-      setBusy(false)
-    }
+    })
   }
   const taken = error instanceof ApiError && error.status === 409
   return (
-    <form
-      onSubmit={(event) => {
-        event.preventDefault()
-        void go()
-      }}
-    >
+    <form onSubmit={submitting(go)}>
       <Stack>
         <TextInput
           label={t('groups.name')}

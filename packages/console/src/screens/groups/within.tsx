@@ -1,7 +1,8 @@
 import { useList } from '../../api/context.ts'
 import type { Group } from '../../api/groups.ts'
 import { Empty } from '../../parts/empty.tsx'
-import { type Column, ListTable } from '../../parts/list-table.tsx'
+import type { Column } from '../../parts/grid.tsx'
+import { ListTable } from '../../parts/list-table.tsx'
 import { t } from '../../texts/texts.ts'
 
 const COLUMNS: Column<Group>[] = [

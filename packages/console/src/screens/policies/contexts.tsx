@@ -1,15 +1,17 @@
-import { ActionIcon, Button, Group, Modal, Select, Stack, Switch, Text, Textarea, TextInput } from '@mantine/core'
+import { ActionIcon, Button, Group, Select, Stack, Switch, Text, Textarea, TextInput } from '@mantine/core'
 import { useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 import { useApi } from '../../api/context.ts'
 import { type AuthenticationContext, CONTEXTS, useContexts } from '../../api/contexts.ts'
 import { useConfirm } from '../../parts/confirm.tsx'
+import { Dialog } from '../../parts/dialog.tsx'
 import { Empty } from '../../parts/empty.tsx'
 import { Icon } from '../../parts/icon.tsx'
 import { ListTable } from '../../parts/list-table.tsx'
 import { useNotify } from '../../parts/notices.tsx'
 import { Problem } from '../../parts/problem.tsx'
 import { Status } from '../../parts/status.tsx'
+import { submitting, useWork } from '../../parts/work.ts'
 import { t } from '../../texts/texts.ts'
 
 const IDS = Array.from({ length: 99 }, (_, at) => `c${at + 1}`)
@@ -100,15 +102,13 @@ export function Contexts() {
         rowKey={({ id }) => id}
         empty={<Empty icon="key" title={t('policies.contexts.empty.title')} text={t('policies.contexts.empty.text')} />}
       />
-      <Modal
+      <Dialog
         opened={edited !== undefined}
         onClose={() => setEdited(undefined)}
         title={edited && t(edited.isNew ? 'policies.contexts.new' : 'policies.contexts.edit', { id: edited.id })}
-        closeButtonProps={{ 'aria-label': t('parts.close') }}
-        centered
       >
         {edited && <ContextForm context={edited} ids={edited.isNew ? free : [edited.id]} close={() => setEdited(undefined)} />}
-      </Modal>
+      </Dialog>
     </Stack>
   )
 }
@@ -118,10 +118,10 @@ function ContextForm({ context, ids, close }: { context: AuthenticationContext; 
   const notify = useNotify()
   const queries = useQueryClient()
   const [draft, setDraft] = useState({ ...context, description: context.description ?? '' })
-  const [error, setError] = useState<unknown>()
-  const save = async () => {
-    const { id, displayName, description, isAvailable } = draft
-    try {
+  const { busy, error, work } = useWork()
+  const save = () =>
+    work(async () => {
+      const { id, displayName, description, isAvailable } = draft
       const { txn } = await api.send('PATCH', `${CONTEXTS}/${id}`, {
         displayName: displayName.trim(),
         description: description.trim() || null,
@@ -130,17 +130,9 @@ function ContextForm({ context, ids, close }: { context: AuthenticationContext; 
       notify({ text: t('policies.contexts.saved', { id }), txn })
       close()
       await queries.invalidateQueries({ queryKey: ['contexts'] })
-    } catch (reason) {
-      setError(reason)
-    }
-  }
+    })
   return (
-    <form
-      onSubmit={(event) => {
-        event.preventDefault()
-        void save()
-      }}
-    >
+    <form onSubmit={submitting(save)}>
       <Stack>
         <Select
           label={t('policies.contexts.id')}
@@ -176,7 +168,9 @@ function ContextForm({ context, ids, close }: { context: AuthenticationContext; 
           <Button variant="default" onClick={close}>
             {t('parts.cancel')}
           </Button>
-          <Button type="submit">{t('policies.save')}</Button>
+          <Button type="submit" loading={busy}>
+            {t('policies.save')}
+          </Button>
         </Group>
       </Stack>
     </form>

@@ -3,6 +3,7 @@ import { useState } from 'react'
 import type { StoredPolicy } from '../../api/policies.ts'
 import { useKept } from '../../parts/kept.ts'
 import { Restored } from '../../parts/restored.tsx'
+import { submitting } from '../../parts/work.ts'
 import { t } from '../../texts/texts.ts'
 import { type Draft, mistakesIn, NEW_ID, type SectionName, same, sectionOf, stillWrong } from './draft.ts'
 import { EditorProvider } from './editor-context.ts'
@@ -71,13 +72,7 @@ export function PolicyForm({ initial, stored }: { initial: Draft; stored?: Store
         {begun && !changed && !same(begun, initial) && <Restored discard={discard} />}
         <Grid gap="md">
           <Grid.Col span={{ base: 12, lg: 7 }}>
-            <form
-              noValidate
-              onSubmit={(event) => {
-                event.preventDefault()
-                void save()
-              }}
-            >
+            <form noValidate onSubmit={submitting(save)}>
               <Stack gap="md">
                 <Paper withBorder p="md" id="part-basics">
                   <Stack gap="md">

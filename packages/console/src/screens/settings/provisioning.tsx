@@ -1,8 +1,8 @@
-import { Anchor, Group, Paper, Stack, Table, Text } from '@mantine/core'
-import { Link } from 'wouter'
+import { Group, Stack, Text } from '@mantine/core'
 import { type Provisioning as Found, type LdapState, useProvisioning } from '../../api/organization.ts'
 import { Answered } from '../../parts/answered.tsx'
 import { CopyId } from '../../parts/copy.tsx'
+import { Grid } from '../../parts/grid.tsx'
 import { Facts, Section } from '../../parts/section.tsx'
 import { Status, type Tone } from '../../parts/status.tsx'
 import { When } from '../../parts/when.tsx'
@@ -36,39 +36,26 @@ function Scim({ scim: { endpoint, applications, users, groups, lastWriteDateTime
       {applications.length === 0 ? (
         <Text size="sm">{t('settings.scim.none')}</Text>
       ) : (
-        <Paper withBorder radius="md" style={{ overflow: 'hidden' }}>
-          <Table.ScrollContainer minWidth={560} type="native" tabIndex={0} role="region" aria-label={t('settings.scim.applications')}>
-            <Table verticalSpacing="xs" horizontalSpacing="md" aria-label={t('settings.scim.applications')}>
-              <Table.Thead>
-                <Table.Tr>
-                  {(['application', 'state', 'here', 'last'] as const).map((name) => (
-                    <Table.Th key={name}>{t(`settings.scim.${name}`)}</Table.Th>
-                  ))}
-                </Table.Tr>
-              </Table.Thead>
-              <Table.Tbody>
-                {applications.map((one) => (
-                  <Table.Tr key={one.appId}>
-                    <Table.Td>
-                      <Anchor component={Link} href={`/applications/${encodeURIComponent(one.appId)}`} fw={600} size="sm">
-                        {one.displayName}
-                      </Anchor>
-                    </Table.Td>
-                    <Table.Td>
-                      <Status tone={one.enabled && one.permitted ? 'good' : 'quiet'}>
-                        {t(!one.enabled ? 'settings.scim.disabled' : one.permitted ? 'settings.scim.permitted' : 'settings.scim.withdrawn')}
-                      </Status>
-                    </Table.Td>
-                    <Table.Td>{`${tn('settings.scim.users', one.users)}, ${tn('settings.scim.groups', one.groups)}`}</Table.Td>
-                    <Table.Td>
-                      <When at={one.lastWriteDateTime} />
-                    </Table.Td>
-                  </Table.Tr>
-                ))}
-              </Table.Tbody>
-            </Table>
-          </Table.ScrollContainer>
-        </Paper>
+        <Grid
+          label={t('settings.scim.applications')}
+          rows={applications}
+          rowKey={({ appId }) => appId}
+          href={({ appId }) => `/applications/${encodeURIComponent(appId)}`}
+          minWidth={560}
+          columns={[
+            { header: t('settings.scim.application'), cell: (one) => one.displayName },
+            {
+              header: t('settings.scim.state'),
+              cell: (one) => (
+                <Status tone={one.enabled && one.permitted ? 'good' : 'quiet'}>
+                  {t(!one.enabled ? 'settings.scim.disabled' : one.permitted ? 'settings.scim.permitted' : 'settings.scim.withdrawn')}
+                </Status>
+              ),
+            },
+            { header: t('settings.scim.here'), cell: (one) => `${tn('settings.scim.users', one.users)}, ${tn('settings.scim.groups', one.groups)}` },
+            { header: t('settings.scim.last'), cell: (one) => <When at={one.lastWriteDateTime} /> },
+          ]}
+        />
       )}
     </Section>
   )

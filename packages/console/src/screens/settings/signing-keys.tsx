@@ -1,8 +1,9 @@
-import { Button, Paper, Table } from '@mantine/core'
+import { Box, Button } from '@mantine/core'
 import { type SigningKey, useKeys } from '../../api/organization.ts'
 import { Answered } from '../../parts/answered.tsx'
 import { useConfirm } from '../../parts/confirm.tsx'
 import { CopyId } from '../../parts/copy.tsx'
+import { Grid } from '../../parts/grid.tsx'
 import { Icon } from '../../parts/icon.tsx'
 import { Section } from '../../parts/section.tsx'
 import { Status, type Tone } from '../../parts/status.tsx'
@@ -40,48 +41,41 @@ export function SigningKeys() {
     >
       <Answered query={keys}>
         {({ value }) => (
-          <Paper withBorder radius="md" style={{ overflow: 'hidden' }}>
-            <Table.ScrollContainer minWidth={720} type="native" tabIndex={0} role="region" aria-label={t('settings.keys.title')}>
-              <Table verticalSpacing="xs" horizontalSpacing="md" aria-label={t('settings.keys.title')}>
-                <Table.Thead>
-                  <Table.Tr>
-                    {(['id', 'alg', 'state', 'from', 'until'] as const).map((name) => (
-                      <Table.Th key={name}>{t(`settings.keys.${name}`)}</Table.Th>
-                    ))}
-                    <Table.Th ta="right">{t('settings.keys.actions')}</Table.Th>
-                  </Table.Tr>
-                </Table.Thead>
-                <Table.Tbody>
-                  {value.map((key) => (
-                    <Table.Tr key={key.id}>
-                      <Table.Td miw={210}>
-                        <CopyId value={key.id} label={t('settings.keys.id')} />
-                      </Table.Td>
-                      <Table.Td>{key.alg}</Table.Td>
-                      <Table.Td>
-                        <Status tone={TONES[key.state]}>{t(`settings.keys.states.${key.state}`)}</Status>
-                      </Table.Td>
-                      <Table.Td>
-                        <When at={key.activeFromDateTime} />
-                      </Table.Td>
-                      <Table.Td>{key.retiredDateTime ? <When at={key.retiredDateTime} /> : '–'}</Table.Td>
-                      <Table.Td ta="right">
-                        <Button
-                          size="compact-sm"
-                          variant="light"
-                          color="red"
-                          aria-label={t('settings.keys.removeOne', { id: key.id })}
-                          onClick={() => remove(key)}
-                        >
-                          {t('settings.keys.remove')}
-                        </Button>
-                      </Table.Td>
-                    </Table.Tr>
-                  ))}
-                </Table.Tbody>
-              </Table>
-            </Table.ScrollContainer>
-          </Paper>
+          <Grid
+            label={t('settings.keys.title')}
+            rows={value}
+            rowKey={({ id }) => id}
+            minWidth={720}
+            columns={[
+              {
+                header: t('settings.keys.id'),
+                cell: ({ id }) => (
+                  <Box miw={190}>
+                    <CopyId value={id} label={t('settings.keys.id')} />
+                  </Box>
+                ),
+              },
+              { header: t('settings.keys.alg'), cell: ({ alg }) => alg },
+              { header: t('settings.keys.state'), cell: ({ state }) => <Status tone={TONES[state]}>{t(`settings.keys.states.${state}`)}</Status> },
+              { header: t('settings.keys.from'), cell: (key) => <When at={key.activeFromDateTime} /> },
+              { header: t('settings.keys.until'), cell: (key) => (key.retiredDateTime ? <When at={key.retiredDateTime} /> : '–') },
+              {
+                header: t('settings.keys.actions'),
+                right: true,
+                cell: (key) => (
+                  <Button
+                    size="compact-sm"
+                    variant="light"
+                    color="red"
+                    aria-label={t('settings.keys.removeOne', { id: key.id })}
+                    onClick={() => remove(key)}
+                  >
+                    {t('settings.keys.remove')}
+                  </Button>
+                ),
+              },
+            ]}
+          />
         )}
       </Answered>
     </Section>

@@ -5,6 +5,7 @@ import { Answered } from '../../parts/answered.tsx'
 import { CopyId } from '../../parts/copy.tsx'
 import { Problem } from '../../parts/problem.tsx'
 import { Facts, Section } from '../../parts/section.tsx'
+import { submitting, useWork } from '../../parts/work.ts'
 import { useWrite } from '../../parts/write.ts'
 import { t, tn } from '../../texts/texts.ts'
 
@@ -27,19 +28,11 @@ export function TenantSettings() {
 /** Saves a part of the settings, and shows why where that fails. */
 function useSave() {
   const write = useWrite()
-  const [busy, setBusy] = useState(false)
-  const [error, setError] = useState<unknown>()
-  const save = async (body: object) => {
-    setBusy(true)
-    setError(undefined)
-    try {
+  const { busy, error, work } = useWork()
+  const save = (body: object) =>
+    work(async () => {
       await write('PATCH', '/caegis/organization', { body, done: t('settings.saved'), changes: ['organization'] })
-    } catch (reason) {
-      setError(reason)
-    } finally {
-      setBusy(false)
-    }
-  }
+    })
   return { save, busy, problem: error ? <Problem error={error} /> : null }
 }
 
@@ -54,12 +47,7 @@ function Naming({ organization: { id, name, displayName } }: { organization: Org
           [t('settings.tenant.id'), <CopyId key="id" value={id} label={t('settings.tenant.id')} />],
         ]}
       />
-      <form
-        onSubmit={(event) => {
-          event.preventDefault()
-          void save({ displayName: given.trim() })
-        }}
-      >
+      <form onSubmit={submitting(() => save({ displayName: given.trim() }))}>
         <Group align="flex-end" gap="sm">
           <TextInput
             label={t('settings.tenant.displayName')}
@@ -101,12 +89,7 @@ function Lifetimes({ organization: { tokenLifetimes, serverDefaults } }: { organ
   const isSame = same(draft as TokenLifetimes, tokenLifetimes)
   return (
     <Section title={t('settings.lifetimes.title')} text={t('settings.lifetimes.text')}>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault()
-          void save({ tokenLifetimes: draft })
-        }}
-      >
+      <form onSubmit={submitting(() => save({ tokenLifetimes: draft }))}>
         <Stack gap="md">
           <SimpleGrid cols={{ base: 1, md: 3 }} spacing="lg">
             {KINDS.map(({ name, least, most }) => (
@@ -204,12 +187,7 @@ function Retention({ organization: { logRetentionDays, serverDefaults } }: { org
   const isWrong = !(Number.isInteger(days) && Number(days) >= 7 && Number(days) <= most)
   return (
     <Section title={t('settings.retention.title')} text={t('settings.retention.text', { most: tn('settings.retention.days', most) })}>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault()
-          void save({ logRetentionDays: days === most ? null : days })
-        }}
-      >
+      <form onSubmit={submitting(() => save({ logRetentionDays: days === most ? null : days }))}>
         <Group align="flex-end" gap="sm">
           <NumberInput
             label={t('settings.retention.label')}

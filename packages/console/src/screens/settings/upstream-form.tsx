@@ -1,8 +1,10 @@
-import { Button, Group, Modal, PasswordInput, SegmentedControl, Select, SimpleGrid, Stack, TagsInput, Text, TextInput } from '@mantine/core'
+import { Button, Group, PasswordInput, SegmentedControl, Select, SimpleGrid, Stack, TagsInput, Text, TextInput } from '@mantine/core'
 import { useState } from 'react'
 import type { Upstream } from '../../api/upstreams.ts'
+import { Dialog } from '../../parts/dialog.tsx'
 import { Pick } from '../../parts/pick.tsx'
 import { Problem } from '../../parts/problem.tsx'
+import { submitting, useWork } from '../../parts/work.ts'
 import { useWrite } from '../../parts/write.ts'
 import { t } from '../../texts/texts.ts'
 
@@ -47,27 +49,21 @@ const EMPTY: Draft = {
 /** Begins to listen to a transmitter, or changes what one may say and cause. Its secret goes in, and never out. */
 export function UpstreamForm({ edited, close }: { edited: Upstream | 'new' | undefined; close(): void }) {
   return (
-    <Modal
+    <Dialog
       opened={edited !== undefined}
       onClose={close}
       size="lg"
-      closeButtonProps={{ 'aria-label': t('parts.close') }}
-      title={
-        <Text span fw={700}>
-          {t(edited === 'new' || !edited ? 'settings.upstreams.addTitle' : 'settings.upstreams.editTitle')}
-        </Text>
-      }
+      title={t(edited === 'new' || !edited ? 'settings.upstreams.addTitle' : 'settings.upstreams.editTitle')}
     >
       {edited && <Form key={edited === 'new' ? 'new' : edited.id} upstream={edited === 'new' ? undefined : edited} close={close} />}
-    </Modal>
+    </Dialog>
   )
 }
 
 function Form({ upstream, close }: { upstream: Upstream | undefined; close(): void }) {
   const write = useWrite()
   const [draft, setDraft] = useState<Draft>(upstream ? { ...EMPTY, ...upstream, receiver: upstream.receiver ?? '' } : EMPTY)
-  const [busy, setBusy] = useState(false)
-  const [error, setError] = useState<unknown>()
+  const { busy, error, work } = useWork()
   const set = (change: Partial<Draft>) => setDraft({ ...draft, ...change })
   const text = (name: 'issuer' | 'displayName' | 'clientId' | 'source') => ({
     label: t(`settings.upstreams.form.${name}`),
@@ -76,27 +72,15 @@ function Form({ upstream, close }: { upstream: Upstream | undefined; close(): vo
     autoComplete: 'off',
     spellCheck: false,
   })
-  const save = async () => {
-    setBusy(true)
-    setError(undefined)
-    try {
+  const save = () =>
+    work(async () => {
       await write(upstream ? 'PATCH' : 'POST', upstream ? `/caegis/upstreams/${upstream.id}` : '/caegis/upstreams', {
         ...{ body: bodyOf(draft, upstream), done: t(upstream ? 'settings.upstreams.saved' : 'settings.upstreams.added'), changes: ['upstreams'] },
       })
       close()
-    } catch (reason) {
-      setError(reason)
-    } finally {
-      setBusy(false)
-    }
-  }
+    })
   return (
-    <form
-      onSubmit={(event) => {
-        event.preventDefault()
-        void save()
-      }}
-    >
+    <form onSubmit={submitting(save)}>
       <Stack gap="sm">
         <TextInput {...text('issuer')} description={t('settings.upstreams.form.issuerHint')} required={!upstream} disabled={upstream !== undefined} />
         <TextInput {...text('displayName')} />

@@ -1,9 +1,10 @@
-import { Button, Group, Paper, Stack, Switch, Table, Text } from '@mantine/core'
+import { Button, Group, Stack, Switch, Text } from '@mantine/core'
 import { useState } from 'react'
 import { type Upstream, useUpstreams } from '../../api/upstreams.ts'
 import { Answered } from '../../parts/answered.tsx'
 import { useConfirm } from '../../parts/confirm.tsx'
 import { Empty } from '../../parts/empty.tsx'
+import { Grid } from '../../parts/grid.tsx'
 import { Icon } from '../../parts/icon.tsx'
 import { Facts, Section } from '../../parts/section.tsx'
 import { Status } from '../../parts/status.tsx'
@@ -123,35 +124,22 @@ function One({ upstream, edit }: { upstream: Upstream; edit(): void }) {
 }
 
 function Outcomes({ upstream: { displayName, status } }: { upstream: Upstream }) {
-  const label = t('settings.upstreams.outcomes', { name: displayName })
+  const became = (outcome: string) => {
+    const key = `settings.upstreams.became.${outcome}`
+    return isText(key) ? t(key) : outcome
+  }
   return (
-    <Paper withBorder radius="md" style={{ overflow: 'hidden' }}>
-      <Table.ScrollContainer minWidth={480} type="native" tabIndex={0} role="region" aria-label={label}>
-        <Table verticalSpacing={6} horizontalSpacing="md" aria-label={label}>
-          <Table.Thead>
-            <Table.Tr>
-              {(['event', 'outcome', 'count', 'last'] as const).map((name) => (
-                <Table.Th key={name}>{t(`settings.upstreams.${name}`)}</Table.Th>
-              ))}
-            </Table.Tr>
-          </Table.Thead>
-          <Table.Tbody>
-            {status.outcomes.map(({ type, outcome, count, lastDateTime }) => {
-              const key = `settings.upstreams.became.${outcome}`
-              return (
-                <Table.Tr key={`${type} ${outcome}`}>
-                  <Table.Td>{type.split('/').at(-1)}</Table.Td>
-                  <Table.Td>{isText(key) ? t(key) : outcome}</Table.Td>
-                  <Table.Td>{formatNumber(count)}</Table.Td>
-                  <Table.Td>
-                    <When at={lastDateTime} />
-                  </Table.Td>
-                </Table.Tr>
-              )
-            })}
-          </Table.Tbody>
-        </Table>
-      </Table.ScrollContainer>
-    </Paper>
+    <Grid
+      label={t('settings.upstreams.outcomes', { name: displayName })}
+      rows={status.outcomes}
+      rowKey={({ type, outcome }) => `${type} ${outcome}`}
+      minWidth={480}
+      columns={[
+        { header: t('settings.upstreams.event'), cell: ({ type }) => type.split('/').at(-1) },
+        { header: t('settings.upstreams.outcome'), cell: ({ outcome }) => became(outcome) },
+        { header: t('settings.upstreams.count'), cell: ({ count }) => formatNumber(count) },
+        { header: t('settings.upstreams.last'), cell: ({ lastDateTime }) => <When at={lastDateTime} /> },
+      ]}
+    />
   )
 }

@@ -7,6 +7,7 @@ import type { SignIn } from '../../api/sign-ins.ts'
 import { quote } from '../../parts/filters.ts'
 import { Icon } from '../../parts/icon.tsx'
 import { Problem } from '../../parts/problem.tsx'
+import { submitting, useWork } from '../../parts/work.ts'
 import { t } from '../../texts/texts.ts'
 
 /** From the number on the page that stopped somebody to the decision, or to the change whose way it names. */
@@ -14,34 +15,22 @@ export function WhyBox({ found }: { found(correlation: string): void }) {
   const api = useApi()
   const [, navigate] = useLocation()
   const [number, setNumber] = useState('')
-  const [busy, setBusy] = useState(false)
+  const { busy, error, work } = useWork()
   const [unknown, setUnknown] = useState(false)
-  const [error, setError] = useState<unknown>()
   const look = async () => {
     const wanted = number.trim()
     if (wanted === '') return
-    setBusy(true)
     setUnknown(false)
-    setError(undefined)
-    try {
+    await work(async () => {
       const place = await find(api, wanted)
       if (place === undefined) setUnknown(true)
       else if ('several' in place) found(place.several)
       else navigate(place.path)
-    } catch (reason) {
-      setError(reason)
-    } finally {
-      setBusy(false)
-    }
+    })
   }
   return (
     <Paper withBorder radius="md" p="md">
-      <form
-        onSubmit={(event) => {
-          event.preventDefault()
-          void look()
-        }}
-      >
+      <form onSubmit={submitting(look)}>
         <Group gap="sm" align="flex-end">
           <TextInput
             label={t('signIns.why.title')}

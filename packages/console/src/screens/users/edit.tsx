@@ -1,26 +1,18 @@
-import { Button, Group, Modal, Stack, Switch, Text, TextInput } from '@mantine/core'
+import { Button, Group, Stack, Switch, TextInput } from '@mantine/core'
 import { useState } from 'react'
 import type { UserDetail } from '../../api/users.ts'
+import { Dialog } from '../../parts/dialog.tsx'
 import { Problem } from '../../parts/problem.tsx'
+import { submitting, useWork } from '../../parts/work.ts'
 import { useWrite } from '../../parts/write.ts'
 import { t } from '../../texts/texts.ts'
 
 /** Changes what somebody is called. */
 export function EditUser({ user, opened, onClose }: { user: UserDetail; opened: boolean; onClose(): void }) {
   return (
-    <Modal
-      opened={opened}
-      onClose={onClose}
-      title={
-        <Text span fw={700}>
-          {t('users.profile.editTitle', { name: user.displayName })}
-        </Text>
-      }
-      closeButtonProps={{ 'aria-label': t('parts.close') }}
-      centered
-    >
+    <Dialog opened={opened} onClose={onClose} title={t('users.profile.editTitle', { name: user.displayName })}>
       {opened && <Form user={user} onClose={onClose} />}
-    </Modal>
+    </Dialog>
   )
 }
 
@@ -39,34 +31,23 @@ function Form({ user, onClose }: { user: UserDetail; onClose(): void }) {
   const [before] = useState(user)
   const [values, setValues] = useState(Object.fromEntries(NAMES.map((name) => [name, before[name] ?? ''])) as Record<(typeof NAMES)[number], string>)
   const [guest, setGuest] = useState(before.userType === 'Guest')
-  const [busy, setBusy] = useState(false)
-  const [error, setError] = useState<unknown>()
+  const { busy, error, work } = useWork()
   const go = async () => {
     const changed = NAMES.filter((name) => values[name].trim() !== (before[name] ?? '')).map((name) => [name, values[name].trim() || null])
     const kind = guest === (before.userType === 'Guest') ? {} : { userType: guest ? 'Guest' : 'Member' }
     const body = { ...Object.fromEntries(changed), ...kind }
     if (Object.keys(body).length === 0) return onClose()
-    setBusy(true)
-    setError(undefined)
-    try {
+    await work(async () => {
       const etag = before['@odata.etag']
       await write('PATCH', `/users/${user.id}`, {
         ...{ body, changes: ['users'], done: t('users.profile.done') },
         ...(etag === undefined ? {} : { headers: { 'if-match': etag } }),
       })
       onClose()
-    } catch (reason) {
-      setError(reason)
-      setBusy(false)
-    }
+    })
   }
   return (
-    <form
-      onSubmit={(event) => {
-        event.preventDefault()
-        void go()
-      }}
-    >
+    <form onSubmit={submitting(go)}>
       <Stack>
         {NAMES.map((name) => (
           <TextInput

@@ -1,9 +1,11 @@
-import { Button, Group, Modal, PasswordInput, SegmentedControl, Stack, Switch, Text, TextInput } from '@mantine/core'
+import { Button, Group, PasswordInput, SegmentedControl, Stack, Switch, Text, TextInput } from '@mantine/core'
 import { useState } from 'react'
 import { useLocation } from 'wouter'
 import { ApiError } from '../../api/client.ts'
 import type { User } from '../../api/users.ts'
+import { Dialog } from '../../parts/dialog.tsx'
 import { Problem } from '../../parts/problem.tsx'
+import { submitting, useWork } from '../../parts/work.ts'
 import { useWrite } from '../../parts/write.ts'
 import { useSession } from '../../session/context.ts'
 import { t } from '../../texts/texts.ts'
@@ -12,19 +14,9 @@ import { generatePassword, ShownOnce } from './password.tsx'
 /** Adds somebody to the directory. */
 export function NewUser({ opened, onClose }: { opened: boolean; onClose(): void }) {
   return (
-    <Modal
-      opened={opened}
-      onClose={onClose}
-      title={
-        <Text span fw={700}>
-          {t('users.new.title')}
-        </Text>
-      }
-      closeButtonProps={{ 'aria-label': t('parts.close') }}
-      centered
-    >
+    <Dialog opened={opened} onClose={onClose} title={t('users.new.title')}>
       {opened && <Form onClose={onClose} />}
-    </Modal>
+    </Dialog>
   )
 }
 
@@ -37,14 +29,11 @@ function Form({ onClose }: { onClose(): void }) {
   const [guest, setGuest] = useState(false)
   const [own, setOwn] = useState(false)
   const [chosen, setChosen] = useState('')
-  const [busy, setBusy] = useState(false)
-  const [error, setError] = useState<unknown>()
+  const { busy, error, work } = useWork()
   const [made, setMade] = useState<{ user: User; password: string }>()
 
-  const go = async () => {
-    setBusy(true)
-    setError(undefined)
-    try {
+  const go = () =>
+    work(async () => {
       const password = own ? chosen : generatePassword()
       const { body } = await write<User>('POST', '/users', {
         body: {
@@ -56,12 +45,7 @@ function Form({ onClose }: { onClose(): void }) {
       })
       if (own) navigate(`/users/${body.id}`)
       else setMade({ user: body, password })
-    } catch (reason) {
-      setError(reason)
-    } finally {
-      setBusy(false)
-    }
-  }
+    })
 
   if (made)
     return (
@@ -76,12 +60,7 @@ function Form({ onClose }: { onClose(): void }) {
     )
   const taken = error instanceof ApiError && error.status === 409
   return (
-    <form
-      onSubmit={(event) => {
-        event.preventDefault()
-        void go()
-      }}
-    >
+    <form onSubmit={submitting(go)}>
       <Stack>
         <TextInput
           label={t('users.name')}

@@ -1,8 +1,10 @@
-import { Alert, Button, Checkbox, CopyButton, Group, Modal, Stack, Text, TextInput } from '@mantine/core'
+import { Alert, Button, Checkbox, CopyButton, Group, Stack, Text, TextInput } from '@mantine/core'
 import { type ReactNode, useState } from 'react'
 import type { UserDetail } from '../../api/users.ts'
+import { Dialog } from '../../parts/dialog.tsx'
 import { Icon } from '../../parts/icon.tsx'
 import { Problem } from '../../parts/problem.tsx'
+import { useWork } from '../../parts/work.ts'
 import { useWrite } from '../../parts/write.ts'
 import { t } from '../../texts/texts.ts'
 
@@ -52,19 +54,9 @@ export function ShownOnce({ name, password, children }: { name: string; password
 /** Gives somebody a new password; what was open with the old one ends. */
 export function ResetPassword({ user, opened, onClose }: { user: UserDetail; opened: boolean; onClose(): void }) {
   return (
-    <Modal
-      opened={opened}
-      onClose={onClose}
-      title={
-        <Text span fw={700}>
-          {t('users.password.title', { name: user.displayName })}
-        </Text>
-      }
-      closeButtonProps={{ 'aria-label': t('parts.close') }}
-      centered
-    >
+    <Dialog opened={opened} onClose={onClose} title={t('users.password.title', { name: user.displayName })}>
       {opened && <Reset user={user} onClose={onClose} />}
-    </Modal>
+    </Dialog>
   )
 }
 
@@ -72,24 +64,16 @@ function Reset({ user, onClose }: { user: UserDetail; onClose(): void }) {
   const write = useWrite()
   const [force, setForce] = useState(true)
   const [password, setPassword] = useState<string>()
-  const [busy, setBusy] = useState(false)
-  const [error, setError] = useState<unknown>()
-  const go = async () => {
-    setBusy(true)
-    setError(undefined)
-    try {
+  const { busy, error, work } = useWork()
+  const go = () =>
+    work(async () => {
       const fresh = generatePassword()
       await write('PATCH', `/users/${user.id}`, {
         ...{ body: { passwordProfile: { password: fresh, forceChangePasswordNextSignIn: force } }, proof: true, changes: ['users'] },
         done: t('users.password.done', { name: user.displayName }),
       })
       setPassword(fresh)
-    } catch (reason) {
-      setError(reason)
-    } finally {
-      setBusy(false)
-    }
-  }
+    })
   if (password !== undefined)
     return (
       <ShownOnce name={user.displayName} password={password}>
