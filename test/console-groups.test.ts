@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Chromium, hasChromium, startChromium } from './chromium.ts'
-import { axe, type ConsoleWindow, openConsole } from './console.ts'
-import { type Loop, PASSWORD, SECRET, startLoop } from './loop.ts'
+import { describe, expect, it } from 'vitest'
+import { hasChromium } from './chromium.ts'
+import { axe } from './console.ts'
+import { admin, administer, loop } from './console-admin.ts'
+import { PASSWORD, SECRET } from './loop.ts'
 
 const LONG = { timeout: 20_000 }
 const CROWD = 60
@@ -25,19 +26,7 @@ const TENANT = JSON.stringify({
 })
 
 describe.skipIf(!hasChromium())('groups in the console', () => {
-  let loop: Loop
-  let chromium: Chromium
-  let admin: ConsoleWindow
-  beforeAll(async () => {
-    loop = await startLoop({ tenant: TENANT })
-    chromium = await startChromium()
-    admin = await openConsole(chromium, loop, { path: '/groups' })
-  })
-  afterAll(async () => {
-    expect((admin?.faults ?? []).filter((fault) => !/status of (409|412)/.test(fault))).toEqual([])
-    await chromium?.close()
-    await loop?.close()
-  })
+  administer({ path: '/groups', tenant: TENANT, refused: /status of (409|412)/ })
 
   const dialog = () => admin.page.getByRole('dialog')
   const names = async () => (await admin.page.getByRole('table').getByRole('link').allTextContents()).map((text) => text.trim())

@@ -1,30 +1,20 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Chromium, hasChromium, startChromium } from './chromium.ts'
-import { axe, type ConsoleWindow, openConsole } from './console.ts'
-import { type Loop, startLoop, verdictOf } from './loop.ts'
+import { describe, expect, it } from 'vitest'
+import { hasChromium } from './chromium.ts'
+import { axe } from './console.ts'
+import { admin, administer, loop } from './console-admin.ts'
+import { verdictOf } from './loop.ts'
 
 const PATIENT = { timeout: 20_000 }
 
 describe.skipIf(!hasChromium())('the proof of a revocation, on the screen', () => {
-  let loop: Loop
-  let chromium: Chromium
-  let window: ConsoleWindow
-  beforeAll(async () => {
-    loop = await startLoop()
-    chromium = await startChromium()
-    window = await openConsole(chromium, loop, { path: '/users' })
-  })
-  afterAll(async () => {
-    await chromium?.close()
-    await loop?.close()
-  })
+  administer({ path: '/users', refused: /status of 404/ })
 
   it('grows while one looks, from the press of the button on: applied, refused, signed in again', async () => {
     const guard = await loop.guard()
     const alice = loop.person('alice')
     const token = await alice.signIn()
     expect(await verdictOf(guard, token)).toMatchObject({ allowed: true })
-    const { page, goto, faults } = window
+    const { page, goto } = admin
     const { id } = (await (await loop.graph('GET', '/users/alice@contoso.test')).json()) as { id: string }
     await goto(`/users/${id}`)
     await page.getByRole('button', { name: 'Revoke access' }).click()
@@ -43,11 +33,10 @@ describe.skipIf(!hasChromium())('the proof of a revocation, on the screen', () =
     expect(await page.getByRole('link', { name: 'admin@contoso.test' }).count()).toBe(1)
     expect(await page.getByRole('button', { name: 'Copy link' }).count()).toBe(1)
     expect(await axe(page)).toEqual([])
-    expect(faults).toEqual([])
   })
 
   it('is readable with five hundred receivers, those in trouble first', async () => {
-    const { page, goto } = window
+    const { page, goto } = admin
     const at = (milliseconds: number) => ({ at: new Date(Date.parse('2026-05-01T12:00:00Z') + milliseconds).toISOString() })
     const receivers = Array.from({ length: 500 }, (_, i) => ({
       ...{
@@ -79,7 +68,7 @@ describe.skipIf(!hasChromium())('the proof of a revocation, on the screen', () =
   })
 
   it('says what a number without a proof may mean', async () => {
-    await window.goto('/revocations/11111111-1111-4111-8111-111111111111')
-    await window.page.getByRole('heading', { name: 'No revocation has this number' }).waitFor()
+    await admin.goto('/revocations/11111111-1111-4111-8111-111111111111')
+    await admin.page.getByRole('heading', { name: 'No revocation has this number' }).waitFor()
   })
 })

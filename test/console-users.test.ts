@@ -1,11 +1,12 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { createDirectory } from '../packages/server/src/directory/directory.ts'
 import { createFactors } from '../packages/server/src/directory/factors.ts'
 import { createSecrets } from '../packages/server/src/store/secrets.ts'
-import { type Chromium, hasChromium, startChromium } from './chromium.ts'
-import { axe, type ConsoleWindow, openConsole } from './console.ts'
+import { hasChromium } from './chromium.ts'
+import { axe, openConsole } from './console.ts'
+import { admin, administer, chromium, loop } from './console-admin.ts'
 import { emergency } from './emergency.ts'
-import { eventually, type Loop, PASSWORD, SCOPE, SECRET, startLoop, verdictOf } from './loop.ts'
+import { eventually, PASSWORD, SCOPE, SECRET, verdictOf } from './loop.ts'
 
 const LONG = { timeout: 20_000 }
 const CROWD = 105
@@ -34,20 +35,8 @@ const TENANT = JSON.stringify({
 })
 
 describe.skipIf(!hasChromium())('users in the console', () => {
-  let loop: Loop
-  let chromium: Chromium
-  let admin: ConsoleWindow
-  beforeAll(async () => {
-    loop = await startLoop({ tenant: TENANT })
-    chromium = await startChromium()
-    admin = await openConsole(chromium, loop, { path: '/users' })
-  })
-  afterAll(async () => {
-    // What the server refuses is refused on purpose here.
-    expect((admin?.faults ?? []).filter((fault) => !/status of (400|409)/.test(fault))).toEqual([])
-    await chromium?.close()
-    await loop?.close()
-  })
+  // What the server refuses is refused on purpose here.
+  administer({ path: '/users', tenant: TENANT, refused: /status of (400|409)/ })
 
   const idOf = async (name: string) => ((await (await loop.graph('GET', `/users/${name}@contoso.test`)).json()) as { id: string }).id
   const dialog = (window = admin) => window.page.getByRole('dialog')

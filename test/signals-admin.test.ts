@@ -1,51 +1,15 @@
 import { PUSH_METHOD } from '@caegis/ssf/transmitter'
 import { decodeJwt } from 'jose'
-import { afterEach, describe, expect, it, vi } from 'vitest'
-import { claimsOf, eventually, type Loop, SECRET, startLoop } from './loop.ts'
-import { killPrograms, startProgram, temporaryFolder } from './process.ts'
-import { createReceiver, openSse, SIGNALS_TENANT, startEndpoint } from './signals-tenant.ts'
+import { describe, expect, it, vi } from 'vitest'
+import { claimsOf, eventually } from './loop.ts'
+import { createReceiver, startEndpoint } from './signals-tenant.ts'
+import { signalsWorld } from './signals-world.ts'
 
-let loop: Loop
-const ends: (() => unknown)[] = []
-const leftovers: (() => void)[] = []
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end()
-  await killPrograms()
-  await loop?.close()
-  for (const remove of leftovers.splice(0)) remove()
-})
-
-const begin = async (options: Parameters<typeof startLoop>[0] = {}) => {
-  loop = await startLoop({ tenant: SIGNALS_TENANT, ...options })
-  return loop
-}
-/** The admin API, as one of the daemons. */
-const as = (clientId: string) => async (method: string, path: string, body?: object) => {
-  const response = await fetch(path.startsWith('https:') ? path : `${loop.origin}/v1.0${path}`, {
-    method,
-    headers: {
-      authorization: `Bearer ${await loop.daemonToken(clientId, `${loop.origin}/.default`)}`,
-      ...(body ? { 'content-type': 'application/json' } : {}),
-    },
-    ...(body ? { body: JSON.stringify(body) } : {}),
-  })
-  const text = await response.text()
-  return { status: response.status, body: (text === '' ? undefined : JSON.parse(text)) as any, text }
-}
-const steer = as('nightly')
-const look = as('auditor')
-const revoke = async (name = 'alice') =>
-  (await loop.graph('POST', `/users/${name}@contoso.test/revokeSignInSessions`)).headers.get('caegis-txn') as string
-const listen = async (path: string, options: { clientId?: string; token?: string; headers?: Record<string, string> } = {}) => {
-  const token = options.token ?? (await loop.daemonToken(options.clientId ?? 'auditor', `${loop.origin}/.default`))
-  const sse = await openSse(`${loop.origin}/v1.0${path}`, token, options.headers)
-  ends.push(() => sse.close())
-  return sse
-}
+const { begin, as, steer, look, revoke, ends } = signalsWorld()
 
 describe('streams in the admin API', () => {
   it('shows how far each stream is, and never what the receiver keeps secret', async () => {
-    await begin({ environment: { CAEGIS_DIAL_ALLOW: 'localhost' } })
+    const loop = await begin({ environment: { CAEGIS_DIAL_ALLOW: 'localhost' } })
     const files = createReceiver(loop)
     const endpoint = await startEndpoint(loop.data, () => 503)
     ends.push(endpoint.close)
@@ -103,7 +67,7 @@ describe('streams in the admin API', () => {
   })
 
   it('lists by pages, refuses other options, and knows no other id', async () => {
-    await begin()
+    const loop = await begin()
     const files = createReceiver(loop)
     const made = [await files.create(), await files.create(), await files.create()]
     const first = await look('GET', '/caegis/streams?$top=2')
@@ -131,7 +95,7 @@ describe('streams in the admin API', () => {
   })
 
   it('lets only who may: reading needs one permission, changing another', async () => {
-    await begin()
+    const loop = await begin()
     const id = await createReceiver(loop).create()
     const denied = { status: 403, body: { error: { code: 'Authorization_RequestDenied' } } }
     const kept = ['', `/${id}`, `/${id}/deadLetters`, `/${id}/deliveries`, `/${id}/deliveries/1`].map((path) => `/caegis/streams${path}`)
@@ -147,7 +111,7 @@ describe('streams in the admin API', () => {
   })
 
   it('what an administrator pauses is told to the receiver, who cannot start it again', async () => {
-    await begin()
+    const loop = await begin()
     const files = createReceiver(loop)
     const id = await files.create()
     expect(await steer('POST', `/caegis/streams/${id}/pause`, { reason: 'investigation' })).toMatchObject({
@@ -183,7 +147,7 @@ describe('streams in the admin API', () => {
   })
 
   it('lists dead letters by pages and sends them once more', async () => {
-    await begin({ environment: { CAEGIS_DIAL_ALLOW: 'localhost' } })
+    const loop = await begin({ environment: { CAEGIS_DIAL_ALLOW: 'localhost' } })
     let status = 400
     const endpoint = await startEndpoint(loop.data, () => status)
     ends.push(endpoint.close)
@@ -217,7 +181,7 @@ describe('streams in the admin API', () => {
   })
 
   it('shows the log as one receiver got it, each SET as it was sent, and when a verification arrived', async () => {
-    await begin({ environment: { CAEGIS_DIAL_ALLOW: 'localhost' } })
+    const loop = await begin({ environment: { CAEGIS_DIAL_ALLOW: 'localhost' } })
     const files = createReceiver(loop)
     let status = 202
     const endpoint = await startEndpoint(loop.data, () => status)
@@ -278,7 +242,7 @@ describe('streams in the admin API', () => {
       return true
     })
     ends.push(() => stderr.mockRestore())
-    await begin({ settings: { logLevel: 'info' } })
+    const loop = await begin({ settings: { logLevel: 'info' } })
     const id = await createReceiver(loop).create()
     await steer('POST', `/caegis/streams/${id}/pause`)
     await look('POST', `/caegis/streams/${id}/enable`)
@@ -297,241 +261,5 @@ describe('streams in the admin API', () => {
       { ...facts, action: 'delete', by: { appId: 'caegis-cli', user: claimsOf(token).oid } },
     ])
     expect(said).not.toContain(token)
-  })
-})
-
-describe('the log in the admin API', () => {
-  it('lists what was committed, newest first, by pages and by txn', async () => {
-    await begin()
-    const txns = [await revoke('alice'), await revoke('bob'), await revoke('alice')]
-    const first = await look('GET', '/caegis/events?$top=2')
-    expect(first.body.value).toMatchObject([
-      { seq: 3, txn: txns[2], type: expect.stringContaining('session-revoked'), payload: { event_timestamp: expect.any(Number) } },
-      { seq: 2, txn: txns[1], subject: { format: 'complex' } },
-    ])
-    const second = await look('GET', first.body['@odata.nextLink'])
-    expect(second.body.value.map(({ seq }: { seq: number }) => seq)).toEqual([1])
-    expect(second.body).not.toHaveProperty('@odata.nextLink')
-    const one = await look('GET', `/caegis/events?$filter=${encodeURIComponent(`txn eq '${txns[1]}'`)}`)
-    expect(one.body.value.map(({ seq }: { seq: number }) => seq)).toEqual([2])
-    for (const query of ['$filter=seq eq 1', `$filter=${encodeURIComponent("txn eq 'x' or 1 eq 1")}`, '$orderby=seq', '$skiptoken=-1', 'after=1'])
-      expect([query, (await look('GET', `/caegis/events?${query}`)).status]).toEqual([query, 400])
-  })
-
-  it('streams what is committed, and goes on after Last-Event-ID without a gap', async () => {
-    await begin()
-    await revoke('alice')
-    const { epoch } = await loop.server.store.position(loop.tenant)
-    const live = await listen('/caegis/events')
-    expect(live.response.headers.get('content-type')).toBe('text/event-stream')
-    await eventually(
-      () => live.messages,
-      (all) => all.length === 1,
-    )
-    // Whoever is cut off at once can go on from here.
-    expect(live.messages).toEqual([{ id: `${epoch}:1` }])
-    const txn = await revoke('bob')
-    await eventually(
-      () => live.messages,
-      (all) => all.length === 2,
-    )
-    expect(live.messages[1]).toMatchObject({ id: `${epoch}:2`, event: 'event', data: { seq: 2, epoch, txn } })
-    await live.close()
-    for (let i = 0; i < 3; i++) await revoke('alice')
-    const again = await listen('/caegis/events', { headers: { 'last-event-id': `${epoch}:2` } })
-    await revoke('bob')
-    await eventually(
-      () => again.messages,
-      (all) => all.length === 5,
-    )
-    expect(again.messages.slice(1).map(({ data }) => data.seq)).toEqual([3, 4, 5, 6])
-    const wrong = await look('GET', '/caegis/events?$top=1')
-    expect(wrong.status).toBe(200)
-    for (const id of ['x', `${epoch}`, `${epoch}:-1`, `${epoch}:1:2`]) {
-      const { response } = await listen('/caegis/events', { headers: { 'last-event-id': id } })
-      expect([id, response.status]).toEqual([id, 400])
-    }
-  })
-
-  it('says so when it cannot go on without a gap', async () => {
-    await begin()
-    for (let i = 0; i < 3; i++) await revoke('alice')
-    const { epoch } = await loop.server.store.position(loop.tenant)
-    const foreign = await listen('/caegis/events', { headers: { 'last-event-id': 'another-epoch:1' } })
-    const ahead = await listen('/caegis/events', { headers: { 'last-event-id': `${epoch}:9` } })
-    await loop.server.store.db.deleteFrom('events').where('seq', '<', 3).execute()
-    const cut = await listen('/caegis/events', { headers: { 'last-event-id': `${epoch}:1` } })
-    await revoke('bob')
-    const events = (sse: typeof cut) =>
-      eventually(
-        () => sse.messages,
-        (all) => all.at(-1)?.data?.seq === 4,
-      )
-    const end = { event: 'event', data: { seq: 4 } }
-    expect(await events(foreign)).toMatchObject([
-      {},
-      { event: 'gap', data: { from: { epoch: 'another-epoch', seq: 1 }, to: { epoch, seq: 3 } } },
-      end,
-    ])
-    expect(await events(ahead)).toMatchObject([{}, { event: 'gap', data: { from: { epoch, seq: 9 }, to: { epoch, seq: 3 } } }, end])
-    expect(await events(cut)).toMatchObject([{}, { event: 'gap', id: `${epoch}:2`, data: { to: { epoch, seq: 2 } } }, { data: { seq: 3 } }, end])
-  })
-
-  it('C3: ends when the access of its token ends, or what the token was good for is taken away', async () => {
-    await begin()
-    const admin = loop.person('admin', { scopes: [`${loop.origin}/SecurityEvents.Read.All`] })
-    const token = await admin.signIn()
-    expect(claimsOf(token).scp).toContain('SecurityEvents.Read.All')
-    const live = await listen('/caegis/events', { token })
-    expect(live.response.status).toBe(200)
-    await eventually(
-      () => live.messages,
-      (all) => all.length === 1,
-    )
-    await revoke('admin')
-    await live.ended
-    // The log still told of it, or not: but nothing after.
-    await revoke('bob')
-    expect(live.messages.filter(({ data }) => data?.seq === 2)).toEqual([])
-
-    const daemon = await listen('/caegis/events')
-    await eventually(
-      () => daemon.messages,
-      (all) => all.length === 1,
-    )
-    await loop.server.store.db.updateTable('applications').set({ permissions: '[]' }).where('app_id', '=', 'auditor').execute()
-    await revoke('bob')
-    await daemon.ended
-    expect(daemon.messages).toHaveLength(1)
-  })
-
-  it('E9: opens a bounded number of event streams for a tenant', async () => {
-    await begin()
-    const token = await loop.daemonToken('auditor', `${loop.origin}/.default`)
-    const open = await Promise.all(Array.from({ length: 32 }, () => listen('/caegis/events', { token })))
-    expect(open.every(({ response }) => response.status === 200)).toBe(true)
-    const more = await fetch(`${loop.origin}/v1.0/caegis/events`, { headers: { authorization: `Bearer ${token}`, accept: 'text/event-stream' } })
-    expect(more.status).toBe(429)
-    expect(more.headers.get('retry-after')).toBe('5')
-    expect(await more.json()).toMatchObject({ error: { code: 'TooManyRequests' } })
-    await open[0]?.close()
-    await eventually(
-      async () => (await listen('/caegis/events', { token })).response.status,
-      (status) => status === 200,
-      'a free place',
-    )
-  })
-})
-
-describe('the proof as an event stream', () => {
-  it('tells each change until every receiver has it, and goes on for what clients and APIs do then', async () => {
-    await begin()
-    const files = createReceiver(loop)
-    const id = await files.create()
-    await loop.guard()
-    const txn = await revoke()
-    const proof = await listen(`/caegis/revocations/${txn}`)
-    await eventually(
-      () => proof.messages.at(-1)?.data?.receivers,
-      (receivers) => receivers?.find((one: any) => one.guard)?.complete === true,
-      'the guard',
-    )
-    expect(proof.state.ended).toBe(false)
-    const { sets } = await files.poll(id)
-    await files.poll(id, { ack: Object.keys(sets) })
-    // Sooner than the next heartbeat: the acknowledgement itself wakes.
-    await eventually(
-      () => proof.messages.at(-1)?.data.receivers,
-      (receivers) => receivers.every((one: any) => one.complete),
-      'the other receiver',
-    )
-    expect(proof.state.ended).toBe(false)
-    expect(proof.messages.every(({ event }) => event === 'proof')).toBe(true)
-    expect(proof.messages.at(-1)?.data.receivers).toMatchObject([{ complete: true }, { complete: true }])
-    const texts = proof.messages.map(({ data }) => JSON.stringify(data))
-    expect(new Set(texts).size).toBe(texts.length)
-  })
-
-  it('may be read by who reads users or events', async () => {
-    await begin()
-    const txn = await revoke()
-    for (const [who, status] of [
-      ['nightly', 200],
-      ['auditor', 200],
-      ['clerk', 403],
-    ] as const)
-      expect([who, (await as(who)('GET', `/caegis/revocations/${txn}`)).status]).toEqual([who, status])
-    expect((await listen('/caegis/revocations/unknown')).response.status).toBe(404)
-    expect((await listen(`/caegis/revocations/${txn}`, { clientId: 'clerk' })).response.status).toBe(403)
-  })
-})
-
-describe('the command', () => {
-  const env = () => ({
-    ...{ CAEGIS_DATA: loop.data, CAEGIS_ORIGIN: loop.origin, CAEGIS_TENANT: 'contoso' },
-    ...{ CAEGIS_CLIENT_ID: 'nightly', CAEGIS_CLIENT_SECRET: SECRET, XDG_CONFIG_HOME: `${loop.data}/config` },
-  })
-  const run = (...args: string[]) => startProgram(args, { env: env() }).ended
-
-  it('lists, pauses, starts, verifies and removes streams', async () => {
-    await begin()
-    const files = createReceiver(loop)
-    expect(await run('stream', 'ls')).toMatchObject({ code: 0, stdout: 'There is no stream.\n', stderr: '' })
-    const id = await files.create()
-    const [text, json] = await Promise.all([run('stream', 'ls'), run('stream', 'ls', '--json')])
-    expect(text.stdout).toMatch(new RegExp(`^ID .*\\n${id}  files-api  poll +enabled +- +- +0\\n$`))
-    expect(JSON.parse(json.stdout)).toMatchObject({ streams: [{ id, appId: 'files-api' }] })
-    expect(await run('stream', 'pause', id, '--reason', 'investigation')).toMatchObject({ code: 0, stdout: `${id} is paused.\n`, stderr: '' })
-    expect(await files.call('POST', '/status', { stream_id: id, status: 'enabled' })).toMatchObject({ status: 403 })
-    expect(await run('stream', 'verify', id)).toMatchObject({ code: 6, stdout: '', stderr: expect.stringContaining('(409 Conflict)') })
-    expect(await run('stream', 'enable', id, '--json')).toMatchObject({ code: 0, stdout: `{"stream":"${id}","command":"enable"}\n` })
-    expect((await run('stream', 'verify', id)).code).toBe(0)
-    expect(await run('stream', 'letters', id)).toMatchObject({ code: 0, stdout: 'There is no dead letter.\n' })
-    expect(await run('stream', 'redeliver', id, '--json')).toMatchObject({ code: 0, stdout: `{"stream":"${id}","queued":[],"refused":[]}\n` })
-    expect((await run('stream', 'rm', id)).stdout).toBe(`${id} is deleted.\n`)
-    expect(await run('stream', 'rm', id)).toMatchObject({ code: 5, stderr: expect.stringContaining('(404 Request_ResourceNotFound)') })
-  })
-
-  it('prints events as they are committed, and leaves none out when the server was away', async () => {
-    const folder = temporaryFolder()
-    leftovers.push(folder.remove)
-    await begin({ data: folder.path })
-    const { data, settings } = loop
-    const tail = startProgram(['events', 'tail', '--json'], { env: env() })
-    const texts = startProgram(['events', 'tail'], { env: env() })
-    // Nothing says that it listens but what it prints: events are made until one is.
-    const heard = { json: false, text: false }
-    void tail.says('stdout', /"seq":/).then(() => (heard.json = true))
-    void texts.says('stdout', /session-revoked/).then(() => (heard.text = true))
-    for (let i = 0; !(heard.json && heard.text) && i < 100; i++) {
-      await revoke('alice')
-      await new Promise((resolve) => setTimeout(resolve, 50))
-    }
-    const before = JSON.parse(tail.stdout().split('\n')[0] as string).seq as number
-    // The same data on the same port again.
-    const { port } = settings
-    await loop.server.close()
-    await tail.says('stderr', /trying again/)
-    loop = await startLoop({ tenant: SIGNALS_TENANT, data, environment: { CAEGIS_PORT: String(port) } })
-    const txn = await revoke('bob')
-    await tail.says('stdout', new RegExp(txn))
-    await texts.says('stdout', new RegExp(`session-revoked  user=[\\w-]+  txn ${txn}\\n`))
-    const seqs = tail
-      .stdout()
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line).seq as number)
-    expect(seqs).toEqual(seqs.map((_, i) => before + i))
-    tail.signal('SIGTERM')
-    texts.signal('SIGTERM')
-    await Promise.all([tail.ended, texts.ended])
-  })
-
-  it('says at once when it may not, and helps', async () => {
-    await begin()
-    const clerk = await startProgram(['events', 'tail'], { env: { ...env(), CAEGIS_CLIENT_ID: 'clerk' } }).ended
-    expect(clerk).toMatchObject({ code: 4, stdout: '', stderr: expect.stringContaining('(403 Authorization_RequestDenied)') })
-    for (const args of [['stream'], ['stream', 'pause'], ['events', 'tail']])
-      expect(await run(...args, '--help')).toMatchObject({ code: 0, stdout: expect.stringContaining(`Usage: caegis ${args.join(' ')}`) })
   })
 })
