@@ -2,6 +2,7 @@ import type { Log } from './log.ts'
 import { REMEMBERED } from './risk/detection.ts'
 import { COUNTED_HOURS } from './signals/deliveries.ts'
 import { EXPIRY_LEEWAY } from './store/change.ts'
+import type { Leases } from './store/leases.ts'
 import type { Store } from './store/store.ts'
 import { firstId } from './store/time-id.ts'
 import type { TenantRooms, Tenants } from './tenants.ts'
@@ -14,6 +15,7 @@ export interface Housekeeping {
 
 export interface HousekeepingOptions {
   store: Store
+  leases: Leases
   tenants: Tenants
   log: Log
   /** Seconds for which the log keeps an event. */
@@ -36,7 +38,7 @@ const RISK_MEMORY = 90 * 24 * 3600
 const BATCH = 500
 
 /** Removes what has had its time: sign-in artifacts, cutoffs that can hit no token any more, streams of receivers that are gone, old rows of the log and old records. */
-export function startHousekeeping({ store, tenants, log, retention, logRetention }: HousekeepingOptions): Housekeeping {
+export function startHousekeeping({ store, leases, tenants, log, retention, logRetention }: HousekeepingOptions): Housekeeping {
   const { db } = store
   let closed = false
   let round: Promise<void> | undefined
@@ -46,10 +48,32 @@ export function startHousekeeping({ store, tenants, log, retention, logRetention
     })
     return round
   }
-  const timer = setInterval(() => {
-    run().catch((error: Error) => log.error('housekeeping failed', { message: error.message }))
-  }, PERIOD)
-  timer.unref()
+  const regularly = (work: () => Promise<void>) => {
+    const timer = setInterval(() => {
+      work().catch((error: Error) => log.error('housekeeping failed', { message: error.message }))
+    }, PERIOD)
+    timer.unref()
+    return timer
+  }
+  const timer = regularly(mind)
+  leases.hold('housekeeping', () => {
+    const rounds = regularly(run)
+    return {
+      async close() {
+        clearInterval(rounds)
+        await round?.catch(() => {})
+      },
+    }
+  })
+
+  /** What each server has to look after itself. */
+  async function mind(): Promise<void> {
+    for (const { tenant } of await tenants.openAll()) {
+      if (closed) return
+      await tenant.keys.tend()
+      await Promise.all([tenant.signIns.flush(), tenant.audits.flush()])
+    }
+  }
 
   async function tidy(): Promise<void> {
     const now = Math.floor(store.clock())
@@ -91,9 +115,7 @@ export function startHousekeeping({ store, tenants, log, retention, logRetention
     await db.deleteFrom('upstream_sets').where('at', '<', forgotten).where('event', 'is', null).execute()
     for (const rooms of await tenants.openAll()) {
       if (closed) return
-      await rooms.tenant.keys.tend()
       await rooms.transmitter.tidy()
-      await Promise.all([rooms.tenant.signIns.flush(), rooms.tenant.audits.flush()])
       await cutLog(rooms, now - retention)
       const { logRetentionDays: days } = await rooms.tenant.directory.organization.read()
       const kept = Math.min(logRetention, (days ?? Number.POSITIVE_INFINITY) * 24 * 3600)
@@ -148,7 +170,10 @@ export function startHousekeeping({ store, tenants, log, retention, logRetention
   }
 
   return {
-    tidy: run,
+    async tidy() {
+      await mind()
+      await run()
+    },
     async close() {
       closed = true
       clearInterval(timer)

@@ -17,7 +17,7 @@ import { html, send } from './issuer/answer.ts'
 import { welcomePage } from './issuer/pages.ts'
 import { registerIssuer } from './issuer/routes.ts'
 import { createThrottle } from './issuer/throttle.ts'
-import { followLdap } from './ldap/follow.ts'
+import { type Followed, followLdap } from './ldap/follow.ts'
 import { createSync } from './ldap/sync.ts'
 import { createLog, type Log } from './log.ts'
 import { registerScim } from './scim/routes.ts'
@@ -27,6 +27,8 @@ import { registerAccount } from './signin/account.ts'
 import { registerConsent } from './signin/consent.ts'
 import { registerSignIn } from './signin/routes.ts'
 import { trackSockets } from './sockets.ts'
+import { createLeaseFile } from './store/lease-file.ts'
+import { createLeases } from './store/leases.ts'
 import { createSecrets } from './store/secrets.ts'
 import { createStore, type Store } from './store/store.ts'
 import { createTenants, issuerOf } from './tenants.ts'
@@ -60,15 +62,16 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
   if (settings.keySecret.from === 'file')
     log.warn('private keys are sealed with a secret that lies in the data folder; set CAEGIS_KEY_SECRET to keep it elsewhere')
   const store = await createStore({ file: join(settings.data, 'caegis.db'), now, log })
+  const leases = createLeases({ keeper: createLeaseFile(join(settings.data, 'caegis.lock')), log })
   const addresses = createAddresses(settings.trustedProxies)
   const addressOf = (request: FastifyRequest) => addresses.of(request.socket.remoteAddress, request.headers['x-forwarded-for'])
   const dialer = createDialer({ allow: settings.dialAllow })
   // Only where it is asked for: nobody else should load its client.
   const bus = settings.nats && (await import('./signals/nats.ts')).connectNats(settings.nats, log)
   const intelligence = await openIntelligence(settings, { log, now })
-  const tenants = createTenants({ settings, store, secrets, dialer, intelligence, bus, log, now })
+  const tenants = createTenants({ settings, store, leases, secrets, dialer, intelligence, bus, log, now })
   const { find } = tenants
-  const housekeeping = startHousekeeping({ store, tenants, log, retention: settings.retention, logRetention: settings.logRetention })
+  const housekeeping = startHousekeeping({ store, leases, tenants, log, retention: settings.retention, logRetention: settings.logRetention })
 
   /** The server's own guard: a verdict for a request, from the tenant that its token names. */
   const admit = async (guard: Guard, audience: string, request: FastifyRequest, reply: FastifyReply) => {
@@ -177,7 +180,7 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
       for (let tries = 0; tries < 200 && (found.guard.status().head?.seq ?? 0) < seq; tries++) await new Promise((resolve) => setTimeout(resolve, 5))
     }
     const { tenant, signals, upstreams, renamed } = found
-    const its = { tenant, signals, upstreams, renamed, settled, ldap: () => (ldap?.tenant === tenant.id ? ldap.status() : undefined) }
+    const its = { tenant, signals, upstreams, renamed, settled, ldap: async () => (ldap?.tenant === tenant.id ? ldap.status() : undefined) }
     return verdict && { ...its, claims: verdict.claims, address: addressOf(request), signal: () => verdict.signal }
   }
   await app.register(async (scope) => registerGlobalRevocation(scope, { log, now, admit: admitCaller }))
@@ -201,9 +204,17 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
     const home = await find(config.tenant)
     if (!home) throw new CaegisError('tenant_not_found', `${SERVER_ERRORS.tenant_not_found} (${config.tenant}, in the LDAP configuration)`)
     const sync = createSync({ config, store, secrets, log, tenant: home.tenant, ...(password === undefined ? {} : { password }) })
-    const following = followLdap({ sync, log, interval: config.interval, now })
     const { name, kind, url, interval } = config
-    return { close: following.close, tenant: home.tenant.id, status: () => ({ name, kind, url, interval, ...following.status() }) }
+    const following = leases.hold(`ldap ${home.tenant.id} ${name}`, () => {
+      const { status, close } = followLdap({ sync, log, interval, now })
+      return { report: status, close }
+    })
+    const waiting: Followed = { state: 'waiting', lastPassAt: null, lastError: null, report: null }
+    return {
+      close: following.close,
+      tenant: home.tenant.id,
+      status: async () => ({ name, kind, url, interval, ...(((await following.report()) as Followed | undefined) ?? waiting) }),
+    }
   }
   let ldap: Awaited<ReturnType<typeof startLdap>>
 
@@ -230,6 +241,8 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
     async close() {
       await ldap?.close()
       await housekeeping.close()
+      // First: another server takes over what this one did alone.
+      await leases.close()
       closing = true
       const closed = app.close()
       endSockets()

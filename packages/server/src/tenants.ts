@@ -1,10 +1,10 @@
 import { createGuard, type Guard, type Source } from '@caegis/guard'
 import type { Subject } from '@caegis/protocol'
-import { createPusher, createTransmitter, type Pusher, type Transmitter } from '@caegis/ssf/transmitter'
+import { createPusher, createTransmitter, type LaneState, type Transmitter } from '@caegis/ssf/transmitter'
 import { createAuthorCheck } from './access/author.ts'
 import { createBook } from './access/book.ts'
 import { HORIZON } from './access/lifetime.ts'
-import { createReevaluation, type Reevaluation } from './access/reevaluate.ts'
+import { createReevaluation } from './access/reevaluate.ts'
 import { createWhatIf } from './access/what-if.ts'
 import { dialFetch } from './dial-fetch.ts'
 import { createDialer, type Dialer } from './dialer.ts'
@@ -41,7 +41,7 @@ import type { Intelligence } from './risk/intelligence.ts'
 import type { Settings } from './settings.ts'
 import { createDeliveries, type Deliveries } from './signals/deliveries.ts'
 import { createDeliveryList } from './signals/delivery-list.ts'
-import { type Bus, type Fleet, publishFleet } from './signals/fleet.ts'
+import { type Bus, publishFleet } from './signals/fleet.ts'
 import { createHops } from './signals/hops.ts'
 import { createInspection } from './signals/inspection.ts'
 import { createOwnSource } from './signals/own-source.ts'
@@ -51,6 +51,7 @@ import { allEvaluate, allLive } from './signals/routes.ts'
 import { shareSource } from './signals/share-source.ts'
 import { createStreamStore } from './signals/stream-store.ts'
 import { createArtifacts } from './store/artifacts.ts'
+import type { Leases } from './store/leases.ts'
 import type { Secrets } from './store/secrets.ts'
 import type { Store } from './store/store.ts'
 import { createAct } from './upstream/act.ts'
@@ -63,15 +64,10 @@ export interface TenantRooms {
   renamed(): Promise<void>
   issuer: Issuer
   transmitter: Transmitter
-  pusher: Pusher
-  /** Where there is a broker. */
-  fleet: Fleet | undefined
   deliveries: Deliveries
   signals: Signals
   /** The transmitters that this tenant listens to. */
   upstreams: Upstreams
-  /** What edits mean for the living. */
-  reevaluation: Reevaluation
   /** Of the admin API. */
   guard: Guard
   /** Of the stream endpoints: it stands outside what cuts off the whole tenant. */
@@ -89,6 +85,8 @@ export interface Tenants {
 export interface TenantsOptions {
   settings: Settings
   store: Store
+  /** What one server at a time does. */
+  leases: Leases
   secrets: Secrets
   dialer: Dialer
   intelligence: Intelligence & Pick<Geo, 'countryOf'>
@@ -105,7 +103,7 @@ const GUARD_IDLE = 300
 const HELD = 90_000
 
 /** Opens tenants, each with rooms of its own: keys, directory, issuer, streams, guard. */
-export function createTenants({ settings, store, secrets, dialer, intelligence, bus, log, now }: TenantsOptions): Tenants {
+export function createTenants({ settings, store, leases, secrets, dialer, intelligence, bus, log, now }: TenantsOptions): Tenants {
   const { origin } = settings
   const { countryOf } = intelligence
   const opened = new Map<string, Promise<TenantRooms>>()
@@ -190,9 +188,6 @@ export function createTenants({ settings, store, secrets, dialer, intelligence, 
       )
     }
     const transmitter = createTransmitter(transmission)
-    const pusher = createPusher({ ...transmission, send: (request) => dialer.send(request) })
-    const { sign, onAhead } = transmission
-    const fleet = bus && publishFleet({ ...{ bus, issuer, log, store: streams, sign, onAhead }, keys: () => keys.public })
     const provided = createIssuer(tenant, {
       ...{ store, secrets, log, tell },
       lifetimes: settings.lifetimes,
@@ -210,6 +205,7 @@ export function createTenants({ settings, store, secrets, dialer, intelligence, 
     const upstreams = createUpstreams({
       ...{ store, log, now, tenant, registry: tenant.upstreams },
       act: createAct({ store, log, tenant, directory: tenant.directory }),
+      hold: (begin) => leases.hold(`upstreams ${id}`, begin),
       connect() {
         const way = createDialer({ allow: settings.dialAllow, connections: 4 })
         return { fetch: dialFetch(way, { maxBody: MAX_ANSWER + 1, patience: HELD }), close: way.close }
@@ -217,24 +213,32 @@ export function createTenants({ settings, store, secrets, dialer, intelligence, 
     })
     const inspection = createInspection(store, id)
     const { committedAt, countDeadLetters } = inspection
-    const hops = createHops({ store, tenant: id, streams, lanes: pusher.status, committedAt, countDeadLetters, maxStaleness: settings.maxStaleness })
-    const reevaluation = createReevaluation({ store, tenant: id, book: tenant.book, log })
-    // What an earlier process has left goes on.
-    reevaluation.start()
+    // Each by the node that holds the lease: two pushers would deliver everything twice, and could turn the order of two events about one subject around.
+    const pushing = leases.hold(`push ${id}`, () => {
+      const pusher = createPusher({ ...transmission, send: (request) => dialer.send(request) })
+      return { close: pusher.close, report: pusher.status }
+    })
+    const { sign, onAhead } = transmission
+    if (bus) leases.hold(`fleet ${id}`, () => publishFleet({ ...{ bus, issuer, log, store: streams, sign, onAhead }, keys: () => keys.public }))
+    leases.hold(`reevaluation ${id}`, () => {
+      const reevaluation = createReevaluation({ store, tenant: id, book: tenant.book, log })
+      // What an earlier process has left goes on.
+      reevaluation.start()
+      return reevaluation
+    })
+    const lanes = async () => ((await pushing.report()) ?? []) as LaneState[]
+    const hops = createHops({ store, tenant: id, streams, lanes, committedAt, countDeadLetters, maxStaleness: settings.maxStaleness })
     return {
       tenant,
       async renamed() {
         tenant.displayName = (await directory.organization.read()).displayName
       },
       upstreams,
-      reevaluation,
       issuer: provided,
       transmitter,
-      pusher,
-      fleet,
       deliveries,
       signals: {
-        ...{ transmitter, pusher, streams, deliveries, inspection, hops, maxStaleness: settings.maxStaleness },
+        ...{ transmitter, lanes, streams, deliveries, inspection, hops, maxStaleness: settings.maxStaleness },
         deliveryList: createDeliveryList(store, id, issuer, settings.legacyDraft),
       },
       guard: guardOf(origin, own.everything),
@@ -273,8 +277,8 @@ export function createTenants({ settings, store, secrets, dialer, intelligence, 
     async close() {
       for (const one of opened.values()) {
         await one
-          .then(async ({ guard, streamGuard, pusher, fleet, deliveries, upstreams, reevaluation, tenant }) => {
-            await Promise.all([guard.close(), streamGuard.close(), pusher.close(), fleet?.close(), upstreams.close(), reevaluation.close()])
+          .then(async ({ guard, streamGuard, deliveries, upstreams, tenant }) => {
+            await Promise.all([guard.close(), streamGuard.close(), upstreams.close()])
             await deliveries.close()
             await Promise.all([tenant.signIns.flush(), tenant.audits.flush()])
           })

@@ -35,7 +35,7 @@ const look = async () => {
   const { countDeadLetters, committedAt } = createInspection(store, 't')
   const hops = createHops({
     ...{ store, tenant: 't', countDeadLetters, committedAt, maxStaleness: 30 },
-    lanes: () => [],
+    lanes: async () => [],
     streams: { head: async () => ({ epoch: 'e', seq, asOf: NOW }), allStreams: async () => streams },
   })
   const found = await hops.look()

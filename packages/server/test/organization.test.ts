@@ -182,7 +182,8 @@ it('records are kept for as long as the tenant says, and never longer than the s
     tenant: { id: tenant, directory, keys: { tend: async () => {} }, signIns: { flush: async () => {} }, audits: { flush: async () => {} } },
   } as unknown as TenantRooms
   const tenants = { find: async () => undefined, openAll: async () => [rooms], close: async () => {} }
-  const housekeeping = startHousekeeping({ store, tenants, log, retention: 1000 * DAY, logRetention: 20 * DAY })
+  const leases = { hold: () => ({ report: async () => undefined, close: async () => {} }), close: async () => {} }
+  const housekeeping = startHousekeeping({ store, leases, tenants, log, retention: 1000 * DAY, logRetention: 20 * DAY })
   const left = async () => {
     await housekeeping.tidy()
     return (await audits()).length

@@ -119,7 +119,8 @@ describe('edits of what policies look at', () => {
       (await living.jobs()).length,
     ]
     const tenants = { find: async () => undefined, openAll: async () => [], close: async () => {} }
-    const housekeeping = startHousekeeping({ store: living.store, tenants, log: createLog('silent'), retention: 1000, logRetention: 1000 })
+    const leases = { hold: () => ({ report: async () => undefined, close: async () => {} }), close: async () => {} }
+    const housekeeping = startHousekeeping({ store: living.store, leases, tenants, log: createLog('silent'), retention: 1000, logRetention: 1000 })
     living.clock.seconds += 120
     await housekeeping.tidy()
     expect(await rows()).toEqual([['a2'], 1])

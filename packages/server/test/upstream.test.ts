@@ -279,7 +279,7 @@ describe('disabled by several', () => {
 
 describe('what a receiver remembers', () => {
   it('is its own, in order, with a bound', async () => {
-    const { seen, queue } = createMemory(store, 'one', 'u1')
+    const { seen, queue } = createMemory(store, { tenant: 'one', upstream: 'u1' }, () => true)
     const set = (jti: string) => ({ iss: THEM, jti, iat: 1, aud: ['a'], subject: theirs('x'), type: EVENT.sessionRevoked, payload: {} })
     expect(await seen.has(THEM, 'a')).toBe(false)
     expect(await queue.add(set('a'))).toBe('added')
@@ -294,9 +294,19 @@ describe('what a receiver remembers', () => {
     expect((await queue.list()).map(({ jti }) => jti)).toEqual(['b'])
     await seen.add(THEM, 'c')
     await seen.add(THEM, 'c')
-    const other = createMemory(store, 'one', 'u2')
+    const other = createMemory(store, { tenant: 'one', upstream: 'u2' }, () => true)
     expect([await other.seen.has(THEM, 'a'), await other.queue.list()]).toEqual([false, []])
     for (let i = 0; i < 999; i++) await queue.add(set(`n${i}`))
     expect(await queue.add(set('one-too-many'))).toBe('full')
+  })
+
+  it('is acted on by one of several servers, whichever of them took it in', async () => {
+    const names = { tenant: 'one', upstream: 'u1' }
+    const set = { iss: THEM, jti: 'a', iat: 1, aud: ['a'], subject: theirs('x'), type: EVENT.sessionRevoked, payload: {} }
+    const here = createMemory(store, names, () => true)
+    const there = createMemory(store, names, () => false)
+    expect(await there.queue.add(set)).toBe('elsewhere')
+    expect(await there.queue.list()).toEqual([])
+    expect(await here.queue.list()).toEqual([set])
   })
 })

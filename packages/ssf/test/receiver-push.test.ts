@@ -150,6 +150,23 @@ describe('accept, then act', () => {
     expect(order).toEqual(['stored', 'answered', 'handled'])
   })
 
+  it('of several processes with one queue, those accept that do not act, and the one that acts is told', async () => {
+    const shared = createMemoryQueue()
+    const foreign = createForeign()
+    const acting = await started({ queue: shared }, foreign)
+    const other = await started(
+      { queue: { ...shared, add: async (event) => ((await shared.add(event)) === 'full' ? 'full' : 'elsewhere'), list: () => [] } },
+      foreign,
+    )
+    expect(await foreign.push({ jti: 'one' })).toMatchObject({ status: 202 })
+    expect(other.receiver.status().waiting).toBe(0)
+    await acting.receiver.resume()
+    await until(() => acting.events.length === 1)
+    await acting.receiver.resume()
+    await until(() => acting.receiver.status().waiting === 0)
+    expect([acting.events.length, other.events.length, await shared.list()]).toEqual([1, 0, []])
+  })
+
   it('a full queue, or one that fails, is 503, and nothing accepted is lost', async () => {
     const { promise, resolve } = Promise.withResolvers<void>()
     const done = new Set<string>()

@@ -72,7 +72,7 @@ export interface Admitted {
   /** The receivers of upstreams. */
   upstreams: { changed(): Promise<void>; status(id: string): Promise<UpstreamState> }
   /** The directory of LDAP that this tenant's people come from. */
-  ldap(): LdapStatus | undefined
+  ldap(): Promise<LdapStatus | undefined>
   /** To be told that the tenant has another name: pages show it. */
   renamed(): Promise<void>
   /** Aborts when the access of the token ends; to be read by what lasts longer than an answer. */

@@ -29,7 +29,7 @@ export function registerProvisioning({ origin, route }: Api): void {
       const clients = await provisioning.scimClients()
       const sum = (of: 'users' | 'groups') => clients.reduce((total, one) => total + one[of], 0)
       const last = Math.max(0, ...clients.map(({ lastWriteAt }) => lastWriteAt ?? 0))
-      const followed = ldap()
+      const followed = await ldap()
       return {
         '@odata.context': `${origin}/v1.0/$metadata#caegis/provisioning/$entity`,
         scim: {

@@ -1,4 +1,4 @@
-import type { DeadLetter, Pusher, EventRow as Row, StreamRecord, Transmitter, TransmitterStore } from '@caegis/ssf/transmitter'
+import type { DeadLetter, LaneState, EventRow as Row, StreamRecord, Transmitter, TransmitterStore } from '@caegis/ssf/transmitter'
 
 /** A row of the log with its milliseconds. */
 export type EventRow = Row & { ms: number }
@@ -6,7 +6,8 @@ export type EventRow = Row & { ms: number }
 /** What the admin API needs of a tenant's log and streams. */
 export interface Signals {
   transmitter: Pick<Transmitter, 'setStatus' | 'sendVerification' | 'redeliver'>
-  pusher: Pick<Pusher, 'status'>
+  /** How the push streams fare, wherever they are served. */
+  lanes(): Promise<readonly LaneState[]>
   streams: Pick<TransmitterStore, 'head' | 'wait' | 'allStreams' | 'getStream' | 'deleteStream'>
   deliveries: {
     /** How far a change has come, by its txn; `undefined` when nothing of it was published. */

@@ -139,10 +139,10 @@ export async function existing({ signals }: Caller, id: string): Promise<StreamR
 }
 
 async function shapes({ signals }: Caller, page: StreamRecord[]): Promise<object[]> {
-  const { streams, inspection, deliveries, pusher, maxStaleness } = signals
+  const { streams, inspection, deliveries, maxStaleness } = signals
   const head = await streams.head()
   const letters = await inspection.countDeadLetters()
-  const lanes = new Map(pusher.status().map((lane) => [lane.stream, lane]))
+  const lanes = new Map((await signals.lanes()).map((lane) => [lane.stream, lane]))
   // The first row that a stream lacks was committed when it began to lag.
   const times = await inspection.committedAt(page.map((stream) => stream.acked + 1))
   const names = await inspection.applicationNames(page.map(({ receiver }) => receiver))

@@ -60,7 +60,7 @@ export interface HopsOptions {
   store: Store
   tenant: string
   streams: { head(): Promise<Position>; allStreams(): Promise<StreamRecord[]> }
-  lanes(): readonly LaneState[]
+  lanes(): Promise<readonly LaneState[]>
   countDeadLetters(): Promise<Map<string, number>>
   /** Seconds at which rows of the log were committed. */
   committedAt(seqs: number[]): Promise<Map<number, number>>
@@ -168,7 +168,7 @@ export function createHops({ store, tenant, streams, lanes, countDeadLetters, co
 
   async function findProblems(all: readonly StreamRecord[], head: Position): Promise<StreamProblem[]> {
     const letters = await countDeadLetters()
-    const failures = new Map(lanes().map((lane) => [lane.stream, lane.failures]))
+    const failures = new Map((await lanes()).map((lane) => [lane.stream, lane.failures]))
     const missing = all.filter(({ guard, status, acked }) => !guard && status === 'enabled' && acked < head.seq).map(({ acked }) => acked + 1)
     const since = await committedAt([...new Set(missing)])
     const found: Omit<StreamProblem, 'displayName'>[] = []

@@ -13,6 +13,7 @@ import type {
 } from './tables/directory.ts'
 import type { ArtifactRow, DeviceUserTable, GrantTable, KeyRow, RevokedTokenRow, SessionTable, ThrottleRow } from './tables/issued.ts'
 import type { AuditRow, AuditTargetRow, SignInRow } from './tables/logs.ts'
+import type { LeaseRow, NodeRow } from './tables/nodes.ts'
 import type { ContextRow, DecisionRow, LocationRow, PolicyRow, ReevaluationRow } from './tables/policies.ts'
 import type {
   LdapEntryRow,
@@ -29,6 +30,7 @@ import type { ControlRow, CutoffRecord, DeadLetterRow, DeliveryCountRow, Deliver
 export type * from './tables/directory.ts'
 export type * from './tables/issued.ts'
 export type * from './tables/logs.ts'
+export type * from './tables/nodes.ts'
 export type * from './tables/policies.ts'
 export type * from './tables/provisioning.ts'
 export type * from './tables/risk.ts'
@@ -78,4 +80,6 @@ export interface Schema {
   contexts: ContextRow
   decisions: DecisionRow
   reevaluations: ReevaluationRow
+  nodes: NodeRow
+  leases: LeaseRow
 }

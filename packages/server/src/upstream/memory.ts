@@ -5,8 +5,15 @@ import type { Store } from '../store/store.ts'
 /** Events that wait to be acted on; more are not accepted, and come again. */
 const CAPACITY = 1000
 
-/** What a receiver of one upstream remembers over a restart: the SETs that it acted on, and those that it has accepted and not acted on yet. */
-export function createMemory({ db, clock }: Pick<Store, 'db' | 'clock'>, tenant: string, upstream: string): { seen: SeenStore; queue: EventQueue } {
+/**
+ * What a receiver of one upstream remembers over a restart: the SETs that it acted on, and those that it has accepted and not acted on yet.
+ * @param acts whether this server acts on them; otherwise it leaves them for the one that does
+ */
+export function createMemory(
+  { db, clock }: Pick<Store, 'db' | 'clock'>,
+  { tenant, upstream }: { tenant: string; upstream: string },
+  acts: () => boolean,
+): { seen: SeenStore; queue: EventQueue } {
   const own = { tenant, upstream }
   const rows = () => db.selectFrom('upstream_sets').where('tenant', '=', tenant).where('upstream', '=', upstream)
   return {
@@ -32,7 +39,7 @@ export function createMemory({ db, clock }: Pick<Store, 'db' | 'clock'>, tenant:
           .values({ ...own, iss: event.iss, jti: event.jti, at: clock(), event: JSON.stringify(event) })
           .onConflict((clash) => clash.doNothing())
           .execute()
-        return 'added'
+        return acts() ? 'added' : 'elsewhere'
       },
       async remove(iss, jti) {
         // What was acted on stays, as seen.
@@ -46,6 +53,7 @@ export function createMemory({ db, clock }: Pick<Store, 'db' | 'clock'>, tenant:
           .execute()
       },
       async list() {
+        if (!acts()) return []
         const found = await rows().select('event').where('event', 'is not', null).orderBy('at').execute()
         return found.map(({ event }) => JSON.parse(event as string) as SecurityEvent)
       },

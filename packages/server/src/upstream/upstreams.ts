@@ -12,6 +12,7 @@ import {
 import type { Upstream, UpstreamCredentials } from '../directory/upstream.ts'
 import type { UpstreamRegistry, UpstreamSecrets } from '../directory/upstreams.ts'
 import type { Log } from '../log.ts'
+import type { Held, Work } from '../store/leases.ts'
 import type { Store } from '../store/store.ts'
 import type { Act } from './act.ts'
 import { wantedTypes } from './meaning.ts'
@@ -25,6 +26,8 @@ export interface UpstreamsOptions {
   tenant: { id: string; base: string }
   registry: UpstreamRegistry
   act: Act
+  /** Has one server at a time listen and act; what is pushed, each of them takes in. */
+  hold(begin: () => Work): Held
   /** A way out of its own for each, so that one that holds its connections starves nobody else. */
   connect(): { fetch: typeof fetch; close(): Promise<void> }
 }
@@ -62,6 +65,13 @@ interface State {
   lastGapAt?: number
 }
 
+/** What the server that listens says of one. */
+interface Heard {
+  status: ReceiverStatus
+  /** Milliseconds. */
+  since: number
+}
+
 interface Running {
   upstream: Upstream
   secrets: UpstreamSecrets
@@ -71,20 +81,28 @@ interface Running {
   close(options?: { delete?: boolean }): Promise<void>
 }
 
-/** Milliseconds between two looks at which streams there are, and between two attempts at a transmitter that refuses. */
+/** Milliseconds between two looks at what there is to listen to, and between two attempts at a transmitter that refuses. */
 const LOOK = 5000
 const AGAIN = 30_000
 /** Milliseconds without an answer to a poll, which is held for a minute at most. */
 const SILENT = 120_000
 const EMPTY: ReceiverStatus['counts'] = { handled: 0, unhandled: 0, duplicates: 0, discarded: 0, ignored: 0, refused: 0, failed: 0, lost: 0 }
+/** What those wait for who listen; no tenant has such an id. */
+const CHANNEL = 'upstreams '
 const MEMBERS = ['session', 'application', 'device', 'user', 'tenant', 'group', 'org_unit']
 
-export function createUpstreams({ store, log, now, tenant, registry, act, connect }: UpstreamsOptions): Upstreams {
+export function createUpstreams({ store, log, now, tenant, registry, act, hold, connect }: UpstreamsOptions): Upstreams {
   const running = new Map<string, Running>()
   const since = new Map<string, number>()
+  /** Those that could not be opened as they are. */
+  const unfit = new Map<string, Upstream>()
+  const closing = new AbortController()
   let active = false
+  /** It is this server that listens. */
+  let acting = false
   let turn: Promise<void> = Promise.resolve()
-  let timer: ReturnType<typeof setInterval> | undefined
+  let held: Held | undefined
+  let following: Promise<void> | undefined
   const state = (id: string) => store.db.selectFrom('upstreams').select('state').where('tenant', '=', tenant.id).where('id', '=', id)
   const readState = async (id: string): Promise<State> => JSON.parse((await state(id).executeTakeFirst())?.state ?? '{}')
   const writeState = (id: string, given: State) =>
@@ -110,7 +128,7 @@ export function createUpstreams({ store, log, now, tenant, registry, act, connec
       if (upstream?.enabled && isDeepStrictEqual(upstream, one.upstream) && isDeepStrictEqual(await registry.secretsOf(id), one.secrets)) continue
       running.delete(id)
       // What is only switched off, or heard otherwise, goes on holding events for us.
-      const over = upstream === undefined || upstream.delivery !== one.upstream.delivery || upstream.audience !== one.upstream.audience
+      const over = acting && (upstream === undefined || upstream.delivery !== one.upstream.delivery || upstream.audience !== one.upstream.audience)
       await one.close({ delete: over })
       if (upstream && over) {
         const { stream: _, ...rest } = await readState(id)
@@ -118,10 +136,14 @@ export function createUpstreams({ store, log, now, tenant, registry, act, connec
       }
     }
     for (const [id, upstream] of wanted) {
-      if (!upstream.enabled || running.has(id)) continue
+      if (!upstream.enabled || running.has(id) || isDeepStrictEqual(unfit.get(id), upstream)) continue
+      // To make the stream is for the one that listens: two would make two.
+      if (!acting && (upstream.delivery !== 'push' || (await readState(id)).stream === undefined)) continue
       try {
         running.set(id, open(upstream, await registry.secretsOf(id)))
+        unfit.delete(id)
       } catch (error) {
+        unfit.set(id, upstream)
         // One that cannot be opened keeps neither the others nor the server from starting; it shows as closed.
         log.error('an upstream cannot be listened to', { tenant: tenant.id, upstream: id, message: (error as Error).message })
       }
@@ -148,10 +170,10 @@ export function createUpstreams({ store, log, now, tenant, registry, act, connec
       ...(audience === null ? {} : { audience }),
       events: wantedTypes(actions),
       description: `CAEgis ${id}`,
-      on: { '*': (event) => take(upstream, event) },
+      on: { '*': (event) => heed(upstream, event) },
       understands: MEMBERS,
       trust: { issuers, domains },
-      ...createMemory(store, tenant.id, id),
+      ...createMemory(store, { tenant: tenant.id, upstream: id }, () => acting),
       onFailed: (event) => lost(upstream, event),
       reenable: true,
       ...{ maxEvents: 50, maxAnswer: MAX_ANSWER },
@@ -162,7 +184,7 @@ export function createUpstreams({ store, log, now, tenant, registry, act, connec
       while (!closing.signal.aborted) {
         try {
           await receiver.start()
-          return await noteStream(id, receiver)
+          return acting ? await noteStream(id, receiver) : undefined
         } catch (error) {
           if (closing.signal.aborted) return
           own('warn')('the transmitter refuses; it is tried again', { code: (error as { code?: string }).code ?? 'internal' })
@@ -186,7 +208,7 @@ export function createUpstreams({ store, log, now, tenant, registry, act, connec
     }
   }
 
-  async function take(upstream: Upstream, event: ReceivedEvent): Promise<void> {
+  async function heed(upstream: Upstream, event: ReceivedEvent): Promise<void> {
     // The receiver has drawn its conclusions already.
     if (event.name === 'stream-updated') return
     await act(upstream, event)
@@ -207,29 +229,65 @@ export function createUpstreams({ store, log, now, tenant, registry, act, connec
     await writeState(id, { ...known, stream, ...(gap && { gaps: (known.gaps ?? 0) + 1, lastGapAt: Math.floor(store.clock()) }) })
   }
 
-  const look = async () => {
-    for (const [id, { receiver }] of running) await noteStream(id, receiver)
+  /** Another server may have edited the table, or have taken in what was pushed. */
+  async function look(): Promise<void> {
+    await sync()
+    if (!acting) return
+    for (const [id, { receiver, upstream }] of running) {
+      await noteStream(id, receiver)
+      if (upstream.delivery === 'push') await receiver.resume()
+    }
+  }
+
+  async function follow(): Promise<void> {
+    while (!closing.signal.aborted) {
+      const woken = store.wait(CHANNEL + tenant.id, Number.MAX_SAFE_INTEGER, AbortSignal.any([closing.signal, AbortSignal.timeout(LOOK)]))
+      await next(look).catch((error: Error) => log.error('upstreams cannot be looked at', { message: error.message }))
+      await woken
+    }
+  }
+
+  /** Receivers begin anew, with what is in the queue, where this server begins to listen; where it has ended, those that are pushed to come back with the next look. */
+  function take(over: boolean): Promise<void> {
+    acting = over
+    return next(async () => {
+      const all = [...running.values()]
+      running.clear()
+      await Promise.all(all.map((one) => one.close()))
+      if (over) await sync()
+    })
+  }
+
+  function begin(): Work {
+    take(true).catch((error: Error) => log.error('upstreams cannot be listened to', { message: error.message }))
+    return {
+      close: () => take(false),
+      report: (): Record<string, Heard> =>
+        Object.fromEntries([...running].map(([id, { receiver }]) => [id, { status: receiver.status(), since: since.get(id) ?? 0 }])),
+    }
   }
 
   return {
     async run() {
       active = true
-      timer ??= setInterval(
-        () => void next(look).catch((error: Error) => log.error('upstreams cannot be looked at', { message: error.message })),
-        LOOK,
-      )
-      timer.unref()
+      held ??= hold(begin)
+      following ??= follow()
       await next(sync)
     },
-    changed: () => next(sync),
+    async changed() {
+      await next(sync)
+      store.wake(CHANNEL + tenant.id)
+    },
     async status(id) {
       const one = running.get(id)
-      if (one) await noteStream(id, one.receiver)
+      if (one && acting) await noteStream(id, one.receiver)
       const { gaps = 0, lastGapAt = null } = await readState(id)
-      const status = one?.receiver.status()
-      const enabled = (await registry.find(id))?.enabled === true
+      const heard = ((await held?.report()) as Record<string, Heard> | undefined)?.[id]
+      const status = heard?.status
+      const upstream = await registry.find(id)
+      const enabled = upstream?.enabled === true
       const heardAt = status?.heardAt ?? null
-      const silent = one?.upstream.delivery === 'poll' && now() - (heardAt ?? since.get(id) ?? 0) > SILENT
+      const silent = upstream?.delivery === 'poll' && now() - (heardAt ?? heard?.since ?? 0) > SILENT
       return {
         state: status?.state ?? 'closed',
         stream: status?.stream ?? null,
@@ -243,12 +301,24 @@ export function createUpstreams({ store, log, now, tenant, registry, act, connec
       }
     },
     async push(id, request) {
+      if (!running.has(id)) {
+        const upstream = await registry.find(id)
+        if (!upstream?.enabled || upstream.delivery !== 'push') return undefined
+        await next(sync)
+      }
       const one = running.get(id)
-      return one?.upstream.delivery === 'push' ? one.receiver.handler(request) : undefined
+      // There is none yet: it comes again.
+      if (!one) return { status: 503, headers: { 'retry-after': '1' } }
+      if (one.upstream.delivery !== 'push') return undefined
+      const answer = await one.receiver.handler(request)
+      if (!acting && answer.status === 202) store.wake(CHANNEL + tenant.id)
+      return answer
     },
     async close() {
       active = false
-      clearInterval(timer)
+      closing.abort()
+      await held?.close()
+      await following
       await turn
       await Promise.all([...running.values()].map((one) => one.close()))
     },

@@ -62,6 +62,8 @@ export interface Receiver {
   verify(): Promise<void>
   /** Reads the stream again, and brings it up to date if somebody changed it at the transmitter. */
   reconcile(): Promise<void>
+  /** Reads the queue again: another process has taken an event in, and acts on none. */
+  resume(): Promise<void>
   /** For push delivery; in poll mode it answers 404. */
   handler: PushHandler
   /** The stream as the transmitter described it, without secrets. */
@@ -169,6 +171,7 @@ export function createReceiver(options: ReceiverOptions): Receiver {
       const { connection } = subscription
       subscription.stream = await reconcile(settings, connection, await connection.api.read(subscription.stream.id))
     },
+    resume: () => worker.resume(),
     async handler(request) {
       return push ? takePush(request) : { status: 404, headers: {} }
     },

@@ -5,15 +5,20 @@ import { seenKey } from './seen.ts'
 
 /**
  * Where accepted events wait until they were acted on. A port: a 202 means that the transmitter may forget the SET (RFC 8935 section 2.2), so whoever must not
- * lose one in a crash persists it here. One queue serves one process.
+ * lose one in a crash persists it here. Of several processes that take events into one queue, one acts on them: for the others it says `elsewhere`.
  */
 export interface EventQueue {
-  /** Resolves when the event is safe, or says that there is no room. Adding the same one (issuer and `jti`) again changes nothing. */
-  add(event: SecurityEvent): 'added' | 'full' | Promise<'added' | 'full'>
+  /**
+   * Resolves when the event is safe, or says that there is no room. Adding the same one (issuer and `jti`) again changes nothing. `elsewhere`: it is safe, and another
+   * process acts on it, which has to be told ({@link Receiver.resume}).
+   */
+  add(event: SecurityEvent): Added | Promise<Added>
   remove(issuer: string, jti: string): void | Promise<void>
   /** What an earlier process left, oldest first. */
   list(): SecurityEvent[] | Promise<SecurityEvent[]>
 }
+
+export type Added = 'added' | 'full' | 'elsewhere'
 
 /** Keeps at most `capacity` events, in memory only: what waits when the process dies is lost. */
 export function createMemoryQueue(capacity = 1000): EventQueue {
@@ -48,9 +53,9 @@ export interface WorkerOptions {
 
 /** Accepts, then acts: in order for each subject (a later event must not overtake an earlier one that failed), several subjects at once. */
 export interface Worker {
-  /** Reads what an earlier process left. */
+  /** Reads what an earlier process left, or another one added. */
   resume(): Promise<void>
-  accept(event: SecurityEvent): Promise<'added' | 'full'>
+  accept(event: SecurityEvent): Promise<Added>
   waiting(): number
   /** Waits until everything is done, or for that many milliseconds; then begins nothing more. */
   close(milliseconds: number): Promise<void>

@@ -1,0 +1,51 @@
+import { chmodSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import type { LeaseKeeper } from './leases.ts'
+
+/** SQLite's code for a file that somebody else has locked. */
+const BUSY = 5
+
+/**
+ * Who holds everything over the embedded database: the one server that has the lock of a file beside it. The operating system gives the lock back when a process dies,
+ * however it dies, so the next one has it at once, and there is nothing to renew. A second server over the same file serves requests and waits for its turn.
+ *
+ * Why a database for it: Node has no lock of files, and SQLite has had one on every system for long.
+ */
+export function createLeaseFile(file: string): LeaseKeeper {
+  let lock: DatabaseSync | undefined
+
+  function take(): boolean {
+    const db = new DatabaseSync(file)
+    try {
+      db.exec('pragma busy_timeout = 0; begin exclusive')
+      // Never opened by anybody but SQLite: to close a file gives back every lock that the process has on it.
+      chmodSync(file, 0o600)
+      lock = db
+      return true
+    } catch (error) {
+      db.close()
+      if ((error as { errcode?: number }).errcode === BUSY) return false
+      throw error
+    }
+  }
+
+  return {
+    lasts: Number.POSITIVE_INFINITY,
+    async keep(wanted) {
+      return new Set(lock || take() ? wanted : [])
+    },
+    // Whoever does not have the lock knows nothing of who has: there is one server here, or somebody is about to have one.
+    async tell() {},
+    reportOf: async () => undefined,
+    wait(signal) {
+      return new Promise((resolve) => {
+        signal.addEventListener('abort', () => resolve(), { once: true })
+        if (signal.aborted) resolve()
+      })
+    },
+    async end() {
+      lock?.close()
+      lock = undefined
+    },
+  }
+}

@@ -1,0 +1,15 @@
+/** A server process that lives. */
+export interface NodeRow {
+  id: string
+  /** Milliseconds, by the store's clock: not renewed by then, it counts as dead. */
+  until: number
+}
+
+/** Who does what one node at a time does. */
+export interface LeaseRow {
+  name: string
+  /** The node. One that has no row any more holds nothing. */
+  holder: string
+  /** JSON: what the holder says of its work. */
+  report: string | null
+}
