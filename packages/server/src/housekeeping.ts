@@ -16,7 +16,7 @@ export interface Housekeeping {
 export interface HousekeepingOptions {
   store: Store
   leases: Leases
-  tenants: Tenants
+  tenants: Pick<Tenants, 'openAll'>
   log: Log
   /** Seconds for which the log keeps an event. */
   retention: number

@@ -1,14 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Guard } from '@caegis/guard'
-import { CaegisError } from '@caegis/protocol'
-import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { createAddresses } from './addresses.ts'
+import { createAdmission } from './admission.ts'
 import { findConsole, registerConsole } from './console.ts'
 import { createDialer } from './dialer.ts'
 import { applyTenantFile } from './directory/apply.ts'
 import { parseTenantFile } from './directory/tenant-file.ts'
-import { SERVER_ERRORS } from './errors.ts'
 import { registerGlobalRevocation } from './graph/global-revocation.ts'
 import { registerGraph } from './graph/routes.ts'
 import { startHousekeeping } from './housekeeping.ts'
@@ -17,16 +15,18 @@ import { html, send } from './issuer/answer.ts'
 import { welcomePage } from './issuer/pages.ts'
 import { registerIssuer } from './issuer/routes.ts'
 import { createThrottle } from './issuer/throttle.ts'
-import { type Followed, followLdap } from './ldap/follow.ts'
-import { createSync } from './ldap/sync.ts'
+import { type LdapRoom, startLdap } from './ldap/start.ts'
+import { createDrain } from './life/drain.ts'
+import { registerHealth } from './life/health.ts'
+import { createListener } from './life/listener.ts'
 import { createLog, type Log } from './log.ts'
 import { registerScim } from './scim/routes.ts'
 import type { Settings } from './settings.ts'
+import { createHolds } from './signals/holds.ts'
 import { registerSignals } from './signals/routes.ts'
 import { registerAccount } from './signin/account.ts'
 import { registerConsent } from './signin/consent.ts'
 import { registerSignIn } from './signin/routes.ts'
-import { trackSockets } from './sockets.ts'
 import { createLeaseFile } from './store/lease-file.ts'
 import { createLeases } from './store/leases.ts'
 import { createSecrets } from './store/secrets.ts'
@@ -52,6 +52,7 @@ export interface Server {
   listen(): Promise<void>
   /** Removes what has had its time; happens by itself every half minute. */
   tidy(): Promise<void>
+  /** Says that it goes, lets what is under way come to its end, then gives everything back: in this order, so that nothing is lost and nobody is cut off. */
   close(): Promise<void>
 }
 
@@ -69,33 +70,6 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
   // Only where it is asked for: nobody else should load its client.
   const bus = settings.nats && (await import('./signals/nats.ts')).connectNats(settings.nats, log)
   const intelligence = await openIntelligence(settings, { log, now })
-  const tenants = createTenants({ settings, store, leases, secrets, dialer, intelligence, bus, log, now })
-  const { find } = tenants
-  const housekeeping = startHousekeeping({ store, leases, tenants, log, retention: settings.retention, logRetention: settings.logRetention })
-
-  /** The server's own guard: a verdict for a request, from the tenant that its token names. */
-  const admit = async (guard: Guard, audience: string, request: FastifyRequest, reply: FastifyReply) => {
-    const verdict = await guard.check({
-      method: request.method,
-      url: request.url,
-      headers: request.headers,
-      rawHeaders: request.raw.rawHeaders,
-      socket: request.socket,
-    })
-    if (!verdict.allowed) {
-      void reply
-        .code(verdict.status)
-        .headers({ ...verdict.headers, 'access-control-expose-headers': 'WWW-Authenticate' })
-        .send(verdict.body)
-      return undefined
-    }
-    // What lasts may ask for the end of its access until then.
-    reply.raw.once('close', () => verdict.release())
-    const { aud } = verdict.claims
-    if (aud === audience) return verdict
-    return refuseToken(reply, 'token_audience', 'The token is for another part of this server.')
-  }
-
   const tls = settings.tls.kind === 'own' ? await localTls(settings.data, now()) : undefined
   const app = Fastify({
     logger: false,
@@ -108,7 +82,16 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
     ...(settings.tls.kind === 'files' ? { https: { cert: readFileSync(settings.tls.cert), key: readFileSync(settings.tls.key) } } : {}),
   } as object) as unknown as FastifyInstance
 
-  const endSockets = trackSockets(app.server)
+  const listener = createListener(app, settings)
+  const drain = createDrain(app, { notice: settings.drain, log, stopListening: listener.stop })
+  const holds = createHolds({ most: settings.heldPolls, onEnd: drain.onEnd })
+  const tenants = createTenants({ settings, store, leases, secrets, dialer, intelligence, bus, holds, log, now })
+  const { find } = tenants
+  const housekeeping = startHousekeeping({ store, leases, tenants, log, retention: settings.retention, logRetention: settings.logRetention })
+  let ldap: LdapRoom | undefined
+  const admission = createAdmission({ origin, store, find, addressOf, ldapOf: async (tenant) => ldap?.statusOf(tenant) })
+
+  let closed: Promise<void> | undefined
   let closing = false
   let listening = false
   app.setErrorHandler((error: Error & { statusCode?: number; code?: string }, _request, reply) => {
@@ -125,14 +108,7 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
   const page = findConsole()
   if (page === undefined) app.get('/', async (_request, reply) => send(reply, html(200, welcomePage(origin))))
   else registerConsole(app, page)
-  app.get('/healthz', async () => ({ status: 'ok' }))
-  app.get('/readyz', async () => ({
-    status: 'ready',
-    ...(await store.db
-      .selectFrom('tenants')
-      .select((eb) => eb.fn.countAll<number>().as('tenants'))
-      .executeTakeFirstOrThrow()),
-  }))
+  registerHealth(app, { store, isDraining: () => drain.draining, inSync: tenants.inSync })
 
   await app.register(async (scope) => {
     const findIssuer = async (name: string) => (await find(name))?.issuer
@@ -146,77 +122,26 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
   await app.register(async (scope) =>
     registerSignals(scope, {
       findTransmitter: async (name) => (await find(name))?.transmitter,
-      async admit(name, request, reply) {
-        const found = await find(name)
-        if (!found) return undefined
-        const verdict = await admit(found.streamGuard, `${found.tenant.base}/ssf`, request, reply)
-        if (!verdict) return undefined
-        const { claims } = verdict
-        const appId = String(claims.azp)
-        const receiver = await found.tenant.application(appId)
-        if (!receiver?.enabled) return refuseToken(reply, 'revoked', 'The application is disabled.')
-        // The audience of SETs comes from the registered application, never from the request.
-        return { receiver: appId, audience: receiver.identifierUris[0] ?? appId, scopes: new Set(String(claims.scp ?? '').split(' ')) }
-      },
+      admit: admission.receiver,
     }),
   )
   await app.register(async (scope) =>
     registerUpstream(scope, { push: async (tenant, upstream, request) => (await find(tenant))?.upstreams.push(upstream, request) }),
   )
-  /** Who calls the admin API: the tenant is the one of the token. */
-  const admitCaller = async (request: FastifyRequest, reply: FastifyReply) => {
-    const found = await find(issuerName(request.headers.authorization, origin) ?? '-')
-    if (!found) {
-      void reply
-        .code(401)
-        .header('www-authenticate', 'Bearer')
-        .send({ error: { code: 'InvalidAuthenticationToken', message: 'Access token is missing, malformed or of another issuer.' } })
-      return undefined
-    }
-    const verdict = await admit(found.guard, origin, request, reply)
-    /** Resolves when the guard has applied what was committed by now, or is late: whatever it lets in next, it knows of it. */
-    const settled = async () => {
-      const { seq } = await store.position(found.tenant.id)
-      for (let tries = 0; tries < 200 && (found.guard.status().head?.seq ?? 0) < seq; tries++) await new Promise((resolve) => setTimeout(resolve, 5))
-    }
-    const { tenant, signals, upstreams, renamed } = found
-    const its = { tenant, signals, upstreams, renamed, settled, ldap: async () => (ldap?.tenant === tenant.id ? ldap.status() : undefined) }
-    return verdict && { ...its, claims: verdict.claims, address: addressOf(request), signal: () => verdict.signal }
-  }
-  await app.register(async (scope) => registerGlobalRevocation(scope, { log, now, admit: admitCaller }))
+  await app.register(async (scope) => registerGlobalRevocation(scope, { log, now, admit: admission.caller }))
   await app.register(async (scope) =>
-    registerScim(scope, { origin, log, admit: admitCaller, nameOf: async (name) => (await find(name))?.tenant.name }),
+    registerScim(scope, { origin, log, admit: admission.caller, nameOf: async (name) => (await find(name))?.tenant.name }),
   )
   await app.register(
     async (scope) =>
       void registerGraph(scope, {
         origin,
         log,
-        admit: admitCaller,
+        admit: admission.caller,
         tag: (context, text) => secrets.digest(`graph ${context}`, text),
+        onEnd: drain.onEnd,
       }),
   )
-
-  /** People of an LDAP directory, in this process: what it takes back is on its way to the guards with the commit. */
-  const startLdap = async () => {
-    if (!settings.ldap) return undefined
-    const { config, password } = settings.ldap
-    const home = await find(config.tenant)
-    if (!home) throw new CaegisError('tenant_not_found', `${SERVER_ERRORS.tenant_not_found} (${config.tenant}, in the LDAP configuration)`)
-    const sync = createSync({ config, store, secrets, log, tenant: home.tenant, ...(password === undefined ? {} : { password }) })
-    const { name, kind, url, interval } = config
-    const following = leases.hold(`ldap ${home.tenant.id} ${name}`, () => {
-      const { status, close } = followLdap({ sync, log, interval, now })
-      return { report: status, close }
-    })
-    const waiting: Followed = { state: 'waiting', lastPassAt: null, lastError: null, report: null }
-    return {
-      close: following.close,
-      tenant: home.tenant.id,
-      status: async () => ({ name, kind, url, interval, ...(((await following.report()) as Followed | undefined) ?? waiting) }),
-    }
-  }
-  let ldap: Awaited<ReturnType<typeof startLdap>>
 
   return {
     origin,
@@ -231,44 +156,30 @@ export async function createServer({ settings, now = Date.now, log = createLog(s
     },
     async listen() {
       for (const { guard, streamGuard } of await tenants.openAll()) await Promise.all([guard.ready(), streamGuard.ready()])
-      ldap = await startLdap()
-      await app.listen({ port: settings.port, host: settings.host })
+      ldap = await startLdap({ ldap: settings.ldap, store, leases, secrets, log, now, find })
+      await listener.listen()
       listening = true
       for (const { upstreams } of await tenants.openAll()) await upstreams.run()
       log.info('listening', { origin, host: settings.host, port: settings.port })
     },
     tidy: housekeeping.tidy,
-    async close() {
-      await ldap?.close()
-      await housekeeping.close()
-      // First: another server takes over what this one did alone.
-      await leases.close()
-      closing = true
-      const closed = app.close()
-      endSockets()
-      await closed
-      await tenants.close()
-      await bus?.close()
-      await dialer.close()
-      await store.close()
-      await intelligence.close()
-    },
+    close: () => (closed ??= close()),
   }
-}
 
-function refuseToken(reply: FastifyReply, code: string, message: string): undefined {
-  void reply.code(401).header('www-authenticate', 'Bearer error="invalid_token"').send({ error: 'invalid_token', code, message })
-}
-
-/** Which tenant an unverified token claims to be of: only to choose the guard that verifies it. */
-function issuerName(authorization: string | undefined, origin: string): string | undefined {
-  const payload = authorization?.slice(0, 16_384).split('.')[1]
-  if (!payload) return undefined
-  try {
-    const { iss } = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')) as { iss?: unknown }
-    if (typeof iss !== 'string' || !iss.startsWith(`${origin}/`)) return undefined
-    return iss.slice(origin.length + 1).split('/')[0]
-  } catch {
-    return undefined
+  async function close(): Promise<void> {
+    await drain.run()
+    await ldap?.close()
+    await housekeeping.close()
+    // First: another server takes over what this one did alone.
+    await leases.close()
+    closing = true
+    const over = app.close()
+    listener.end()
+    await over
+    await tenants.close()
+    await bus?.close()
+    await dialer.close()
+    await store.close()
+    await intelligence.close()
   }
 }

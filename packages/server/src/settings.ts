@@ -30,6 +30,10 @@ export interface Settings {
   logRetention: number
   /** Seconds after which a signing key is replaced. */
   keyRotation: number
+  /** Seconds for which a process that ends says so before it stops listening. */
+  drain: number
+  /** Polls that a process holds at a time. */
+  heldPolls: number
   /** How often one client may ask for the same in one browser session within five minutes. */
   loopLimit: number
   /** SETs and metadata also in the form of the implementer's draft of SSF 1.0, for receivers that know no other. */
@@ -76,6 +80,7 @@ export type SettingName =
   | 'CAEGIS_LOG_RETENTION'
   | 'CAEGIS_KEY_ROTATION'
   | 'CAEGIS_LOOP_LIMIT'
+  | 'CAEGIS_DRAIN'
   | 'CAEGIS_SSF_LEGACY_DRAFT'
   | 'CAEGIS_COUNTRY_DB'
   | 'CAEGIS_LEAKED_PASSWORDS'
@@ -129,6 +134,8 @@ export function readSettings(input: SettingsInput): Settings {
     logLevel: logLevel as LogLevel,
     lifetimes: LIFETIMES,
     maxStaleness: 30,
+    drain: readDrain(input.CAEGIS_DRAIN),
+    heldPolls: 20_000,
     loopLimit: readLoopLimit(input.CAEGIS_LOOP_LIMIT),
     retention: readRetention(input.CAEGIS_RETENTION),
     logRetention: readLogRetention(input.CAEGIS_LOG_RETENTION),
@@ -174,6 +181,13 @@ function readLoopLimit(text = '100'): number {
   const limit = /^\d{1,7}$/.test(text) ? Number(text) : 0
   if (limit < 50) throw invalid('CAEGIS_LOOP_LIMIT', 'must be a whole number, 50 to 9999999; 100 is the default')
   return limit
+}
+
+/** Seconds: longer than whoever hands out requests needs to notice, shorter than whoever ends processes waits. Nobody does either on one machine. */
+function readDrain(text = '0'): number {
+  const seconds = /^\d{1,3}$/.test(text) ? Number(text) : -1
+  if (seconds < 0 || seconds > 300) throw invalid('CAEGIS_DRAIN', 'must be whole seconds, 0 to 300; 0 is the default')
+  return seconds
 }
 
 function readLegacyDraft(word = 'off'): boolean {

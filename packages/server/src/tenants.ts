@@ -1,6 +1,6 @@
 import { createGuard, type Guard, type Source } from '@caegis/guard'
 import type { Subject } from '@caegis/protocol'
-import { createPusher, createTransmitter, type LaneState, type Transmitter } from '@caegis/ssf/transmitter'
+import { createPusher, createTransmitter, type Holds, type LaneState, type Transmitter } from '@caegis/ssf/transmitter'
 import { createAuthorCheck } from './access/author.ts'
 import { createBook } from './access/book.ts'
 import { HORIZON } from './access/lifetime.ts'
@@ -79,6 +79,8 @@ export interface Tenants {
   find(nameOrId: string): Promise<TenantRooms | undefined>
   /** Opens all that there are: their guards follow the log, their push streams are served. */
   openAll(): Promise<TenantRooms[]>
+  /** For each that is open, whether what guards this server's own doors knows what was revoked. */
+  inSync(): boolean[]
   close(): Promise<void>
 }
 
@@ -92,6 +94,8 @@ export interface TenantsOptions {
   intelligence: Intelligence & Pick<Geo, 'countryOf'>
   /** The broker of guard fleets. */
   bus: Bus | undefined
+  /** Of the polls that this process holds. */
+  holds: Holds
   log: Log
   now: () => number
 }
@@ -103,7 +107,7 @@ const GUARD_IDLE = 300
 const HELD = 90_000
 
 /** Opens tenants, each with rooms of its own: keys, directory, issuer, streams, guard. */
-export function createTenants({ settings, store, leases, secrets, dialer, intelligence, bus, log, now }: TenantsOptions): Tenants {
+export function createTenants({ settings, store, leases, secrets, dialer, intelligence, bus, holds, log, now }: TenantsOptions): Tenants {
   const { origin } = settings
   const { countryOf } = intelligence
   const opened = new Map<string, Promise<TenantRooms>>()
@@ -169,6 +173,7 @@ export function createTenants({ settings, store, leases, secrets, dialer, intell
         return user && { format: 'iss_sub', iss: issuer, sub: user.id }
       },
       onAhead: createRenewal(store, id, log),
+      holds: { enter: (receiver: string, end: () => void) => holds.enter(`${id} ${receiver}`, end) },
     }
     const own = shareSource(createOwnSource({ store, secrets, tenant: id, issuer, api: origin, horizon: HORIZON, log }))
     const guardOf = (audience: string, source: Source) =>
@@ -274,6 +279,7 @@ export function createTenants({ settings, store, leases, secrets, dialer, intell
       const rows = await store.db.selectFrom('tenants').select('id').execute()
       return Promise.all(rows.map(async ({ id }) => (await find(id)) as TenantRooms))
     },
+    inSync: () => [...new Set(named.values())].map(({ guard, streamGuard }) => guard.status().inSync && streamGuard.status().inSync),
     async close() {
       for (const one of opened.values()) {
         await one

@@ -59,6 +59,30 @@ describe('an event stream', () => {
     expect(text).toBe('retry: 1000\n\nid: a:1\n\n:\n\nid: a:2\nevent: event\ndata: {"text":"two\\nlines\\r"}\n\nevent: gap\ndata: {}\n\n')
   })
 
+  it('ends with a word that the client should come back when the process goes, and not all clients at once', async () => {
+    const ends = new Set<() => void>()
+    const onEnd = (end: () => void) => {
+      ends.add(end)
+      return () => void ends.delete(end)
+    }
+    const { url } = await serve(
+      async function* (signal) {
+        yield [{ id: 'a:1' }]
+        await new Promise((resolve) => signal.addEventListener('abort', resolve))
+      },
+      { onEnd },
+    )
+    const { body } = await fetch(url)
+    let text = ''
+    for await (const bytes of body as unknown as AsyncIterable<Uint8Array>) {
+      text += Buffer.from(bytes).toString()
+      if (text.includes('a:1')) for (const end of ends) end()
+    }
+    const retry = text.match(/^retry: 1000\n\nid: a:1\n\n: .+\nretry: (\d+)\n\n$/)?.[1]
+    expect(Number(retry)).toBeGreaterThan(0)
+    await until(() => ends.size === 0)
+  })
+
   it('E9: produces no faster than its client reads, and ends its source when the client goes', async () => {
     let produced = 0
     let over = false

@@ -377,6 +377,31 @@ describe('poll', () => {
     await held
     expect((await loop.transmitter.poll(caller, id, { caegis_wait: 0 }, never())).status).toBe(200)
   })
+
+  it('asks its host for room to hold a poll, and answers with the head when the host ends the hold', async () => {
+    const ends: (() => void)[] = []
+    const holds = {
+      most: 1,
+      enter(receiver: string, end: () => void) {
+        expect(receiver).toBe(caller.receiver)
+        if (ends.length >= this.most) return undefined
+        ends.push(end)
+        return () => void ends.splice(ends.indexOf(end), 1)
+      },
+    }
+    const loop = createLoop({ transmitter: { holds } })
+    const id = await open(loop)
+    const held = loop.transmitter.poll(caller, id, {}, never())
+    await expect.poll(() => ends.length).toBe(1)
+    const refused = await loop.transmitter.poll(caller, id, {}, never())
+    expect([...errorOf(refused), refused.headers['retry-after']]).toEqual([429, 'too_many_polls', '5'])
+    // Who does not want to wait needs no room.
+    await poll(loop, id)
+    ends[0]?.()
+    const { status, body } = await held
+    expect([status, body]).toMatchObject([200, { sets: {}, caegis_head: { seq: 0, status: 'enabled' } }])
+    expect(ends).toEqual([])
+  })
 })
 
 describe('verification', () => {

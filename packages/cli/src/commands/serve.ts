@@ -29,6 +29,7 @@ const FLAGS = [
   ['--nats-url <urls>', 'NATS_URL', 'a NATS broker (tls://host:4222) that brings revocations to guard fleets'],
   ['--nats-user <name>', 'NATS_USER', 'who to sign in as there; the password is NATS_PASSWORD or in NATS_PASSWORD_FILE'],
   ['--ldap <file>', 'CAEGIS_LDAP', 'an LDAP directory (YAML) whose people come and go here'],
+  ['--drain <seconds>', 'CAEGIS_DRAIN', 'how long a process that ends is not ready before it stops listening, so that a balancer notices (0)'],
   ['--log <level>', 'CAEGIS_LOG', 'debug, info, warn, error or silent'],
 ] as const
 
@@ -56,6 +57,8 @@ export function addServe(program: Command): void {
       }
     }
     await server.listen()
+    // Requests under way have ten seconds of their own.
+    stopOnSignals(() => server.close(), 1000 * (settings.drain + 15))
     // The server's log says it too; no choice of what to log may hide it.
     if (settings.keySecret.from === 'file' && (settings.logLevel === 'error' || settings.logLevel === 'silent'))
       process.stderr.write('Private keys are sealed with a secret that lies in the data folder: set CAEGIS_KEY_SECRET to keep it elsewhere.\n')
@@ -63,6 +66,5 @@ export function addServe(program: Command): void {
       process.stderr.write(
         `Certificates are signed by the local authority ${server.caFile}: trust it in your browser, or with NODE_EXTRA_CA_CERTS.\n`,
       )
-    stopOnSignals(() => server.close())
   })
 }

@@ -28,7 +28,7 @@ import { registerRisk } from './risk.ts'
 import { registerRiskDetections } from './risk-detections.ts'
 import { registerRoles } from './roles.ts'
 import { registerSessions } from './sessions.ts'
-import { createSse } from './sse.ts'
+import { createSse, type SseOptions } from './sse.ts'
 import { registerStreams } from './streams.ts'
 import { registerTemplates } from './templates.ts'
 import { registerTenantFile } from './tenant-file.ts'
@@ -37,7 +37,7 @@ import { registerUsers } from './users.ts'
 import { registerWhatIf } from './what-if.ts'
 
 /** The admin API in Microsoft Graph's shapes. The tenant is the one of the token. @returns its routes, as they declare themselves */
-export function registerGraph(app: FastifyInstance, options: ApiOptions): readonly Declared[] {
+export function registerGraph(app: FastifyInstance, options: ApiOptions & Pick<SseOptions, 'onEnd'>): readonly Declared[] {
   const api = createApi(app, options)
   registerUsers(api)
   registerSessions(api)
@@ -66,7 +66,7 @@ export function registerGraph(app: FastifyInstance, options: ApiOptions): readon
   registerWhatIf(api)
   registerAuditLogs(api)
   registerLoop(api)
-  const sse = createSse()
+  const sse = createSse(options)
   registerStreams(api)
   registerDeliveries(api)
   registerEvents(api, sse)

@@ -35,12 +35,17 @@ export interface SseOptions {
   limit?: number
   /** Milliseconds of silence: proxies cut off what says nothing, and a client that has gone is noticed by it. */
   heartbeat?: number
+  /** Tells when this process goes: the client is told to come back, and finds another one. */
+  onEnd?(end: () => void): () => void
 }
 
 /** Milliseconds after which a client asks again. */
 const RETRY = 1000
+/** What an abort says when the process goes. */
+const LEAVING = 'leaving'
 
-export function createSse({ limit = 32, heartbeat = 10_000 }: SseOptions = {}): Sse {
+/** The bound is one of this process, whose memory and sockets they take; it protects no account, so nobody else needs to know how many there are. */
+export function createSse({ limit = 32, heartbeat = 10_000, onEnd = () => () => {} }: SseOptions = {}): Sse {
   const open = new Map<string, number>()
 
   return {
@@ -53,10 +58,16 @@ export function createSse({ limit = 32, heartbeat = 10_000 }: SseOptions = {}): 
         reply.header('retry-after', '5')
         throw new GraphError(429, 'TooManyRequests', 'Too many event streams are open.')
       }
-      const signal = whileAllowed({ signal: caller.signal() }, reply.raw)
+      const allowing = whileAllowed({ signal: caller.signal() }, reply.raw)
+      const leaving = new AbortController()
+      const signal = AbortSignal.any([allowing, leaving.signal])
       if (!reply.raw.destroyed) {
+        const forget = onEnd(() => leaving.abort(LEAVING))
         open.set(tenant, others + 1)
-        reply.raw.once('close', () => open.set(tenant, (open.get(tenant) as number) - 1))
+        reply.raw.once('close', () => {
+          forget()
+          open.set(tenant, (open.get(tenant) as number) - 1)
+        })
       }
       const beat = () => AbortSignal.any([signal, AbortSignal.timeout(heartbeat)])
       reply.headers({ 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' })
@@ -70,10 +81,12 @@ async function* frames(batches: AsyncIterable<Message[]>, signal: AbortSignal, a
   try {
     yield `retry: ${RETRY}\n\n`
     for await (const batch of batches) {
-      if (signal.aborted) return
+      if (signal.aborted) break
       await allowed()
       yield batch.length > 0 ? batch.map(frame).join('') : ':\n\n'
     }
+    // Not all at once: whoever takes over gets all of them.
+    if (signal.reason === LEAVING) yield `: this server goes, another one goes on\nretry: ${Math.ceil(Math.random() * 2 * RETRY)}\n\n`
   } catch (error) {
     // Past its first line, an answer can only end.
     if (!signal.aborted && !(error instanceof GraphError)) throw error

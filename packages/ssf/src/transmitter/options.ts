@@ -28,6 +28,16 @@ export interface TransmitterLimits {
   backlog: number
 }
 
+/** Bounds what a process holds, for all of its transmitters together. */
+export interface Holds {
+  /**
+   * A poll of this receiver wants to be held.
+   * @param end ends it at once, with what there is to say
+   * @returns says that it is over; `undefined` when there is no room for it
+   */
+  enter(receiver: string, end: () => void): (() => void) | undefined
+}
+
 export interface TransmitterOptions {
   /** SET `iss`, and the metadata's `issuer`. */
   issuer: string
@@ -60,12 +70,14 @@ export interface TransmitterOptions {
    * renews the epoch, so that every guard loads a snapshot. Awaited before the guard is answered.
    */
   onAhead?(report: { stream: string; receiver: string; claimed: Position; head: Position }): Promise<void>
+  /** Default: as many as there are, each to its own end. */
+  holds?: Holds
   /** For receivers of the implementer's draft: `subject` also inside the event, and the draft's version in the metadata. Default false. */
   legacyDraft?: boolean
 }
 
 /** The settings of a transmitter with every default filled in: what its parts share. */
-type Optional = 'subjectOf' | 'onAhead' | 'inactivityTimeout' | 'guardInactivityTimeout'
+type Optional = 'subjectOf' | 'onAhead' | 'holds' | 'inactivityTimeout' | 'guardInactivityTimeout'
 export interface Settings extends Required<Omit<TransmitterOptions, 'limits' | Optional>>, Pick<TransmitterOptions, Optional> {
   limits: TransmitterLimits
 }

@@ -71,19 +71,21 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
     try {
       return request.returnImmediately
         ? await answer(await turn(streamId, request, recorder), request, recorder, signal)
-        : await hold(streamId, request, recorder, signal)
+        : await hold(streamId, own.receiver, request, recorder, signal)
     } finally {
       // Everything that is new since then in one go.
       await recorder.flush()
     }
   }
 
-  async function hold(streamId: string, request: PollRequest, recorder: Recorder, signal: AbortSignal): Promise<Answer> {
+  async function hold(streamId: string, receiver: string, request: PollRequest, recorder: Recorder, signal: AbortSignal): Promise<Answer> {
     const held = open.get(streamId) ?? 0
     if (held >= limits.polls) return refuse('too_many_polls', { headers: { 'retry-after': '1' } })
-    open.set(streamId, held + 1)
     const ending = new AbortController()
     const end = () => ending.abort(OVER)
+    const leave = settings.holds ? settings.holds.enter(receiver, end) : end
+    if (!leave) return refuse('too_many_polls', { headers: { 'retry-after': '5' } })
+    open.set(streamId, held + 1)
     const timer = setTimeout(end, 1000 * Math.min(limits.hold, request.wait ?? limits.hold, maxStaleness / 3))
     signal.addEventListener('abort', end, { once: true })
     if (signal.aborted) end()
@@ -98,6 +100,7 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
       }
     } finally {
       end()
+      leave()
       clearTimeout(timer)
       signal.removeEventListener('abort', end)
       const left = (open.get(streamId) ?? 1) - 1
