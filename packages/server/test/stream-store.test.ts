@@ -57,6 +57,55 @@ afterEach(async () => {
 })
 
 describe('how far a stream has come', () => {
+  const logAt = (seq: number) => store.db.updateTable('tenants').set({ seq }).where('id', '=', TENANT).execute()
+  beforeEach(() => logAt(300))
+
+  it('B10(d): what several servers know of it is put together, and nothing goes back', async () => {
+    const [a, b] = [streamsOf(store), streamsOf(store)]
+    await a.createStream(streamOf('one'))
+    await a.saveProgress('one', { acked: 7, ackedAhead: [9, 12], seenAt: 20, applied: { epoch: 'e', seq: 7, asOf: 40 }, confirmedAt: 8 }, 'e')
+    await b.saveProgress(
+      'one',
+      { acked: 5, ackedAhead: [6, 11], seenAt: 30, applied: { epoch: 'e', seq: 5, asOf: 35 }, hydrated: { epoch: 'e', at: 3 } },
+      'e',
+    )
+    await store.flush()
+    const sum = {
+      acked: 7,
+      ackedAhead: [9, 11, 12],
+      seenAt: 30,
+      applied: { epoch: 'e', seq: 7, asOf: 40 },
+      confirmedAt: 8,
+      hydrated: { epoch: 'e', at: 3 },
+    }
+    expect(await stored('one')).toEqual(sum)
+    for (const one of [a, b]) expect(await one.getStream('one')).toMatchObject(sum)
+    await b.saveProgress('one', { acked: 11, ackedAhead: [12] }, 'e')
+    await store.flush()
+    expect(await a.getStream('one')).toMatchObject({ acked: 11, ackedAhead: [12] })
+  })
+
+  it('B5: what was acknowledged in a log that had gone further is not written into the one that took over', async () => {
+    const streams = streamsOf(store)
+    await streams.createStream(streamOf('one'))
+    await streams.saveProgress('one', { acked: 290, ackedAhead: [295], seenAt: 9 }, 'e')
+    await logAt(200)
+    await store.flush()
+    expect(await stored('one')).toMatchObject({ acked: 0, ackedAhead: [], seenAt: 9 })
+    // It has passed that position again, with other events, by the time that somebody noticed.
+    await streams.saveProgress('one', { acked: 199 }, 'e')
+    await logAt(300)
+    expect(await store.renewEpoch(TENANT, 'e')).toBe(true)
+    const { epoch } = await streams.head()
+    expect((await streams.getStream('one'))?.acked).toBe(0)
+    await streams.saveProgress('one', { acked: 150 }, 'e')
+    await streams.saveProgress('one', { acked: 3 }, epoch)
+    await streams.saveProgress('one', { acked: 250, seenAt: 10 }, 'e')
+    expect(await streams.getStream('one')).toMatchObject({ acked: 3, seenAt: 10 })
+    await store.flush()
+    expect(await stored('one')).toMatchObject({ acked: 3, seenAt: 10 })
+  })
+
   it('is known at once by every reading, and written a moment later', async () => {
     const streams = streamsOf(store)
     await streams.createStream(streamOf('one'))

@@ -11,6 +11,8 @@ const MOST_RECEIVERS = 1000
 const MOST_EVENTS = 100
 /** Hours for which it is counted how deliveries went. */
 export const COUNTED_HOURS = 24
+/** Milliseconds after which whoever waits looks again: another server may have delivered. */
+const LOOK = 1000
 const COLUMNS = ['seq', 'stream', 'state', 'jti', 'txn', 'at', 'attempt', 'reason'] as const
 
 /** Where a state counts, in the rows of an hour. */
@@ -49,7 +51,7 @@ export interface Deliveries {
   proof(txn: string): Promise<Proof | undefined>
   /** Of each stream, the share of the last day's deliveries that its receiver took; none where nothing was delivered. */
   successRates(streams: readonly Pick<StreamRecord, 'id' | 'guard'>[]): Promise<Map<string, number>>
-  /** Resolves when something more became of the event at a position, or when the signal aborts; registered when the call returns. */
+  /** Resolves when something more may have become of the event at a position, or when the signal aborts; registered when the call returns. */
   changed(seq: number, signal: AbortSignal): Promise<void>
   /** Tells that something more became of anything. @returns what ends it */
   watch(listener: () => void): () => void
@@ -232,7 +234,7 @@ export function createDeliveries(store: Store, tenant: string, streams: (limit: 
       )
     },
     async changed(seq, signal) {
-      if (!signal.aborted) await once(changes, String(seq), { signal }).catch(() => {})
+      if (!signal.aborted) await once(changes, String(seq), { signal: AbortSignal.any([signal, AbortSignal.timeout(LOOK)]) }).catch(() => {})
     },
     watch(listener) {
       changes.on('any', listener)

@@ -6,7 +6,8 @@ import type { Position, Store } from '../store/store.ts'
 import { ruleParts } from './rules.ts'
 import { liveCutoffs, toEvent } from './stream-store.ts'
 
-type Applied = Omit<Position, 'asOf'>
+/** Up to where, and which event stood there, if one was read. */
+type Applied = Omit<Position, 'asOf'> & { id?: string }
 
 /** Milliseconds between two looks when nothing is committed: the guard's knowledge stays fresh although nothing happens. */
 const IDLE = 1000
@@ -38,6 +39,7 @@ export function createOwnSource({ store, secrets, tenant, issuer, api, horizon, 
     while (!closed.signal.aborted) {
       try {
         const head = { ...(await store.position(tenant)), status: 'enabled' as const }
+        if (applied && applied.epoch === head.epoch && applied.seq > head.seq) await renew(applied, head.seq)
         if (!applied || applied.epoch !== head.epoch || applied.seq > head.seq) {
           // Position before content: what is committed in between is in both.
           for await (const cutoffs of liveCutoffs(store, tenant, issuer)) sink.merge(cutoffs)
@@ -58,18 +60,35 @@ export function createOwnSource({ store, secrets, tenant, issuer, api, horizon, 
     }
   }
 
+  /**
+   * This server knows more than the log holds, or another event at its place: the database was restored from an older copy while it ran, or one has taken over that had not
+   * got everything. From here on positions mean other events, and every guard has to know (threat B5).
+   */
+  async function renew({ epoch, seq }: Applied, now: number): Promise<void> {
+    log.error('the log has gone back: was the database restored, or did another one take over?', { tenant, applied: seq, seq: now })
+    if (await store.renewEpoch(tenant, epoch)) log.warn('the log has a new epoch: every guard loads a snapshot', { tenant })
+  }
+
   /** Applies what follows a position. Undefined when the log does not say everything: then the live cutoffs do, and the guard is out of sync until it has them. */
-  async function apply(sink: Sink, { epoch, seq: after }: Applied): Promise<Applied | undefined> {
-    const rows = await store.db
+  async function apply(sink: Sink, applied: Applied): Promise<Applied | undefined> {
+    const { epoch, seq: after } = applied
+    const found = await store.db
       .selectFrom('events')
       .selectAll()
       .where('tenant', '=', tenant)
-      .where('seq', '>', after)
+      .where('seq', '>=', after)
       .orderBy('seq')
       .limit(BATCH)
       .execute()
+    const [last] = found
+    if (last?.seq === after && applied.id !== undefined && last.id !== applied.id) {
+      await renew(applied, (await store.position(tenant)).seq)
+      return lost(sink, 'the log was replaced')
+    }
+    const rows = found.filter(({ seq }) => seq > after)
     if (rows.length === 0) return lost(sink, 'the log has a hole')
     let seq = after
+    let id = applied.id
     for (const row of rows) {
       const { subject, ...event } = toEvent(row)
       if (event.seq !== seq + 1) return lost(sink, 'the log has a hole')
@@ -89,9 +108,10 @@ export function createOwnSource({ store, secrets, tenant, issuer, api, horizon, 
       sink.count(meaning.outcome === 'cutoffs' ? 'applied' : meaning.outcome, 'reason' in meaning ? meaning.reason : undefined)
       if (meaning.outcome === 'unmappable' && event.type === EVENT.cutoffs) return lost(sink, meaning.reason)
       seq = event.seq
+      id = event.id
     }
     if (rows.some(({ type }) => type === EVENT.locationRulesChanged)) await bringRules(sink, sink.rulesVersion)
-    return { epoch, seq }
+    return { epoch, seq, ...(id !== undefined && { id }) }
   }
 
   /** The location rules as they are now: in force before the position of the event that told of them counts as applied. */

@@ -9,10 +9,10 @@ import type {
   StreamRecord,
   TransmitterStore,
 } from '@caegis/ssf/transmitter'
-import type { Selectable } from 'kysely'
+import type { Selectable, Transaction } from 'kysely'
 import { EXPIRY_LEEWAY } from '../store/change.ts'
 import { createLoader } from '../store/loader.ts'
-import type { EventRecord } from '../store/schema.ts'
+import type { EventRecord, Schema } from '../store/schema.ts'
 import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
 import { createProgress } from './progress.ts'
@@ -84,7 +84,11 @@ export function createStreamStore(
   })
 
   return {
-    head: () => store.position(tenant),
+    async head() {
+      const position = await store.position(tenant)
+      progress.noticed(position.epoch)
+      return position
+    },
     events: async (after, limit) => (await rowsAfter(`${after} ${limit}`)) ?? [],
     async positions(ids) {
       const found = new Map<string, number>()
@@ -132,7 +136,8 @@ export function createStreamStore(
       return rows.map((row) => late(toStream(row)))
     },
     async updateStream(id, decide) {
-      const changed = await store.transaction(async (tx) => {
+      // Again where another server has written of it between the read and the write.
+      const written = async (tx: Transaction<Schema>): Promise<StreamRecord | undefined | 'again'> => {
         const late = progress.over(id)
         const row = await tx.selectFrom('streams').selectAll().where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst()
         if (!row) return undefined
@@ -145,7 +150,15 @@ export function createStreamStore(
           config: pack(id, { ...config, ...change.config }),
           progress: JSON.stringify({ ...before, ...change.progress, acked: Math.max(before.acked, change.progress?.acked ?? 0) }),
         }
-        await tx.updateTable('streams').set(after).where('tenant', '=', tenant).where('id', '=', id).execute()
+        const { numUpdatedRows } = await tx
+          .updateTable('streams')
+          .set(after)
+          .where('tenant', '=', tenant)
+          .where('id', '=', id)
+          .where('config', '=', row.config)
+          .where('progress', '=', row.progress)
+          .executeTakeFirst()
+        if (numUpdatedRows === 0n) return 'again'
         if (replaces) {
           const waiting = await tx.selectFrom('controls').select(['id', 'event']).where('tenant', '=', tenant).where('stream', '=', id).execute()
           const moot = waiting.filter(({ event }) => JSON.parse(event).type === replaces).map((one) => one.id)
@@ -158,6 +171,12 @@ export function createStreamStore(
             .execute()
         }
         return toStream({ ...row, ...after })
+      }
+      const changed = await store.transaction(async (tx) => {
+        for (;;) {
+          const done = await written(tx)
+          if (done !== 'again') return done
+        }
       })
       store.wake(tenant)
       return changed

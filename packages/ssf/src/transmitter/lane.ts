@@ -152,7 +152,7 @@ export function createLane(id: string, settings: PushSettings, { mint, recorder,
       for (const row of rows) due.push({ id: row.id, key: orderOf(row), row, epoch: head.epoch })
     }
     const progress = cursor.progress()
-    if (Object.keys(progress).length > 0) await store.saveProgress(id, progress)
+    if (Object.keys(progress).length > 0) await store.saveProgress(id, progress, head.epoch)
     for (const [seq, epoch] of settled) if (done.get(seq) === epoch) done.delete(seq)
     if (again) return
     // What failed goes behind what did not: one SET that a receiver cannot take must not be all that it is tried with.
@@ -307,7 +307,7 @@ export function createLane(id: string, settings: PushSettings, { mint, recorder,
         if (!found) return
         const cursor = createCursor(found, head, store, limits.window)
         for (const [seq, epoch] of done) if (epoch === head.epoch) cursor.settle(seq)
-        await store.saveProgress(id, cursor.progress())
+        await store.saveProgress(id, cursor.progress(), head.epoch)
       } catch {
         // What is not stored is sent again: the same SET.
       }

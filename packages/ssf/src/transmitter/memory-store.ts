@@ -130,11 +130,13 @@ export function createMemoryStore({ issuer, now = Date.now, horizon = 100_800 }:
       letters.delete(id)
       wake()
     },
-    async saveProgress(id, progress) {
+    async saveProgress(id, { acked = 0, ackedAhead, ...progress }, of = epoch) {
       const stream = streams.get(id)
       if (!stream) return
-      const acked = Math.max(stream.acked, progress.acked ?? 0)
-      Object.assign(stream, structuredClone(progress), { acked })
+      Object.assign(stream, structuredClone(progress))
+      if (of !== epoch) return
+      stream.acked = Math.max(stream.acked, acked)
+      if (ackedAhead) stream.ackedAhead = [...ackedAhead]
     },
     async addControl(id, control) {
       if (!streams.has(id)) return

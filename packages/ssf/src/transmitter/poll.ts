@@ -153,7 +153,7 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
       }
       // The end of the last poll has just said "still here"; what a guard has applied by now is more than that, however quiet it is: without it, it would count as silent.
       const progressed = cursor.settled || (progress.applied !== undefined && isNews(progress.applied, stream.applied))
-      await save(stream, { ...progress, ...cursor.progress() }, progressed)
+      await save(stream, { ...progress, ...cursor.progress() }, epoch, progressed)
 
       // It became a push stream while this poll was held.
       if (stream.delivery.method !== POLL_METHOD) return { ...found, ready: true }
@@ -274,12 +274,12 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
     return out !== undefined && now() - out.at < limits.redeliverAfter * 1000
   }
 
-  async function save(stream: StreamRecord, progress: StreamProgress, progressed: boolean): Promise<void> {
+  async function save(stream: StreamRecord, progress: StreamProgress, epoch: string, progressed: boolean): Promise<void> {
     const at = now()
     const last = savedAt.get(stream.id)
     if (!progressed && last !== undefined && at - last < SAVE_EVERY) return
     savedAt.set(stream.id, at)
-    await store.saveProgress(stream.id, { ...progress, seenAt: at / 1000 })
+    await store.saveProgress(stream.id, { ...progress, seenAt: at / 1000 }, epoch)
   }
 
   async function answer(found: Turn | undefined, request: PollRequest, recorder: Recorder, signal: AbortSignal): Promise<Answer> {

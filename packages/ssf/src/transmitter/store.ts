@@ -173,9 +173,10 @@ export interface TransmitterStore {
   deleteStream(id: string): Promise<void>
   /**
    * Sets the members given; a lower `acked` than the stored one is ignored. Saving for a deleted stream does nothing. It is read back at once, and may be written a
-   * moment later, but for `hydrated`: what a crash takes with it is delivered once more.
+   * moment later, but for `hydrated`: what a crash takes with it is delivered once more. Of several servers that save for a stream, what is acknowledged or applied stays so.
+   * @param epoch the log that `acked` and `ackedAhead` are positions of; where another one holds by then, they are ignored
    */
-  saveProgress(id: string, progress: StreamProgress): Promise<void>
+  saveProgress(id: string, progress: StreamProgress, epoch?: string): Promise<void>
 
   /** One with a known id replaces it. */
   addControl(streamId: string, control: ControlRow): Promise<void>

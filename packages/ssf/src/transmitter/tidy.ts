@@ -68,7 +68,7 @@ export function createTidy(settings: Settings): Tidy {
         if (needed && needed.seq < belowSeq) {
           await endLagging(stream)
           lagging.push(stream.id)
-        } else await store.saveProgress(stream.id, cursor.progress())
+        } else await store.saveProgress(stream.id, cursor.progress(), head.epoch)
       }
       return lagging
     },
