@@ -1,3 +1,4 @@
+import { readFileSync, statfsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
@@ -6,6 +7,10 @@ const ssr = { resolve: { conditions: ['caegis-source', 'module', 'node', 'develo
 
 // Each file has a process of its own, which would compile the server's thousand dependencies anew; the commands that tests start keep theirs in the same folder.
 process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL('node_modules/.cache/caegis', import.meta.url))
+
+// A database that is written through to the disk at every commit waits for the disk, most of the time that such a test takes. What a server leaves behind
+// that is killed outlives it in memory as well.
+if (hasRoomInMemory()) process.env.TMPDIR ??= '/dev/shm'
 
 /** Holds a guard to its staleness bound while servers are killed: a busy neighbour would look like a server that is late. */
 const ALONE = ['test/kill.test.ts', 'test/reevaluation-kill.test.ts']
@@ -39,3 +44,14 @@ export default defineConfig({
     ],
   },
 })
+
+/** Whether this machine has a file system in memory that bears what all tests leave at a time, and programs that they install. */
+function hasRoomInMemory(): boolean {
+  try {
+    const [, options = 'noexec'] = /^\S+ \/dev\/shm tmpfs (\S+)/m.exec(readFileSync('/proc/mounts', 'utf8')) ?? []
+    const { bavail, bsize } = statfsSync('/dev/shm')
+    return !options.split(',').includes('noexec') && bavail * bsize >= 2 * 1024 ** 3
+  } catch {
+    return false
+  }
+}

@@ -41,7 +41,11 @@ const running = new Set<Program>()
 export function startProgram(args: string[], { env = {}, node = process.execPath, cwd = tmpdir(), stdin }: ProgramOptions = {}): Program {
   const { PATH = '', HOME = '', NODE_COMPILE_CACHE = '' } = process.env
   // npx would start the server as a grandchild and leave it behind: the process that is kept has to be the one that is meant.
-  const child = spawn(node, [BIN, ...args], { cwd, env: { PATH, HOME, NODE_COMPILE_CACHE, ...env }, stdio: ['pipe', 'pipe', 'pipe'] })
+  const child = spawn(node, [BIN, ...args], {
+    cwd,
+    env: { PATH, HOME, NODE_COMPILE_CACHE, TMPDIR: tmpdir(), ...env },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  })
   // A process that ends without reading it has done nothing wrong.
   child.stdin.on('error', () => {}).end(stdin)
   const text = { stdout: '', stderr: '' }
