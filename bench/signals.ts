@@ -313,7 +313,7 @@ async function deadReceivers(say: Say): Promise<void> {
 
 const CUTOFFS = 1_000_000
 
-/** A guard that starts when a million cutoffs are live: token, stream, snapshot over TLS, seal, table. */
+/** A guard that starts when a million cutoffs are live: token, stream, snapshot and its segments over TLS, seal, table. */
 async function hydration(say: Say): Promise<void> {
   const host = await startHost(1, async (data) => {
     const db = new DatabaseSync(join(data, 'caegis.db'))
@@ -325,6 +325,8 @@ async function hydration(say: Say): Promise<void> {
     db.close()
   })
   try {
+    // Nobody has asked before: what is live is cut into segments first.
+    say('guard made -> ready, 1 M cutoffs, the first that asks', (await startOnce(host)).time, 'ms')
     const served = await host.used()
     const starts = [await startOnce(host), await startOnce(host), await startOnce(host)]
     const middle = (of: (start: Start) => number) => quantile(starts.map(of), 0.5)

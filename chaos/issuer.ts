@@ -101,6 +101,7 @@ async function main(): Promise<void> {
     response.once('close', () => gone.abort('over'))
     const send = async ({ status, headers, body }: Answer) => {
       response.writeHead(status, headers)
+      if (body instanceof Uint8Array) return response.end(body)
       if (typeof body !== 'object' || body === null || !(Symbol.asyncIterator in body))
         return response.end(body === undefined ? '' : JSON.stringify(body))
       for await (const line of body as AsyncIterable<string>)
@@ -116,6 +117,8 @@ async function main(): Promise<void> {
     }
     const told = fixed[url.pathname]
     if (told) return json(told())
+    const digest = url.pathname.split('/ssf/segments/')[1]
+    if (digest !== undefined) return send(await transmitter.segment(digest))
     if (request.headers.authorization !== 'Bearer of-the-api') return send({ status: 401, headers: {} })
     const body = url.pathname !== '/token' && text !== '' ? JSON.parse(text) : undefined
     const id = url.searchParams.get('stream_id') ?? undefined

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { createGuard, type Guard } from '@caegis/guard'
 import { afterEach, describe, expect, it } from 'vitest'
 import { createFlow } from './flow.ts'
@@ -128,6 +129,33 @@ describe('E7: who may read a stream', () => {
     const files = await receiver(loop)
     const { stream_id: id } = await files.create({})
     expect((await files.snapshot(id)).status).toBe(403)
+  })
+
+  it('E7, B4: segments of a snapshot may be kept by any cache, which learns nothing', async () => {
+    await begin()
+    await longTokens()
+    await revoke()
+    const files = await receiver(loop)
+    const { text } = await files.snapshot((await files.create()).stream_id)
+    const [, line = ''] = text.split('\n')
+    const [[digest, bytes]] = (JSON.parse(line) as { segments: [[string, number]] }).segments
+    const url = `${loop.authority}/ssf/segments/${digest}`
+    const answer = await fetch(url)
+    expect(answer.status).toBe(200)
+    expect(answer.headers.get('cache-control')).toBe('public, max-age=86400, immutable')
+    expect(answer.headers.get('etag')).toBe(`"${digest}"`)
+    expect(answer.headers.get('set-cookie')).toBeNull()
+    const body = Buffer.from(await answer.arrayBuffer())
+    expect(body.length).toBe(bytes)
+    expect(createHash('sha256').update(body).digest('base64url')).toBe(digest)
+    const { id } = await db().selectFrom('users').select('id').where('upn', '=', 'alice@contoso.test').executeTakeFirstOrThrow()
+    expect(body.includes(id)).toBe(false)
+    const again = await fetch(url, { headers: { 'if-none-match': `"${digest}"` } })
+    expect([again.status, await again.text()]).toEqual([304, ''])
+    expect((await fetch(url, { method: 'HEAD' })).headers.get('content-length')).toBe(String(bytes))
+    for (const other of ['x'.repeat(43), `${digest}x`, '..%2Fsnapshot'])
+      expect((await fetch(`${loop.authority}/ssf/segments/${other}`)).status).toBe(404)
+    expect((await fetch(`${loop.origin}/nobody/ssf/segments/${digest}`)).status).toBe(404)
   })
 })
 

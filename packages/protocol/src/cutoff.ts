@@ -148,7 +148,7 @@ export function parseCutoffs(value: unknown, issuer: string): Cutoff[] {
   })
 }
 
-function isKind(value: unknown): value is CutoffKind {
+export function isKind(value: unknown): value is CutoffKind {
   return (CUTOFF_KINDS as readonly unknown[]).includes(value)
 }
 
@@ -156,7 +156,7 @@ export function isDepth(value: unknown): value is CutoffDepth {
   return (CUTOFF_DEPTHS as readonly unknown[]).includes(value)
 }
 
-function isIdOf(kind: CutoffKind, id: unknown): id is string {
+export function isIdOf(kind: CutoffKind, id: unknown): id is string {
   if (kind !== 'grant' && kind !== 'user-device') return isIdentifier(id)
   if (typeof id !== 'string') return false
   const pair = id.split('\n')

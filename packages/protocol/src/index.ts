@@ -12,6 +12,7 @@ export {
   readClaimsChallenge,
 } from './challenge.ts'
 export { type ClaimsRequest, MAX_CLAIMS_LENGTH, parseClaimsRequest } from './claims-request.ts'
+export { type CutoffColumns, packColumns, parseColumns } from './columns.ts'
 export {
   CUTOFF_DEPTHS,
   CUTOFF_KINDS,

@@ -1,6 +1,7 @@
 import type { Log } from './log.ts'
 import { REMEMBERED } from './risk/detection.ts'
 import { COUNTED_HOURS } from './signals/deliveries.ts'
+import { sweepSegments } from './signals/segment-store.ts'
 import { EXPIRY_LEEWAY } from './store/change.ts'
 import type { Leases } from './store/leases.ts'
 import type { Store } from './store/store.ts'
@@ -113,6 +114,7 @@ export function startHousekeeping({ store, leases, tenants, log, retention, logR
     const forgotten = now - Math.max(UPSTREAM_MEMORY, 2 * retention)
     await db.deleteFrom('upstream_acts').where('at', '<', forgotten).execute()
     await db.deleteFrom('upstream_sets').where('at', '<', forgotten).where('event', 'is', null).execute()
+    await sweepSegments(store, () => closed)
     for (const rooms of await tenants.openAll()) {
       if (closed) return
       await rooms.transmitter.tidy()

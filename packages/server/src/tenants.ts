@@ -163,6 +163,7 @@ export function createTenants({ settings, store, leases, secrets, dialer, intell
       ...{ issuer, now, log, store: streams, base: `${base}/ssf`, jwksUri: `${base}/discovery/v2.0/keys` },
       sign: async (payload: object, header: { typ: string; alg: 'ES256' | 'RS256' }) => keys.sign(payload, header),
       maxStaleness: settings.maxStaleness,
+      horizon: HORIZON,
       guardInactivityTimeout: GUARD_IDLE,
       push: true as const,
       legacyDraft: settings.legacyDraft,

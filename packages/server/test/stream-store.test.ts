@@ -382,17 +382,9 @@ describe('the live cutoffs', () => {
         .values(rows.slice(i, i + 500).map((row) => ({ ...row, depth: 'claims' as const, spares: 1 as const })))
         .execute()
     }
-    const written: unknown[] = []
-    for await (const text of streamsOf(store).cutoffRows?.() ?? []) {
-      const page = JSON.parse(`[${text}]`)
-      expect(page.length).toBeLessThanOrEqual(1000)
-      written.push(...page)
-    }
     const read: unknown[] = []
     for await (const batch of streamsOf(store).cutoffs()) read.push(...batch.map(({ kind, id, t, depth, until }) => [kind, id, t, depth, until]))
     expect(read.length).toBe(found.length + wanted.length)
     expect(new Set(read.map((row) => JSON.stringify(row))).size).toBe(read.length)
-    const sorted = (list: unknown[]) => list.map((one) => JSON.stringify(one)).sort()
-    expect(sorted(written)).toEqual(sorted(read))
   })
 })

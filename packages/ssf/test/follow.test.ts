@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { follow } from '../src/receiver/index.ts'
 import type { StreamRecord } from '../src/transmitter/index.ts'
 import { answering, guardOf, isPoll, jwtOf } from './followers.ts'
-import { AUDIENCE, createLoop, es256, ISSUER, type Loop, makeKey, revoke, truth, until } from './loop.ts'
+import { AUDIENCE, createLoop, es256, ISSUER, type Loop, makeKey, revoke, snapshotOf, truth, until } from './loop.ts'
 
 describe('the loop', () => {
   it('subscribes, hydrates, follows, acknowledges and leaves nothing behind', async () => {
@@ -13,7 +13,7 @@ describe('the loop', () => {
     loop.store.commit(revoke('alice'), revoke('bob', { session: 's1' }))
     const guard = guardOf(loop)
     await until(() => guard.heads.length > 0)
-    expect(guard.told.slice(0, 2)).toEqual(['snapshot', 'synced'])
+    expect(new Set(guard.told.slice(0, guard.told.indexOf('synced')))).toEqual(new Set(['snapshot']))
     expect(guard.follower.status()).toMatchObject({ state: 'following', position: { seq: 2 } })
     loop.store.commit(revoke('carol'))
     loop.store.commit(revoke('dave', { session: 's2' }))
@@ -192,7 +192,7 @@ describe('heads', () => {
       () => once,
     )
     await until(() => guard.reasons.includes('the log went backwards') && guard.told.at(-1) === 'synced')
-    expect(guard.told.filter((told) => told === 'snapshot')).toHaveLength(2)
+    expect(loop.requests.filter(({ path }) => path.endsWith('/snapshot'))).toHaveLength(2)
   })
 
   it('B5: the log is replaced between stream and snapshot', async () => {
@@ -322,6 +322,8 @@ describe('snapshot', () => {
   }
   it.each(broken)('B4: one that is %s proves nothing', async (_, change) => {
     const loop = createLoop()
+    // What comes later is in no segment yet.
+    await snapshotOf(loop)
     loop.store.commit(revoke('alice'))
     let bad = true
     loop.intercept = async ({ path }, next) => {

@@ -36,6 +36,7 @@ export interface Request {
   method: string
   query: URLSearchParams
   body: Record<string, unknown> | undefined
+  headers: Headers
 }
 
 export type Intercept = (request: Request, next: () => Promise<Response>) => Promise<Response> | Response
@@ -97,6 +98,7 @@ export function createLoop(
       method: init?.method ?? 'GET',
       query: url.searchParams,
       body: typeof init?.body === 'string' ? JSON.parse(init.body) : undefined,
+      headers,
     }
     loop.requests.push(request)
     const next = () => respond(request, headers.get('authorization'), signal)
@@ -109,6 +111,7 @@ export function createLoop(
     const { transmitter } = loop
     if (path === '/.well-known/ssf-configuration/acme/v2.0') return Response.json(transmitter.metadata())
     if (path === '/acme/keys') return Response.json({ keys: loop.jwks })
+    if (path.startsWith('/acme/ssf/segments/')) return toResponse(await transmitter.segment(path.slice('/acme/ssf/segments/'.length)))
     const who = /^Bearer good(?::(.+))?$/.exec(authorization ?? '')
     if (!who) return new Response(null, { status: 401, headers: { 'www-authenticate': 'Bearer error="invalid_token"' } })
     const caller = callerOf(who[1])
@@ -140,6 +143,7 @@ export function callerOf(receiver = 'files-api', scopes = ['ssf.read', 'ssf.mana
 
 export function toResponse({ status, headers, body }: Answer): Response {
   if (body === undefined) return new Response(null, { status, headers })
+  if (body instanceof Uint8Array) return new Response(body as Uint8Array<ArrayBuffer>, { status, headers })
   if (typeof body === 'object' && body !== null && Symbol.asyncIterator in body) {
     const text = (body as AsyncIterable<string>)[Symbol.asyncIterator]()
     const encoder = new TextEncoder()
@@ -240,6 +244,16 @@ export function startGuard(loop: Loop, options: Partial<FollowOptions> = {}) {
     ...options,
   })
   return guard
+}
+
+/** A snapshot as a new stream is given it. */
+export async function snapshotOf({ transmitter }: Pick<Loop, 'transmitter'>): Promise<string> {
+  const { body } = await transmitter.create(callerOf(), { caegis: { subjects: 'complex', alg: 'ES256', guard: true } })
+  const id = (body as { stream_id: string }).stream_id
+  let text = ''
+  for await (const line of (await transmitter.snapshot(callerOf(), id)).body as AsyncIterable<string>) text += line
+  await transmitter.remove(callerOf(), id)
+  return text
 }
 
 /** Waits for a condition, without saying how long it may take. */

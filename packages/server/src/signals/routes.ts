@@ -68,6 +68,14 @@ export function registerSignals(app: FastifyInstance, { findTransmitter, admit }
     return transmitter.snapshot(caller, streamId(request), { only: only?.toString(), since: since?.toString() })
   })
 
+  // For caches and whoever knows the name: it is encrypted, and who may read it was given the key.
+  app.get('/:tenant/ssf/segments/:digest', async (request, reply) => {
+    const { tenant, digest } = request.params as { tenant: string; digest: string }
+    const transmitter = await findTransmitter(tenant)
+    if (!transmitter) return reply.code(404).send({ error: 'unknown_tenant', error_description: 'No such tenant.' })
+    return send(reply, await transmitter.segment(digest, request.headers['if-none-match']))
+  })
+
   // SSF 1.0 section 7: the well-known name stands between host and path of the issuer.
   app.get('/.well-known/ssf-configuration/:tenant/v2.0', async (request, reply) => {
     const transmitter = await findTransmitter((request.params as { tenant: string }).tenant)
@@ -79,6 +87,7 @@ export function registerSignals(app: FastifyInstance, { findTransmitter, admit }
 function send(reply: FastifyReply, { status, headers, body }: Answer): FastifyReply {
   reply.code(status).headers(headers)
   if (body === undefined) return reply.send()
+  if (body instanceof Uint8Array) return reply.send(body)
   if (typeof body === 'object' && body !== null && Symbol.asyncIterator in body) return reply.send(Readable.from(body as AsyncIterable<string>))
   return reply.send(JSON.stringify(body))
 }

@@ -17,7 +17,7 @@ import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
 import { createProgress } from './progress.ts'
 import { ruleParts } from './rules.ts'
-import { snapshotRows } from './snapshot-rows.ts'
+import { createSegmentStore } from './segment-store.ts'
 
 const BATCH = 1000
 
@@ -232,7 +232,7 @@ export function createStreamStore(
     },
     recordDeliveries: async (records) => record(records),
     cutoffs: () => liveCutoffs(store, tenant, issuer),
-    cutoffRows: () => snapshotRows(store, tenant),
+    ...createSegmentStore(store, secrets, tenant),
     rules: (since, api) => ruleParts(store, secrets, { tenant, api, since, horizon }),
   }
 }

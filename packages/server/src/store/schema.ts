@@ -25,7 +25,17 @@ import type {
   UpstreamSetRow,
 } from './tables/provisioning.ts'
 import type { RiskDetectionRow, RiskHistoryRow, RiskSignalTable } from './tables/risk.ts'
-import type { ControlRow, CutoffRecord, DeadLetterRow, DeliveryCountRow, DeliveryRow, EventRecord, StreamRow } from './tables/signals.ts'
+import type {
+  ControlRow,
+  CutoffRecord,
+  DeadLetterRow,
+  DeliveryCountRow,
+  DeliveryRow,
+  EventRecord,
+  SegmentListRow,
+  SegmentRow,
+  StreamRow,
+} from './tables/signals.ts'
 
 export type * from './tables/directory.ts'
 export type * from './tables/issued.ts'
@@ -55,6 +65,8 @@ export interface Schema {
   artifacts: ArtifactRow
   events: EventRecord
   cutoffs: CutoffRecord
+  segment_lists: SegmentListRow
+  segments: SegmentRow
   streams: StreamRow
   controls: ControlRow
   dead_letters: DeadLetterRow

@@ -14,6 +14,7 @@ export interface TransmitterMetadata {
   criticalSubjectMembers: string[]
   /** CAEgis transmitters only. */
   snapshotEndpoint?: string
+  segmentsEndpoint?: string
 }
 
 export interface DiscoverOptions {
@@ -63,6 +64,7 @@ export async function discover(options: DiscoverOptions): Promise<TransmitterMet
   const statusEndpoint = endpoint('status_endpoint')
   const verificationEndpoint = endpoint('verification_endpoint')
   const snapshotEndpoint = endpoint('caegis_snapshot_endpoint')
+  const segmentsEndpoint = endpoint('caegis_segments_endpoint')
   const methods = body.delivery_methods_supported
   const critical = body.critical_subject_members ?? []
   // Half-read, an event would reach further than it means.
@@ -77,6 +79,7 @@ export async function discover(options: DiscoverOptions): Promise<TransmitterMet
     ...(statusEndpoint === undefined ? {} : { statusEndpoint }),
     ...(verificationEndpoint === undefined ? {} : { verificationEndpoint }),
     ...(snapshotEndpoint === undefined ? {} : { snapshotEndpoint }),
+    ...(segmentsEndpoint === undefined ? {} : { segmentsEndpoint }),
   }
 }
 

@@ -6,7 +6,10 @@ import type { TokenSource } from './stream-api.ts'
 
 /** What a follower tells its owner. None of these may be asynchronous. */
 export interface FollowHandlers {
-  /** Batches of a snapshot that was verified whole; to be merged, never to replace what is known. */
+  /**
+   * Batches of a snapshot, each verified; to be merged, never to replace or to be taken back: what was handed over once is not handed over again. Not all of them are
+   * there before `synced`.
+   */
   snapshot(cutoffs: Cutoff[]): void
   /** A verified event, in log order. Throwing means that it cannot be applied: it stays unacknowledged and the follower resyncs. */
   event(set: SecurityEvent): void

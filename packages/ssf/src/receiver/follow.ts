@@ -1,4 +1,4 @@
-import { CaegisError, EVENT, type Head, type SecurityEvent } from '@caegis/protocol'
+import { CaegisError, type Cutoff, EVENT, type Head, type SecurityEvent } from '@caegis/protocol'
 import { createBackoff, sleep } from '../wait.ts'
 import type { Position } from '../wire.ts'
 import { type CarrierStatus, createCarrier } from './carrier.ts'
@@ -44,6 +44,8 @@ export interface Follower {
 
 const REMEMBERED = 10_000
 const BATCHES_AT_ONCE = 16
+/** Segments that are fetched while others are taken in. */
+const SEGMENTS_AT_ONCE = 4
 /** Milliseconds for which first refusals are collected before a poll of their own; the poll that is held is not disturbed. */
 const REPORT_AFTER = 50
 
@@ -79,6 +81,8 @@ export function follow(options: FollowOptions): Follower {
   const counts = { applied: 0, refused: 0, ignored: 0 }
   const seen = new Set<string>()
   const refusals = createRefusals()
+  /** Segments whose cutoffs were handed over: they are merged and never taken back, so no later snapshot need bring them again. */
+  let held: ReadonlySet<string> = new Set()
   /** The last head that was told, of the position that is here. */
   let told: Head | undefined
   /** What the stream itself said last of the log's time, and when that was heard, by a clock that is never set back. */
@@ -187,21 +191,41 @@ export function follow(options: FollowOptions): Follower {
     refusals.clear()
   }
 
-  async function hydrate({ snapshot }: Session): Promise<void> {
-    const { head: at, batches, rules } = await snapshot(notBefore as Position)
+  async function hydrate({ snapshot, segment }: Session): Promise<void> {
+    const { head: at, segments, batches, rules } = await snapshot(notBefore as Position)
     let count = 0
-    for (const [i, batch] of batches.entries()) {
-      // A large snapshot must not hold up the requests of the API that this runs in.
-      if (i % BATCHES_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve))
-      if (closing.signal.aborted) return
-      apply('the snapshot', () => on.snapshot(batch))
-      count += batch.length
+    let turns = 0
+    const merge = async (some: Iterable<Cutoff[]>) => {
+      for (const batch of some) {
+        // A large snapshot must not hold up the requests of the API that this runs in.
+        if (turns++ % BATCHES_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve))
+        if (closing.signal.aborted) return
+        apply('the snapshot', () => on.snapshot(batch))
+        count += batch.length
+      }
     }
+    const known = new Set(segments.map(({ digest }) => digest).filter((digest) => held.has(digest)))
+    held = known
+    const missing = segments.filter(({ digest }) => !known.has(digest)).values()
+    const failed = new AbortController()
+    const signal = AbortSignal.any([closing.signal, failed.signal])
+    const fetchers = Array.from({ length: SEGMENTS_AT_ONCE }, async () => {
+      for (const name of missing) {
+        await merge(await segment(name, signal))
+        known.add(name.digest)
+      }
+    })
+    await Promise.all(fetchers).catch((cause) => {
+      failed.abort()
+      throw cause
+    })
+    await merge(batches)
+    if (closing.signal.aborted) return
     if (rules.length > 0) apply('the location rules', () => on.rules?.load(rules))
     rulesAt = { epoch: at.epoch, seq: at.seq }
     position = { epoch: at.epoch, seq: at.seq }
     poller?.hurry()
-    log.info('snapshot loaded', { cutoffs: count, seq: at.seq })
+    log.info('snapshot loaded', { cutoffs: count, segments: segments.length, seq: at.seq })
   }
 
   async function turn(own: Session, { poll, rest, hurry }: Poller): Promise<void> {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { CaegisError, type Cutoff, type Head, isNumericDate, isObject, type JsonObject, parseCutoffs, parseHead } from '@caegis/protocol'
+import { isDigest, MAX_SEGMENT, MAX_SEGMENTS, type SegmentName } from '../segment.ts'
 import { type Position, SEAL_TYPE } from '../wire.ts'
 import { failure } from './errors.ts'
 import type { JwsVerifier } from './verify-jws.ts'
@@ -19,6 +20,9 @@ export interface SnapshotExpectation {
 
 export interface Snapshot {
   head: Head
+  /** Where most of the cutoffs are. */
+  segments: SegmentName[]
+  /** Those that are in none. */
   batches: Cutoff[][]
   /** The parts of the location rules, in their order; what they say is their owner's to read. */
   rules: JsonObject[]
@@ -28,7 +32,7 @@ export interface Snapshot {
 export const SNAPSHOT_TOO_OLD = 'older than the stream'
 
 const MAX_LINE = 1_048_576
-/** All lines together: some ten million cutoffs. */
+/** All lines together: a few million ranges of locations. */
 const MAX_BYTES = 2 ** 31
 const MAX_AHEAD = 60
 const LINE_FEED = 0x0a
@@ -46,6 +50,7 @@ export async function readSnapshot(
 ): Promise<Snapshot> {
   const hash = createHash('sha256')
   let head: Head | undefined
+  const segments: SegmentName[] = []
   const batches: Cutoff[][] = []
   const rules: JsonObject[] = []
   let seal: unknown
@@ -59,13 +64,14 @@ export async function readSnapshot(
     hash.update(bytes)
     if (!head) head = readHead(line.head)
     else if ('rules' in line) rules.push(readPart(line.rules))
+    else if ('segments' in line && expected.only === undefined) segments.push(...readNames(line.segments, segments.length))
     else batches.push(readCutoffs(expected.only === undefined ? line.cutoffs : undefined, expected.issuer))
   }
   if (!head || seal === undefined) throw refused('truncated')
   await checkSeal(seal, head, hash.digest('base64url'), verifier, expected, signal)
   const { epoch, seq } = expected.notBefore
   if (head.epoch !== epoch || head.seq < seq) throw refused(SNAPSHOT_TOO_OLD)
-  return { head, batches, rules }
+  return { head, segments, batches, rules }
 }
 
 async function checkSeal(
@@ -142,6 +148,16 @@ function readHead(value: unknown): Head {
 function readPart(value: unknown): JsonObject {
   if (!isObject(value)) throw refused('rules')
   return value
+}
+
+function readNames(value: unknown, before: number): SegmentName[] {
+  if (!Array.isArray(value) || before + value.length > MAX_SEGMENTS) throw refused('segments')
+  return value.map((one: unknown) => {
+    const [digest, bytes, key] = Array.isArray(one) ? (one as unknown[]) : []
+    if (!isDigest(digest) || !Number.isSafeInteger(bytes) || (bytes as number) < 1 || (bytes as number) > MAX_SEGMENT || !isDigest(key))
+      throw refused('segments')
+    return { digest, bytes: bytes as number, key }
+  })
 }
 
 function readCutoffs(value: unknown, issuer: string): Cutoff[] {

@@ -1,9 +1,11 @@
-import { isIdentifier, isObject, type SecurityEvent } from '@caegis/protocol'
+import { type Cutoff, isIdentifier, isObject, type SecurityEvent } from '@caegis/protocol'
+import type { SegmentName } from '../segment.ts'
 import { POLL_METHOD, type Position } from '../wire.ts'
 import { createConnector } from './connect.ts'
 import { isEndpoint, type TransmitterMetadata } from './discover.ts'
 import { failure } from './errors.ts'
 import type { FollowSettings } from './follow-options.ts'
+import { readSegment } from './read-segment.ts'
 import { readSnapshot, type Snapshot } from './read-snapshot.ts'
 import type { StreamConfiguration } from './stream-configuration.ts'
 import { verifySet } from './verify-set.ts'
@@ -21,6 +23,8 @@ export interface Session {
   verify(jwt: string): Promise<SecurityEvent>
   /** Loads and verifies the snapshot; one older than `notBefore` is refused. */
   snapshot(notBefore: Position): Promise<Snapshot>
+  /** Loads and verifies what a snapshot named. */
+  segment(name: SegmentName, signal: AbortSignal): Promise<Iterable<Cutoff[]>>
   /** The same of the location rules alone, as far as they changed since a version. */
   rules(notBefore: Position, since: number): Promise<Snapshot>
   remove(timeout: number): Promise<void>
@@ -32,11 +36,12 @@ const REMOVE_WITHIN = 2000
 export function createSessions(settings: FollowSettings, signal: AbortSignal): () => Promise<Session> {
   const { issuer, now, stream: wanted } = settings
   const connect = createConnector(settings, signal)
+  const fetching = { issuer, fetch: settings.fetch, timeout: settings.timing.timeout }
 
   return async () => {
     const { metadata, jws, api } = await connect()
-    const { snapshotEndpoint } = metadata
-    if (wanted.guard && !snapshotEndpoint) throw failure('stream_refused', 'the transmitter has no snapshot')
+    const { snapshotEndpoint, segmentsEndpoint } = metadata
+    if (wanted.guard && !(snapshotEndpoint && segmentsEndpoint)) throw failure('stream_refused', 'the transmitter has no snapshot')
     const stream = await api.create(createBody(settings, metadata))
     let start: Position | undefined
     let pollUrl: string
@@ -60,6 +65,7 @@ export function createSessions(settings: FollowSettings, signal: AbortSignal): (
       poll: (body, timeout) => api.poll(pollUrl, body, timeout),
       verify: (jwt) => verifySet(jws, jwt, { issuer, audience: stream.audience, now: now() }, signal),
       snapshot: (notBefore) => load(notBefore),
+      segment: (name, ending) => readSegment(name, { ...fetching, endpoint: segmentsEndpoint as string, signal: ending }),
       rules: (notBefore, since) => load(notBefore, { only: 'rules', since }),
       remove: (timeout) => api.remove(stream.id, timeout),
     }

@@ -2,8 +2,8 @@
 export interface Answer {
   status: number
   headers: Record<string, string>
-  /** An object goes out as JSON, an iterable as it is produced (when it throws, the connection must break off); none with 204. */
-  body?: unknown | AsyncIterable<string>
+  /** An object goes out as JSON, bytes as they are, an iterable as it is produced (when it throws, the connection must break off); none with 204 and 304. */
+  body?: unknown | Uint8Array | AsyncIterable<string>
 }
 
 /** Who asks, as the host authenticated it. */
@@ -29,6 +29,7 @@ export const PROBLEMS = {
   status_fixed: [403, 'The transmitter has stopped this stream; only it can start it again.'],
   not_a_guard_stream: [403, 'Only a guard stream may read the snapshot.'],
   subject_fixed: [403, 'This subject cannot be removed from this stream.'],
+  unknown_segment: [404, 'There is no such segment.'],
   unknown_stream: [404, 'The receiver has no such stream.'],
   too_many_requests: [429, 'Verification is asked for too often.'],
   too_many_subjects: [429, 'The stream names as many subjects as it may.'],
@@ -49,6 +50,14 @@ export function noContent(): Answer {
 
 export function streamed(contentType: string, body: AsyncIterable<string>): Answer {
   return { status: 200, headers: { ...NO_STORE, 'content-type': contentType }, body }
+}
+
+/** What never changes under its name: whoever keeps it need not ask again, and who asks all the same is told so. */
+export function immutable(name: string, body: Uint8Array, ifNoneMatch: string | undefined): Answer {
+  const etag = `"${name}"`
+  const headers = { 'cache-control': 'public, max-age=86400, immutable', etag }
+  if (ifNoneMatch?.split(',').some((one) => one.trim().replace(/^W\//, '') === etag)) return { status: 304, headers }
+  return { status: 200, headers: { ...headers, 'content-type': 'application/octet-stream', 'x-content-type-options': 'nosniff' }, body }
 }
 
 export function refuse(problem: Problem, options: { detail?: string; headers?: Record<string, string> } = {}): Answer {

@@ -19,6 +19,8 @@ export type {
   DeliveryRecord,
   DeliveryState,
   EventRow,
+  SegmentList,
+  SegmentRecord,
   SetAlgorithm,
   StreamChange,
   StreamConfig,

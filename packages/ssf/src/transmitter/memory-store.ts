@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { type Cutoff, cutoffPlace, cutoffsOf, mergeCutoffs, type SecurityEvent, type StreamStatus, trustOwn } from '@caegis/protocol'
-import type { ControlRow, DeadLetter, DeliveryRecord, EventRow, StreamRecord, TransmitterStore } from './store.ts'
+import { type Cutoff, cutoffPlace, cutoffsOf, mergeCutoffs, type StreamStatus, trustOwn } from '@caegis/protocol'
+import { asSet } from './meaning.ts'
+import type { ControlRow, DeadLetter, DeliveryRecord, EventRow, SegmentList, StreamRecord, TransmitterStore } from './store.ts'
 
 /** An event to commit; what is left out is filled in. */
 export type NewEvent = Pick<EventRow, 'type' | 'subject'> & Partial<Pick<EventRow, 'id' | 'txn' | 'at' | 'payload' | 'from'>>
@@ -30,6 +31,8 @@ export interface MemoryStoreOptions {
 }
 
 const MAX_LETTERS = 10_000
+/** Milliseconds for which a segment is kept that no list names any more. */
+const SEGMENT_KEPT = 3_600_000
 const MAX_RECORDED = 100_000
 
 export function createMemoryStore({ issuer, now = Date.now, horizon = 100_800 }: MemoryStoreOptions): MemoryStore {
@@ -42,6 +45,8 @@ export function createMemoryStore({ issuer, now = Date.now, horizon = 100_800 }:
   const controls = new Map<string, ControlRow[]>()
   const letters = new Map<string, DeadLetter[]>()
   const recorded: DeliveryRecord[] = []
+  let list: SegmentList | undefined
+  const segments = new Map<string, { body: Uint8Array; leftAt?: number }>()
   const waiting = new Set<{ after: number; wake: () => void }>()
   const wake = (seq = Number.POSITIVE_INFINITY) => {
     for (const one of waiting) if (one.after < seq) one.wake()
@@ -173,18 +178,29 @@ export function createMemoryStore({ issuer, now = Date.now, horizon = 100_800 }:
         const meaning = cutoffsOf(asSet(issuer, row), trustOwn(issuer), horizon)
         if (meaning.outcome !== 'cutoffs') continue
         for (const cutoff of meaning.cutoffs) {
-          if (cutoff.until < now() / 1000) continue
           const key = cutoffPlace(cutoff)
           const known = live.get(key)
           live.set(key, known ? mergeCutoffs(known, cutoff) : cutoff)
         }
       }
-      if (live.size > 0) yield [...live.values()]
+      const found = [...live.values()].filter(({ until }) => until >= now() / 1000)
+      if (found.length > 0) yield found
     },
+    segmentList: async () => structuredClone(list),
+    async saveSegmentList(next) {
+      if (next.version !== (list?.version ?? 0) + 1) return false
+      list = structuredClone(next)
+      const named = new Set(next.segments.map(({ digest }) => digest))
+      for (const [digest, one] of segments) {
+        if (named.has(digest)) delete one.leftAt
+        else if (one.leftAt === undefined) one.leftAt = now()
+        else if (one.leftAt + SEGMENT_KEPT < now()) segments.delete(digest)
+      }
+      return true
+    },
+    async addSegment(digest, body) {
+      segments.set(digest, { body, leftAt: now() })
+    },
+    getSegment: async (digest) => segments.get(digest)?.body,
   }
-}
-
-/** The row as a guard would read it: the snapshot and the log must mean the same cutoffs. */
-function asSet(iss: string, { id, at, txn, type, subject, payload, seq }: EventRow): SecurityEvent {
-  return { iss, jti: id, iat: at, aud: [iss], txn, subject: subject.complex, type, payload, seq }
 }

@@ -18,5 +18,6 @@ export function metadata({ issuer, jwksUri, base, push, defaultSubjects, legacyD
     authorization_schemes: [{ spec_urn: 'urn:ietf:rfc:6749' }],
     default_subjects: defaultSubjects,
     caegis_snapshot_endpoint: `${base}/snapshot`,
+    caegis_segments_endpoint: `${base}/segments`,
   }
 }

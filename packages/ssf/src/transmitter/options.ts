@@ -24,6 +24,10 @@ export interface TransmitterLimits {
   controls: number
   /** Subjects that a receiver may add to or remove from one stream; default 1000. */
   subjects: number
+  /** Cutoffs of a full segment of the snapshot; default 32,768. */
+  segment: number
+  /** Events that a snapshot says by itself, before they become a segment; default 1000. */
+  later: number
   /** Rows that a stream may be behind before it is disabled as lagging; default 1,000,000. */
   backlog: number
 }
@@ -53,6 +57,8 @@ export interface TransmitterOptions {
   limits?: Partial<TransmitterLimits>
   /** Seconds after which a guard calls itself stale: a long poll ends within a third of it; default 30. */
   maxStaleness?: number
+  /** Seconds after which a cutoff that names no end may be forgotten; default 28 h. */
+  horizon?: number
   /** Event types that receivers may ask for; default {@link DEFAULT_EVENTS}. Guards get every row of the log. */
   events?: readonly string[]
   /** Offers push delivery (RFC 8935): the host runs a pusher over the same store. Default false. */
@@ -104,6 +110,8 @@ const DEFAULT_LIMITS: TransmitterLimits = {
   verification: 1,
   controls: 32,
   subjects: 1000,
+  segment: 32_768,
+  later: 1000,
   backlog: 1_000_000,
 }
 
@@ -136,6 +144,7 @@ export function settle(options: TransmitterOptions): Settings {
     log: options.log ?? SILENT,
     limits,
     maxStaleness,
+    horizon: options.horizon ?? 100_800,
     events: options.events ?? DEFAULT_EVENTS,
   }
 }

@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto'
-import type { Cutoff } from '@caegis/protocol'
+import { packCutoffs } from '@caegis/protocol'
 import { SEAL_TYPE } from '../wire.ts'
 import { type Answer, type Caller, refuse, refuseScope, streamed } from './answer.ts'
 import type { Settings } from './options.ts'
+import type { Segments } from './segments.ts'
 import type { StreamRecord } from './store.ts'
 import { findOwn } from './streams.ts'
 
-const LINE_CUTOFFS = 1000
-/** Characters, of at most three bytes each: a reader may bound its lines at 1 MiB. */
-const LINE_LENGTH = 262_144
+/** A reader may bound its lines at 1 MiB. */
+const LINE_SEGMENTS = 1000
 
 /** What of a snapshot is asked for, as it stands in the URL. */
 export interface SnapshotPart {
@@ -20,15 +20,19 @@ export interface SnapshotPart {
  * The snapshot (our extension): what a receiver that starts now must know of what happened before.
  *
  *     {"head": {epoch, seq, asOf, status}}
- *     {"cutoffs": [[kind, id, t, depth, until], ...]}      as often as needed
+ *     {"segments": [[digest, bytes, key], ...]}            where most of the cutoffs are (see segments.ts), and what opens it
+ *     {"cutoffs": [[kind, id, t, depth, until], ...]}      those that no segment holds yet; both as often as needed
  *     {"rules": ...}                                       the location rules, a part each
  *     {"seal": JWS over iss, aud, iat, stream_id, epoch, seq and the SHA-256 of all bytes before this line}
  *
  * The position is read before the content: an event that commits meanwhile is in the content, in what follows the position, or in both, never in neither.
- * Sealed last, so that a copy that was cut short or altered proves nothing. `only=rules` leaves out the cutoffs, which its seal says too, and `since` what a guard has of
+ * Sealed last, so that a copy that was cut short or altered proves nothing, and by the digests neither does a segment. `only=rules` leaves out the cutoffs, which its seal says too, and `since` what a guard has of
  * the rules already.
  */
-export function createSnapshot(settings: Settings): (caller: Caller, streamId: string | undefined, part?: SnapshotPart) => Promise<Answer> {
+export function createSnapshot(
+  settings: Settings,
+  segments: Segments,
+): (caller: Caller, streamId: string | undefined, part?: SnapshotPart) => Promise<Answer> {
   return async (caller, streamId, { only, since = '0' } = {}) => {
     if (streamId === undefined) return refuse('invalid_request', { detail: 'stream_id' })
     if (only !== undefined && only !== 'rules') return refuse('invalid_request', { detail: 'only' })
@@ -39,12 +43,13 @@ export function createSnapshot(settings: Settings): (caller: Caller, streamId: s
     if (!stream) return refuse('unknown_stream')
     // It lists everybody who was cut off: a receiver of selected events has no business with it.
     if (!stream.guard) return refuse('not_a_guard_stream')
-    return streamed('application/x-ndjson', lines(settings, stream, { only, since: Number(since) }))
+    return streamed('application/x-ndjson', lines(settings, segments, stream, { only, since: Number(since) }))
   }
 }
 
 async function* lines(
   { issuer, store, sign, now, log }: Settings,
+  segments: Segments,
   stream: StreamRecord,
   { only, since }: { only: 'rules' | undefined; since: number },
 ): AsyncGenerator<string, void, undefined> {
@@ -56,7 +61,14 @@ async function* lines(
   }
   const head = await store.head()
   yield line(JSON.stringify({ head: { epoch: head.epoch, seq: head.seq, asOf: head.asOf, status: stream.status } }))
-  if (only === undefined) for await (const chunk of store.cutoffRows?.() ?? chunks(store.cutoffs())) yield line(`{"cutoffs":[${chunk}]}`)
+  if (only === undefined) {
+    const { segments: named, later } = await segments.at(head)
+    for (let at = 0; at < named.length; at += LINE_SEGMENTS) {
+      const some = named.slice(at, at + LINE_SEGMENTS).map(({ digest, bytes, key }) => [digest, bytes, key])
+      yield line(JSON.stringify({ segments: some }))
+    }
+    for (const cutoffs of packCutoffs(later)) yield line(JSON.stringify({ cutoffs }))
+  }
   for await (const part of store.rules?.(since, stream.receiver) ?? []) yield line(JSON.stringify({ rules: part }))
   // A log that was replaced meanwhile leaves content and position without relation: end without a seal.
   if ((await store.head()).epoch !== head.epoch) {
@@ -80,23 +92,4 @@ async function* lines(
   // Only now has the seal been taken from us.
   const hydrated = { epoch: head.epoch, at: now() / 1000 }
   await store.saveProgress(stream.id, { ...(only === undefined ? { hydrated } : {}), seenAt: now() / 1000 })
-}
-
-/** The rows of one line each time. A million of them pass here: each is written as JSON once, and its length is what bounds the line. */
-async function* chunks(batches: AsyncIterable<Cutoff[]>): AsyncGenerator<string, void, undefined> {
-  let rows: string[] = []
-  let length = 0
-  for await (const batch of batches) {
-    for (const { kind, id, t, depth, until } of batch) {
-      const row = `["${kind}",${JSON.stringify(id)},${t},"${depth}",${until}]`
-      rows.push(row)
-      length += row.length
-      if (rows.length >= LINE_CUTOFFS || length >= LINE_LENGTH) {
-        yield rows.join()
-        rows = []
-        length = 0
-      }
-    }
-  }
-  if (rows.length > 0) yield rows.join()
 }

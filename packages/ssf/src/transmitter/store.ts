@@ -1,4 +1,5 @@
 import type { ComplexSubject, Cutoff, EventPayload, Head, JsonObject, SimpleSubject, StreamStatus, Subject } from '@caegis/protocol'
+import type { SegmentName } from '../segment.ts'
 import type { Position } from '../wire.ts'
 
 /** One row of a tenant's event log, as the change's own transaction wrote it. */
@@ -127,6 +128,25 @@ export interface StreamRecord {
   confirmedAt?: number
 }
 
+/** A segment as the transmitter keeps it in mind; with its key, so a store seals the list. */
+export interface SegmentRecord extends SegmentName {
+  /** Cutoffs in it. */
+  rows: number
+  /** Seconds: when all of them are over. */
+  until: number
+}
+
+/** The segments that hold every live cutoff of the log up to a position. */
+export interface SegmentList extends Position {
+  /** 1, 2, 3 ... */
+  version: number
+  /** Id of the event at that position: in a log that was restored it is another one. */
+  event: string | undefined
+  /** Cutoffs that the segments held when they were last made of all that was live. */
+  base: number
+  segments: SegmentRecord[]
+}
+
 export type StreamProgress = Partial<Pick<StreamRecord, 'acked' | 'ackedAhead' | 'applied' | 'hydrated' | 'seenAt' | 'verifiedAt' | 'confirmedAt'>>
 
 /** The members that change after a stream was made; one that is `undefined` is removed. */
@@ -195,11 +215,18 @@ export interface TransmitterStore {
 
   /** Every live cutoff, in batches of any size, read after the call. */
   cutoffs(): AsyncIterable<Cutoff[]>
+
+  /** Which segments of the snapshot there are. */
+  segmentList(): Promise<SegmentList | undefined>
   /**
-   * The same as a snapshot's lines hold them, for a store that can write them faster than it can hand them over: `["user","id",1,"access",2],[...` as JSON, at most
-   * 1000 and 1 MiB at a time.
+   * Replaces the list of the version before, by one that names stored segments only; false, and nothing happens, when another one holds by now. What the list names no more is kept
+   * for an hour: somebody may have been told its name a moment ago.
    */
-  cutoffRows?(): AsyncIterable<string>
+  saveSegmentList(list: SegmentList): Promise<boolean>
+  /** Stores a segment that a list will name. One that none names within an hour goes. */
+  addSegment(digest: string, body: Uint8Array): Promise<void>
+  getSegment(digest: string): Promise<Uint8Array | undefined>
+
   /**
    * The location rules of an API, in parts that a guard reads one after the other (each at most 1 MiB as JSON), read after the call: those that changed since a version
    * of them, all for 0. Without it there are none.

@@ -1,12 +1,13 @@
 import { timeoutOf } from './configuration.ts'
 import { createCursor } from './cursor.ts'
 import type { Settings } from './options.ts'
+import type { Segments } from './segments.ts'
 import { createSetStatus } from './status.ts'
 import type { StreamRecord } from './store.ts'
 
 /** What the host calls from time to time. */
 export interface Tidy {
-  /** Ends the streams of receivers that are silent, and those that are too far behind (SSF 1.0 section 8.1.1: `inactivity_timeout`). Returns their ids. */
+  /** Tends the segments of the snapshot; ends the streams of receivers that are silent, and those that are too far behind (SSF 1.0 section 8.1.1: `inactivity_timeout`). Returns their ids. */
   tidy(): Promise<{ silent: string[]; lagging: string[] }>
   /**
    * Ends the streams that still need a row below a position, so that the host may then remove these rows: a cursor never skips one silently. Returns their ids.
@@ -14,7 +15,7 @@ export interface Tidy {
   cut(belowSeq: number): Promise<string[]>
 }
 
-export function createTidy(settings: Settings): Tidy {
+export function createTidy(settings: Settings, segments: Segments): Tidy {
   const { store, now, limits, log } = settings
   const setStatus = createSetStatus(settings)
 
@@ -36,6 +37,7 @@ export function createTidy(settings: Settings): Tidy {
 
   return {
     async tidy() {
+      await segments.tend()
       const { seq } = await store.head()
       const ended = { silent: [] as string[], lagging: [] as string[] }
       for (const { id } of await store.allStreams()) {

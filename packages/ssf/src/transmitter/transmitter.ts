@@ -1,11 +1,13 @@
 import type { StreamStatus } from '@caegis/protocol'
-import type { Answer, Caller, Problem } from './answer.ts'
+import { isDigest } from '../segment.ts'
+import { type Answer, type Caller, immutable, type Problem, refuse } from './answer.ts'
 import { metadata } from './metadata.ts'
 import { createMinter } from './mint.ts'
 import { settle, type TransmitterOptions } from './options.ts'
 import { createPoll } from './poll.ts'
 import { createQueue } from './queue.ts'
 import { createLetters, type Letters } from './redeliver.ts'
+import { createSegments } from './segments.ts'
 import { createSnapshot, type SnapshotPart } from './snapshot.ts'
 import { createStatus } from './status.ts'
 import type { StreamRecord } from './store.ts'
@@ -46,6 +48,8 @@ export interface Transmitter extends Letters, Tidy {
   poll(caller: Caller, streamId: string, body: unknown, signal: AbortSignal): Promise<Answer>
   /** `GET {base}/snapshot?stream_id=[&only=rules&since=]` */
   snapshot(caller: Caller, streamId: string | undefined, part?: SnapshotPart): Promise<Answer>
+  /** `GET {base}/segments/{digest}` (public: what is in it, the snapshot gives the key to) */
+  segment(digest: string, ifNoneMatch?: string): Promise<Answer>
   /** For the host and its administrators, in the transmitter's own name: what they stop, the receiver cannot start. */
   setStatus(streamId: string, status: StreamStatus, reason?: string): Promise<StreamRecord | undefined>
   /** Queues a verification event of the transmitter's own; says why, when it does not. */
@@ -56,6 +60,7 @@ export interface Transmitter extends Letters, Tidy {
 export function createTransmitter(options: TransmitterOptions): Transmitter {
   const settings = settle(options)
   const queue = createQueue()
+  const segments = createSegments(settings)
   const { setStatus, ...status } = createStatus(settings)
   return {
     metadata: () => metadata(settings),
@@ -63,11 +68,15 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
     ...createUpdate(settings),
     ...status,
     ...createSubjects(settings),
-    ...createTidy(settings),
+    ...createTidy(settings, segments),
     ...createLetters(settings),
     setStatus: (streamId, to, reason) => setStatus(streamId, to, reason),
     ...createVerify(settings, queue),
     poll: createPoll(settings, createMinter(settings), queue),
-    snapshot: createSnapshot(settings),
+    snapshot: createSnapshot(settings, segments),
+    async segment(digest, ifNoneMatch) {
+      const body = isDigest(digest) ? await settings.store.getSegment(digest) : undefined
+      return body ? immutable(digest, body, ifNoneMatch) : refuse('unknown_segment')
+    },
   }
 }

@@ -14,4 +14,16 @@ export const SCALE: Record<string, Migration> = {
       }
     },
   },
+  '0081-segments': {
+    async up(db: Kysely<unknown>): Promise<void> {
+      for (const statement of [
+        'create table segment_lists (tenant text primary key not null, version bigint not null, sealed bytea not null)',
+        'create table segments (tenant text not null, digest text not null, left_at bigint, sealed bytea not null, primary key (tenant, digest))',
+        'create index segments_left on segments (left_at)',
+        'create index segments_digest on segments (digest)',
+      ]) {
+        await sql.raw(statement).execute(db)
+      }
+    },
+  },
 }

@@ -30,6 +30,23 @@ export interface CutoffRecord {
   until: number
 }
 
+/** Which segments a tenant's snapshot has. */
+export interface SegmentListRow {
+  tenant: string
+  version: number
+  /** JSON of the list, with the keys of the segments. */
+  sealed: Uint8Array
+}
+
+export interface SegmentRow {
+  tenant: string
+  /** SHA-256 of `sealed`, base64url. */
+  digest: string
+  /** Since when no list names it. */
+  left_at: number | null
+  sealed: Uint8Array
+}
+
 export interface StreamRow {
   tenant: string
   id: string
