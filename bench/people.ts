@@ -89,7 +89,7 @@ async function signIns(loop: Loop): Promise<number> {
 
 async function fill({ server, tenant }: Loop): Promise<void> {
   const { store } = server
-  await store.transaction(async (db) => {
+  await store.transaction({ tenant }, async (db) => {
     await sql`with recursive n(i) as (select 0 union all select i + 1 from n where i < ${USERS - 1})
       insert into users (tenant, id, upn, upn_key, display_name, enabled, roles, created_at)
       select ${tenant}, lower(hex(randomblob(16))), 'p' || i || '@contoso.test', 'p' || i || '@contoso.test', 'Person ' || i, i % 10 > 0, '[]', 1700000000 + i from n`.execute(

@@ -60,7 +60,7 @@ export async function run(emit: (figure: Figure) => void): Promise<void> {
 async function stored(emit: (figure: Figure) => void): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'caegis-bench-risk-'))
   const store = await createStore({ file: join(folder, 'caegis.db'), now: Date.now, log: createLog('silent') })
-  await store.transaction(async (db) => {
+  await store.transaction({ tenant: 't' }, async (db) => {
     for (let person = 0; person < PEOPLE; person++)
       for (const one of historyOf(person)) if (one.kind === 'interactive') await insertSignal(db, 't', one)
     for (let number = 0; number < NETWORKS; number++) {
@@ -76,7 +76,7 @@ async function stored(emit: (figure: Figure) => void): Promise<void> {
         const signal = signalAt(at)
         const recent = await readRecent(store, 't', signal)
         levels.add(assess({ signal, recent, leaked: false, listed: false }, SETTINGS).level ?? 'unknown')
-        await store.transaction((db) => insertSignal(db, 't', signal))
+        await store.transaction({ tenant: 't' }, (db) => insertSignal(db, 't', signal))
       }
     }),
   )

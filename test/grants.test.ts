@@ -51,9 +51,9 @@ describe('what ends because of a request', () => {
       fetch(`${loop.authority}/oauth2/v2.0/revoke`, { method: 'POST', body: new URLSearchParams({ client_id: 'files-native', token }) })
     const real = store.transaction
     // Everything has been written; the last thing that the database hears is that it was for nothing.
-    store.transaction = (work) =>
-      real(async (db) => {
-        await work(db)
+    store.transaction = (lock, work) =>
+      real(lock, async (db, clock) => {
+        await work(db, clock)
         throw new Error('killed')
       })
     for (const token of [refreshToken, accessToken]) expect((await handBack(token)).status).toBe(500)

@@ -1,10 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createGuard, type Guard, type GuardOptions } from '@caegis/guard'
 import { createServer, readSettings, type Server, type Settings, type SettingsInput } from '@caegis/server'
 import { createPerson, type Person, type PersonOptions } from '../packages/cli/src/demo/person.ts'
 import { trustLocalCa } from '../packages/cli/src/trust.ts'
+import { createDatabase } from './postgres.ts'
 import { freePorts } from './process.ts'
 
 export const PASSWORD = 'correct horse battery'
@@ -63,10 +64,10 @@ export async function startLoop(options: LoopOptions = {}): Promise<Loop> {
   const data = options.data ?? mkdtempSync(join(tmpdir(), 'caegis-test-'))
   const port = await freePort()
   const settings = {
-    ...readSettings({ CAEGIS_DATA: data, CAEGIS_PORT: String(port), CAEGIS_LOG: 'silent', ...options.environment }),
+    ...readSettings({ CAEGIS_DATA: data, CAEGIS_PORT: String(port), CAEGIS_LOG: 'silent', ...(await storeOf(data)), ...options.environment }),
     ...options.settings,
   }
-  const server = await createServer({ settings, ...(options.now ? { now: options.now } : {}) })
+  const server = await createServer({ settings, ...(options.now ? { now: options.now, storeClock: options.now } : {}) })
   const { tenant, issuer } = await server.apply(options.tenant ?? TENANT)
   await server.listen()
   trustLocalCa(data)
@@ -120,17 +121,29 @@ export async function startLoop(options: LoopOptions = {}): Promise<Loop> {
   }
 }
 
+/**
+ * `npm run test:postgres` names a server: each data folder has a database of its own there, and the whole suite stores in it.
+ * Otherwise it is the embedded one.
+ */
+async function storeOf(data: string): Promise<SettingsInput> {
+  const server = process.env.CAEGIS_TEST_POSTGRES
+  if (!server) return {}
+  const file = join(data, 'database-url')
+  if (!existsSync(file)) writeFileSync(file, await createDatabase(server))
+  return { DATABASE_URL: readFileSync(file, 'utf8'), CAEGIS_KEY_SECRET: SECRET }
+}
+
 /** Stops the next transaction of the fence at its door: the decision is taken, nothing has left yet. */
 export function holdNextMint(loop: Loop): { held: Promise<void>; release(): void } {
   const { store } = loop.server
   const real = store.transaction
   const held = Promise.withResolvers<void>()
   const gate = Promise.withResolvers<void>()
-  store.transaction = async (work) => {
+  store.transaction = async (lock, work) => {
     store.transaction = real
     held.resolve()
     await gate.promise
-    return real(work)
+    return real(lock, work)
   }
   return { held: held.promise, release: () => gate.resolve() }
 }

@@ -4,7 +4,7 @@ import type { Loop } from './loop.ts'
 /** Makes these the tenant's policies and locations, whatever there was, at once. Ids are made up where none are given; a location of countries is as Graph writes it. */
 export async function setPolicies(loop: Loop, policies: Record<string, unknown>[], locations: Record<string, unknown>[] = []): Promise<string[]> {
   const ids = policies.map((one) => String(one.id ?? randomUUID()))
-  await loop.server.store.transaction(async (tx) => {
+  await loop.server.store.transaction({ tenant: loop.tenant }, async (tx) => {
     const { policies_version: before } = await tx
       .selectFrom('tenants')
       .select('policies_version')

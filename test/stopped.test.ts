@@ -204,11 +204,11 @@ describe('C2: a mint that races with the stop', () => {
     const real = store.transaction
     const held = Promise.withResolvers<void>()
     const gate = Promise.withResolvers<void>()
-    store.transaction = async (work) => {
+    store.transaction = async (lock, work) => {
       store.transaction = real
       held.resolve()
       await gate.promise
-      return real(work)
+      return real(lock, work)
     }
     return { held: held.promise, release: () => gate.resolve() }
   }

@@ -17,6 +17,7 @@ const NEEDED = [
   },
   { program: '/usr/sbin/nats-server', packages: ['nats-server'], why: 'guard fleets are tested with a real broker' },
   { program: '/usr/sbin/apache2', packages: ['apache2-bin', 'lua-socket'], why: 'the gateway is tested behind it' },
+  { program: '/usr/lib/postgresql', packages: ['postgresql'], why: 'the store is tested on it' },
   { program: '/usr/bin/zsh', packages: ['zsh'], why: 'the completion of the command is read by it' },
   { program: '/usr/bin/fish', packages: ['fish'], why: 'the completion of the command is read by it' },
 ]

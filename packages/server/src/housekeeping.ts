@@ -163,7 +163,7 @@ export function startHousekeeping({ store, leases, tenants, log, retention, logR
 
   /** @returns how many dead letters went */
   async function removeBelow(tenant: string, seq: number): Promise<number> {
-    return store.transaction(async (tx) => {
+    return store.transaction({ tenant }, async (tx) => {
       await tx.deleteFrom('events').where('tenant', '=', tenant).where('seq', '<', seq).execute()
       await tx.deleteFrom('deliveries').where('tenant', '=', tenant).where('seq', '<', seq).execute()
       const { numDeletedRows } = await tx.deleteFrom('dead_letters').where('tenant', '=', tenant).where('seq', '<', seq).executeTakeFirst()

@@ -28,6 +28,7 @@ import { registerAccount } from './signin/account.ts'
 import { registerConsent } from './signin/consent.ts'
 import { registerSignIn } from './signin/routes.ts'
 import { createLeaseFile } from './store/lease-file.ts'
+import { createLeaseTable } from './store/lease-table.ts'
 import { createLeases } from './store/leases.ts'
 import { createSecrets } from './store/secrets.ts'
 import { createStore, type Store } from './store/store.ts'
@@ -37,8 +38,10 @@ import { registerUpstream } from './upstream/routes.ts'
 
 export interface ServerOptions {
   settings: Settings
-  /** Milliseconds; the store's clock. */
+  /** Milliseconds; the machine's clock, and that of the embedded store. */
   now?: () => number
+  /** Another clock than PostgreSQL's own, in milliseconds: for tests that go through days. */
+  storeClock?: () => number
   log?: Log
 }
 
@@ -57,13 +60,14 @@ export interface Server {
 }
 
 /** Wires the rooms: store, directory, issuer, signals, and the admin API in front of them. */
-export async function createServer({ settings, now = Date.now, log = createLog(settings.logLevel) }: ServerOptions): Promise<Server> {
+export async function createServer({ settings, now = Date.now, storeClock, log = createLog(settings.logLevel) }: ServerOptions): Promise<Server> {
   const { origin } = settings
   const secrets = createSecrets(settings.keySecret.value)
   if (settings.keySecret.from === 'file')
     log.warn('private keys are sealed with a secret that lies in the data folder; set CAEGIS_KEY_SECRET to keep it elsewhere')
-  const store = await createStore({ file: join(settings.data, 'caegis.db'), now, log })
-  const leases = createLeases({ keeper: createLeaseFile(join(settings.data, 'caegis.lock')), log })
+  const store = await createStore({ file: join(settings.data, 'caegis.db'), database: settings.database, now, clock: storeClock, log })
+  const keeper = settings.database ? createLeaseTable({ store, log }) : createLeaseFile(join(settings.data, 'caegis.lock'))
+  const leases = createLeases({ keeper, log })
   const addresses = createAddresses(settings.trustedProxies)
   const addressOf = (request: FastifyRequest) => addresses.of(request.socket.remoteAddress, request.headers['x-forwarded-for'])
   const dialer = createDialer({ allow: settings.dialAllow })

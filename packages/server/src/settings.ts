@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { compileRanges } from '@caegis/policy'
 import { CaegisError } from '@caegis/protocol'
 import { HORIZON, LIFETIMES, type Lifetimes } from './access/lifetime.ts'
+import { type DatabaseSettings, readDatabaseUrl } from './database-url.ts'
 import { type LdapConfig, readLdapConfig } from './ldap/config.ts'
 import type { LogLevel } from './log.ts'
 
@@ -44,6 +45,8 @@ export interface Settings {
   leakedPasswords?: string
   /** Path of a list of addresses and ranges. */
   riskyAddresses?: string
+  /** A PostgreSQL to store in, instead of the data folder. */
+  database?: DatabaseSettings
   /** A NATS broker that brings revocations to guard fleets. */
   nats?: NatsSettings
   /** An LDAP directory that people come from. */
@@ -88,7 +91,9 @@ export type SettingName =
   | 'CAEGIS_LDAP'
   | 'CAEGIS_LDAP_PASSWORD'
   | 'CAEGIS_LDAP_PASSWORD_FILE'
+  | 'CAEGIS_DATABASE_CONNECTIONS'
   | 'DATABASE_URL'
+  | 'DATABASE_URL_FILE'
   | 'NATS_URL'
   | 'NATS_USER'
   | 'NATS_PASSWORD'
@@ -103,7 +108,7 @@ export type SettingName =
  * @throws CaegisError `invalid_settings`, naming the setting and what it should be, never its value
  */
 export function readSettings(input: SettingsInput): Settings {
-  if (input.DATABASE_URL) throw invalid('DATABASE_URL', 'is not supported yet: this version stores in the data folder only')
+  const database = readDatabase(input)
   const nats = readNats(input)
   const port = Number(input.CAEGIS_PORT ?? 8443)
   // Any free port (0) would not do: the origin stands in every token, so it has to be known before the server listens.
@@ -144,6 +149,7 @@ export function readSettings(input: SettingsInput): Settings {
     ...(input.CAEGIS_COUNTRY_DB === undefined ? {} : { countryDb: resolve(input.CAEGIS_COUNTRY_DB) }),
     ...(input.CAEGIS_LEAKED_PASSWORDS === undefined ? {} : { leakedPasswords: resolve(input.CAEGIS_LEAKED_PASSWORDS) }),
     ...(input.CAEGIS_RISKY_ADDRESSES === undefined ? {} : { riskyAddresses: resolve(input.CAEGIS_RISKY_ADDRESSES) }),
+    ...(database && { database }),
     ...(nats && { nats }),
     ...(input.CAEGIS_LDAP === undefined ? {} : { ldap: { config: readLdapConfig(input.CAEGIS_LDAP), ...readLdapPassword(input) } }),
   })
@@ -217,6 +223,8 @@ function readKeySecret(input: SettingsInput, data: string): Settings['keySecret'
     if (given.length < 32) throw invalid('CAEGIS_KEY_SECRET', 'must have at least 32 characters, for example from: openssl rand -base64 48')
     return { value: given, from: 'environment' }
   }
+  // Each of several processes would make one of its own, and none could open what another has sealed.
+  if (input.DATABASE_URL ?? input.DATABASE_URL_FILE) throw invalid('CAEGIS_KEY_SECRET', 'is needed with DATABASE_URL, the same for every process')
   const own = join(data, 'key-secret')
   if (!existsSync(own)) writeFileSync(own, `${randomBytes(48).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' })
   return { value: readFileSync(own, 'utf8').trim(), from: 'file' }
@@ -226,6 +234,17 @@ function readKeySecret(input: SettingsInput, data: string): Settings['keySecret'
 export function readLdapPassword(input: Pick<SettingsInput, 'CAEGIS_LDAP_PASSWORD' | 'CAEGIS_LDAP_PASSWORD_FILE'>): { password?: string } {
   const password = readSecret(input, 'CAEGIS_LDAP_PASSWORD')
   return password === undefined ? {} : { password }
+}
+
+/** Enough for what one process can do at a time; all of them together have to stay below the database's own limit. */
+const CONNECTIONS = 20
+
+function readDatabase(input: SettingsInput): DatabaseSettings | undefined {
+  const text = readSecret(input, 'DATABASE_URL')
+  const connections = input.CAEGIS_DATABASE_CONNECTIONS ?? String(CONNECTIONS)
+  if (!/^[1-9]\d{0,3}$/.test(connections) || Number(connections) < 4)
+    throw invalid('CAEGIS_DATABASE_CONNECTIONS', `must be 4 to 9999; ${CONNECTIONS} is the default`)
+  return text ? readDatabaseUrl(text, Number(connections)) : undefined
 }
 
 function readNats(input: SettingsInput): NatsSettings | undefined {
@@ -247,7 +266,10 @@ function readNats(input: SettingsInput): NatsSettings | undefined {
 }
 
 /** From the environment, or from the file that it names. */
-function readSecret(input: SettingsInput, name: 'CAEGIS_LDAP_PASSWORD' | 'NATS_PASSWORD' | 'NATS_TOKEN' | 'NATS_CREDS'): string | undefined {
+function readSecret(
+  input: SettingsInput,
+  name: 'DATABASE_URL' | 'CAEGIS_LDAP_PASSWORD' | 'NATS_PASSWORD' | 'NATS_TOKEN' | 'NATS_CREDS',
+): string | undefined {
   const { [name]: direct, [`${name}_FILE` as const]: file } = input
   if (direct !== undefined && file !== undefined) throw invalid(name, `and ${name}_FILE exclude each other`)
   return direct ?? (file === undefined ? undefined : readSecretFile(`${name}_FILE`, file))

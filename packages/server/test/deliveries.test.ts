@@ -147,7 +147,7 @@ describe('the proof of a change', () => {
       })
     now += 9000
     const [heard, before] = [signIns.changed('all', new AbortController().signal), looks.count]
-    await store.transaction((tx) => signIns.insert(tx, signIn('bob', 0)))
+    await store.transaction({ tenant: TENANT }, (tx) => signIns.insert(tx, signIn('bob', 0)))
     await heard
     // Whoever was woken would look now.
     await new Promise((resolve) => setTimeout(resolve, 20))
@@ -156,7 +156,7 @@ describe('the proof of a change', () => {
     expect((await refused).refusals).toMatchObject([{ streamId: 'one', displayName: 'Files', milliseconds: 9000 }])
     const answered = next()
     now += 1000
-    await store.transaction((tx) => signIns.insert(tx, signIn('alice', 53003)))
+    await store.transaction({ tenant: TENANT }, (tx) => signIns.insert(tx, signIn('alice', 53003)))
     expect((await answered).answers).toMatchObject([
       { milliseconds: 10_000, outcome: 'blocked', application: { id: 'browser', displayName: 'Browser' }, policies: [{ id: 'p', displayName: 'P' }] },
     ])

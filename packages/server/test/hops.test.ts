@@ -48,7 +48,19 @@ const event = async (ago: number, times: Partial<Record<'sent' | 'acked' | 'appl
   const subject = { complex: { format: 'complex', user: { format: 'iss_sub', iss: 'i', sub: user } } }
   await store.db
     .insertInto('events')
-    .values({ tenant: 't', seq, id: `e${seq}`, txn: `x${seq}`, type: 'y', at, ms, subject: JSON.stringify(subject), payload: '{}', origin: null })
+    .values({
+      tenant: 't',
+      seq,
+      id: `e${seq}`,
+      txn: `x${seq}`,
+      type: 'y',
+      at,
+      ms,
+      subject: JSON.stringify(subject),
+      payload: '{}',
+      origin: null,
+      user_id: subject.complex.user.sub,
+    })
     .execute()
   for (const [state, after] of Object.entries(times))
     await store.db
@@ -85,7 +97,7 @@ describe('the hops of the loop', () => {
   it('follow who was refused to the next token, and to no denial', async () => {
     const signIns = createSignIns(store, 't')
     const signIn = (user: string, ago: number, code: number) =>
-      store.transaction((tx) =>
+      store.transaction({ tenant: 't' }, (tx) =>
         signIns.insert(
           tx,
           signInRecord(NOW - ago, {

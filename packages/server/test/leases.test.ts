@@ -99,8 +99,8 @@ describe('who holds what, over one database', () => {
       ...{ log, lasts: LASTS },
       store: {
         ...store,
-        async transaction(work) {
-          const result = await store.transaction(work)
+        async transaction(lock, work) {
+          const result = await store.transaction(lock, work)
           if (lost) throw new Error('the connection broke')
           return result
         },

@@ -45,7 +45,7 @@ async function setUp() {
   })
   /** Writes an event as if a change had, whatever it holds. */
   const append = async (type: EventType, payload: object, cutoffs: Cutoff[] = [], skip = 0) => {
-    await store.transaction(async (tx) => {
+    await store.transaction({ tenant: TENANT }, async (tx) => {
       const { seq } = await tx.selectFrom('tenants').select('seq').where('id', '=', TENANT).executeTakeFirstOrThrow()
       const at = seq + 1 + skip
       const subject = JSON.stringify({ complex: { format: 'complex', tenant: { format: 'opaque', id: TENANT } } })

@@ -220,9 +220,9 @@ describe('while it is worked out', () => {
         await hook()
         return store.commit(change)
       },
-      transaction: async (work) => {
+      transaction: async (lock, work) => {
         await hook()
-        return store.transaction(work)
+        return store.transaction(lock, work)
       },
     }
     await living.worker({ store: hooked }).run()

@@ -20,7 +20,7 @@ const signal = (given: Partial<Signal> = {}): Signal => {
 beforeAll(async () => {
   store = await createStore({ file: join(folder, 'caegis.db'), now: () => NOW * 1000, log: createLog('silent') })
   const some = (count: number, given: Partial<Signal>) => Array.from({ length: count }, () => signal(given))
-  await store.transaction(async (db) => {
+  await store.transaction({ tenant: 't' }, async (db) => {
     for (const one of [
       ...some(3, { country: 'DE', place: { latitude: 52.5, longitude: 13.4, radius: 20 } }),
       ...some(MOST.user + 10, { at: NOW - 60, doubted: true, browser: 'theirs' }),

@@ -55,7 +55,14 @@ describe('readSettings', () => {
 
   const VALUE = 'hunter2-hunter2'
   const refused: [string, SettingsInput, string][] = [
-    ['a database that is not supported', { DATABASE_URL: `postgres://caegis:${VALUE}@db/caegis` }, 'DATABASE_URL'],
+    ['a database of another kind', { DATABASE_URL: `mysql://caegis:${VALUE}@db/caegis` }, 'DATABASE_URL'],
+    ['a server without a database', { DATABASE_URL: `postgres://caegis:${VALUE}@db` }, 'DATABASE_URL'],
+    ['a TLS that trusts whoever answers', { DATABASE_URL: `postgres://caegis:${VALUE}@db/caegis?sslmode=require` }, 'DATABASE_URL'],
+    ['an option that would be ignored', { DATABASE_URL: `postgres://db/caegis?options=${VALUE}` }, 'DATABASE_URL'],
+    ['a certificate that is not there', { DATABASE_URL: `postgres://db/caegis?sslrootcert=/${VALUE}` }, 'DATABASE_URL'],
+    ['a database and no key secret', { DATABASE_URL: `postgres://caegis:${VALUE}@db/caegis` }, 'CAEGIS_KEY_SECRET'],
+    ['a database twice', { DATABASE_URL: `postgres://db/${VALUE}`, DATABASE_URL_FILE: `/${VALUE}` }, 'DATABASE_URL'],
+    ['no connections', { CAEGIS_DATABASE_CONNECTIONS: '0' }, 'CAEGIS_DATABASE_CONNECTIONS'],
     ['a password in the URL of a broker', { NATS_URL: `nats://caegis:${VALUE}@nats` }, 'NATS_URL'],
     ['a broker that is none', { NATS_URL: `https://${VALUE}` }, 'NATS_URL'],
     ['a broker with TLS and one without', { NATS_URL: 'tls://one,nats://two' }, 'NATS_URL'],

@@ -26,6 +26,7 @@ const FLAGS = [
   ['--country-db <file>', 'CAEGIS_COUNTRY_DB', 'a database of countries or cities (MMDB), for policies that name some and for impossible travel'],
   ['--leaked-passwords <file>', 'CAEGIS_LEAKED_PASSWORDS', 'a sorted list of SHA-1 digests of leaked passwords, as Have I Been Pwned has it'],
   ['--risky-addresses <file>', 'CAEGIS_RISKY_ADDRESSES', 'a file of addresses and ranges from which sign-ins are risky, one a line'],
+  ['--database-connections <n>', 'CAEGIS_DATABASE_CONNECTIONS', 'most connections of this process to the PostgreSQL of DATABASE_URL (default 20)'],
   ['--nats-url <urls>', 'NATS_URL', 'a NATS broker (tls://host:4222) that brings revocations to guard fleets'],
   ['--nats-user <name>', 'NATS_USER', 'who to sign in as there; the password is NATS_PASSWORD or in NATS_PASSWORD_FILE'],
   ['--ldap <file>', 'CAEGIS_LDAP', 'an LDAP directory (YAML) whose people come and go here'],

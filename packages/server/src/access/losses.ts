@@ -1,5 +1,5 @@
 import { type ComplexSubject, EVENT, event, pairId } from '@caegis/protocol'
-import { type Kysely, type Selectable, sql, type Transaction } from 'kysely'
+import type { Kysely, Selectable, Transaction } from 'kysely'
 import { issuerOf } from '../directory/rights.ts'
 import type { Cut, Draft } from '../store/change.ts'
 import type { ReevaluationRow, Schema } from '../store/schema.ts'
@@ -65,7 +65,9 @@ async function isHeardByOthers(db: Db, tenant: string): Promise<boolean> {
     .selectFrom('streams')
     .select('id')
     .where('tenant', '=', tenant)
-    .where(sql<boolean>`json_extract(config, '$.guard') = 0 and json_extract(config, '$.subjects') = 'complex'`)
+    // Quotation marks within a string are escaped, so these find members only.
+    .where('config', 'like', '%"guard":false%')
+    .where('config', 'like', '%"subjects":"complex"%')
     .where((eb) => eb.or(types.map((type) => eb('config', 'like', `%${type}%`))))
   return (await streams.limit(1).executeTakeFirst()) !== undefined
 }

@@ -65,7 +65,7 @@ export function createReevaluation({ store, tenant, book, log, batch = 500, most
   async function step(order: readonly Job[]): Promise<void> {
     for (const job of order) {
       const rows = await take(db, job, now(), batch)
-      if (rows.length === 0) await store.transaction((tx) => endIfDone(tx, job, now()))
+      if (rows.length === 0) await store.transaction({ tenant }, (tx, clock) => endIfDone(tx, job, Math.floor(clock())))
       else return lookAndCut(job, order, rows)
     }
   }
@@ -78,7 +78,7 @@ export function createReevaluation({ store, tenant, book, log, batch = 500, most
     const write = (tx: Transaction<Schema>, publish: ChangeContext['publish']) => settle({ db: tx, publish }, job, jobs, page.version, looks, most)
     // Receivers are woken only where there is something for them.
     if (looks.some(isLoss)) await store.commit({ tenant, actor: actorOf(job), txn: job.id, edit: ({ db: tx, publish }) => write(tx, publish) })
-    else await store.transaction((tx) => write(tx, () => {}))
+    else await store.transaction({ tenant }, (tx) => write(tx, () => {}))
   }
 
   async function settle(
@@ -209,7 +209,13 @@ export function createReevaluation({ store, tenant, book, log, batch = 500, most
 
 /** The jobs that are not over, in the order in which they were asked for. */
 async function jobsOf(db: Db, tenant: string): Promise<{ everybody: Job[]; some: Job[] }> {
-  const running = db.selectFrom('reevaluations').selectAll().where('tenant', '=', tenant).where('state', '=', 'running').orderBy(sql`rowid`)
+  const running = db
+    .selectFrom('reevaluations')
+    .selectAll()
+    .where('tenant', '=', tenant)
+    .where('state', '=', 'running')
+    .orderBy('asked')
+    .orderBy('id')
   return {
     everybody: await running.where('scope', 'is', null).execute(),
     some: await running.where('scope', 'is not', null).limit(JOBS).execute(),

@@ -43,7 +43,7 @@ export async function applyTenantFile(
 
 /** The tenant that a file names: made, where there is none, with the command line as its first client. @returns its id */
 export async function ensureTenant(store: Store, { tenant }: TenantFile): Promise<string> {
-  return store.transaction(async (db) => {
+  return store.transaction({ name: `tenant named ${tenant.name}` }, async (db) => {
     const known = await db.selectFrom('tenants').select('id').where('name', '=', tenant.name).executeTakeFirst()
     const cli = { permissions: JSON.stringify(['graph/.default']) }
     if (known) {

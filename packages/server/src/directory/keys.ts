@@ -153,7 +153,7 @@ export function createKeyRegistry(store: Store, secrets: Secrets, tenant: string
     /** Makes the first keys of a tenant: they sign at once, because nobody holds any others. */
     async begin(): Promise<KeyRow[]> {
       const first = await Promise.all(ALGORITHMS.map((alg) => make(alg, now())))
-      return store.transaction(async (db) => {
+      return store.transaction({ tenant }, async (db) => {
         const rows = await read(db)
         if (rows.length > 0) return rows
         await db.insertInto('keys').values(first).execute()

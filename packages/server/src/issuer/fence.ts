@@ -24,14 +24,17 @@ export type FenceVerdict =
   | { outcome: 'stopped' }
 
 /**
- * A decision may be older than the revocation it races with. So nothing that was minted leaves before this transaction has seen, under the lock that every change
- * takes, that no row the decision read has moved, that no cutoff covers the new `iat`, and that `iat` is not ahead of the store's clock.
+ * A decision may be older than the revocation it races with. So nothing that was minted leaves before this transaction has seen, sharing the lock that every change
+ * takes alone, that no row the decision read has moved, that no cutoff covers the new `iat`, and that `iat` is not ahead of the store's clock.
  */
 export async function passFence(store: Store, tenant: Tenant, attempt: Attempt): Promise<FenceVerdict> {
   const endings = endingsOf(attempt)
-  return store.transaction(async (db) => {
+  const risks = riskChanges(tenant, attempt)
+  // What ends something, or moves a risk, is a change.
+  const shared = risks.length === 0 && endings.every(({ kind }) => kind === 'logout')
+  return store.transaction({ tenant: tenant.id, shared }, async (db, clock) => {
     const changes: Committed<unknown>[] = []
-    const now = Math.floor(store.clock())
+    const now = Math.floor(clock())
     const rows = createRows(db, tenant, now)
     for (const { reading, version } of attempt.readings.values()) {
       if ((await rows.versionOf(reading)) !== version) return { outcome: 'moved' }
@@ -43,7 +46,7 @@ export async function passFence(store: Store, tenant: Tenant, attempt: Attempt):
     for (const mint of attempt.mints) {
       if (mint.iat <= until) return { outcome: 'covered', until }
       // Ahead of the clock only where the clock fell behind a cutoff: see `instant` in issuer.ts.
-      if (mint.iat > store.clock() && mint.iat > until + 1) return { outcome: 'moved' }
+      if (mint.iat > clock() && mint.iat > until + 1) return { outcome: 'moved' }
     }
     for (const { model, id, artifact } of attempt.writes.values()) {
       if (artifact) await tenant.artifacts.write(db, artifact)
@@ -60,9 +63,9 @@ export async function passFence(store: Store, tenant: Tenant, attempt: Attempt):
     if (attempt.signIn?.code === 0) await tenant.signIns.insert(db, attempt.signIn)
     if (attempt.completes) await tenant.signIns.complete(db, attempt.completes.id, attempt.completes.more, attempt.completes.otherwise)
     if (attempt.seen?.outcome === 'success') await insertSignal(db, tenant.id, attempt.seen)
-    for (const change of riskChanges(tenant, attempt)) changes.push(await runChange(db, change, store.clock()))
+    for (const change of risks) changes.push(await runChange(db, change, clock(), store.hold))
     for (const ending of endings) {
-      if (ending.kind !== 'logout') changes.push(await runChange(db, changeOf(tenant.directory, ending), store.clock()))
+      if (ending.kind !== 'logout') changes.push(await runChange(db, changeOf(tenant.directory, ending), clock(), store.hold))
     }
     return { outcome: 'passed', endings, changes }
   })

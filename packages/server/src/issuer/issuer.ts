@@ -193,7 +193,9 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
     async answer(request) {
       const isToken = request.path === ROUTES.token && request.method === 'POST'
       const isDevice = request.path === ROUTES.device_authorization
-      const form = new URLSearchParams(isToken ? request.body : request.query)
+      const given = new URLSearchParams(isToken ? request.body : request.query)
+      const nul = [...given.values()].some((value) => value.includes('\0'))
+      const form = nul && isToken ? new URLSearchParams() : given
       const correlation =
         shortId(form.get('client-request-id') ?? new URLSearchParams(request.query).get('client-request-id') ?? undefined) ?? randomUUID()
       let claims = NO_CLAIMS
@@ -202,6 +204,8 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
         if (isToken) await traceBare(form, request.address, correlation, body, denial)
         return refusal(refuseTokens(body, form, denial, store.clock(), correlation, claims))
       }
+      // Nothing that is stored could be meant by it.
+      if (nul && isToken) return bare('invalid_request', 'a parameter holds a NUL character')
       try {
         claims = parseClaimsRequest(form.get('claims') ?? undefined)
       } catch (error) {

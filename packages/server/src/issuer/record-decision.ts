@@ -35,7 +35,7 @@ export async function recordDecision(db: Transaction<Schema>, tenant: Tenant, mi
     .onConflict((conflict) =>
       conflict
         .columns(['tenant', 'id'])
-        .doUpdateSet((eb) => ({ ...columns, tokens_until: eb.fn<number>('max', ['decisions.tokens_until', 'excluded.tokens_until']) })),
+        .doUpdateSet((eb) => ({ ...columns, tokens_until: eb.fn<number>('greatest', ['decisions.tokens_until', 'excluded.tokens_until']) })),
     )
     .execute()
 }

@@ -78,8 +78,8 @@ const lastOf = (mints: readonly Mint[]) => ({
 function raised(table: keyof Schema, mints: readonly Mint[]) {
   const { last_iat, tokens_until } = lastOf(mints)
   return {
-    last_iat: sql<number>`max(${sql.ref(`${table}.last_iat`)}, ${last_iat})`,
-    tokens_until: sql<number>`max(${sql.ref(`${table}.tokens_until`)}, ${tokens_until})`,
+    last_iat: sql<number>`greatest(${sql.ref(`${table}.last_iat`)}, ${last_iat})`,
+    tokens_until: sql<number>`greatest(${sql.ref(`${table}.tokens_until`)}, ${tokens_until})`,
   }
 }
 

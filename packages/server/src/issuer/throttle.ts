@@ -64,11 +64,11 @@ export function createThrottle(store: Store, secrets: Secrets): Throttle {
   }
 
   async function count(tenant: string, guessers: readonly Guesser[]): Promise<void> {
-    await store.transaction(async (db) => {
-      const at = Math.floor(store.clock())
-      for (const guesser of guessers) {
-        const { free, leak, cap } = BOUNDS[guesser.kind]
-        const key = keyOf(tenant, guesser)
+    // One lock for each, in one order for everybody.
+    const keyed = guessers.map((guesser) => ({ ...BOUNDS[guesser.kind], key: keyOf(tenant, guesser) })).sort((a, b) => (a.key < b.key ? -1 : 1))
+    for (const { free, leak, cap, key } of keyed) {
+      await store.transaction({ name: `throttle ${tenant} ${key}` }, async (db, clock) => {
+        const at = Math.floor(clock())
         const row = await db.selectFrom('throttles').select(['failures', 'at']).where('tenant', '=', tenant).where('key', '=', key).executeTakeFirst()
         const failures = row ? Math.max(0, row.failures - Math.floor(Math.max(0, at - row.at) / leak)) + 1 : 1
         const until = failures > free ? at + Math.min(cap, 2 ** Math.min(failures - free - 1, 30)) : 0
@@ -78,8 +78,8 @@ export function createThrottle(store: Store, secrets: Secrets): Throttle {
           .values({ tenant, key, ...columns })
           .onConflict((conflict) => conflict.columns(['tenant', 'key']).doUpdateSet(columns))
           .execute()
-      }
-    })
+      })
+    }
   }
 
   /** What was right ends the account's or the browser's count, never the address's: an attacker has an account too. */

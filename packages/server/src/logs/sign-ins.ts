@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { type Kysely, sql, type Transaction } from 'kysely'
+import { sql, type Transaction } from 'kysely'
+import { listedRows } from '../store/listed-rows.ts'
 import type { Schema, SignInRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import { firstId } from '../store/time-id.ts'
@@ -73,9 +74,9 @@ export function createSignIns(store: Store, tenant: string): SignIns {
   const flood = createFlood<SignIn>({ ...BOUNDS, clock: store.clock, merge })
   const listeners = new Set<(id: string) => void>()
   const news = createNews(store)
-  const tell = (record: SignIn) => {
+  const tell = (db: Transaction<Schema>, record: SignIn) => {
     for (const one of listeners) one(record.id)
-    news.told(record)
+    news.told(db, record)
   }
 
   const rowOf = (record: SignIn) => {
@@ -96,9 +97,9 @@ export function createSignIns(store: Store, tenant: string): SignIns {
       ...{ outcome: outcomeOf(code), times: count },
     }
   }
-  const insert = async (db: Kysely<Schema>, record: SignIn): Promise<void> => {
+  const insert = async (db: Transaction<Schema>, record: SignIn): Promise<void> => {
     await db.insertInto('sign_ins').values(rowOf(record)).execute()
-    tell(record)
+    tell(db, record)
   }
 
   function deny(record: SignIn): void {
@@ -113,7 +114,7 @@ export function createSignIns(store: Store, tenant: string): SignIns {
       if (row) {
         const { id: _id, tenant: _tenant, ...columns } = rowOf({ ...(JSON.parse(row.record) as SignIn), ...more, id })
         await db.updateTable('sign_ins').set(columns).where('tenant', '=', tenant).where('id', '=', id).execute()
-        tell({ ...(JSON.parse(row.record) as SignIn), ...more })
+        tell(db, { ...(JSON.parse(row.record) as SignIn), ...more })
       } else if (otherwise) await insert(db, otherwise)
     },
 
@@ -173,9 +174,9 @@ export function createSignIns(store: Store, tenant: string): SignIns {
       const edges = Array.from({ length: count }, (_, index) => [firstId(from + index * every), firstId(from + (index + 1) * every)])
       // Each sum reads a piece of one index, and no row.
       const sum = (outcome: Outcome) => sql`coalesce((select sum(times) from sign_ins where tenant = ${tenant} and outcome = ${sql.lit(outcome)}
-        and id >= edges.value ->> 0 and id < edges.value ->> 1), 0) as ${sql.ref(outcome)}`
-      const { rows } = await sql<Omit<Activity, 'from'>>`select ${sql.join(OUTCOMES.map(sum))} from json_each(${JSON.stringify(edges)}) as edges
-        order by edges.key`.execute(store.db)
+        and id >= edges.since and id < edges.before), 0) as ${sql.ref(outcome)}`
+      const { rows } = await sql<Omit<Activity, 'from'>>`select ${sql.join(OUTCOMES.map(sum))}
+        from ${listedRows(store, { since: 'text', before: 'text' }, edges)} as edges order by edges.place`.execute(store.db)
       return rows.map((row, index) => ({ from: from + index * every, ...row }))
     },
 

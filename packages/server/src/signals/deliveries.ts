@@ -1,6 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import { type DeliveryRecord, GAVE_UP, type StreamRecord } from '@caegis/ssf/transmitter'
 import { sql, type Transaction } from 'kysely'
+import { type FieldType, listedRows } from '../store/listed-rows.ts'
 import type { DeliveryRow, Schema } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 
@@ -13,7 +14,11 @@ const MOST_EVENTS = 100
 export const COUNTED_HOURS = 24
 /** Milliseconds after which whoever waits looks again: another server may have delivered. */
 const LOOK = 1000
-const COLUMNS = ['seq', 'stream', 'state', 'jti', 'txn', 'at', 'attempt', 'reason'] as const
+const COLUMNS = {
+  ...{ seq: 'bigint', stream: 'text', state: 'text', jti: 'text', txn: 'text' },
+  ...{ at: 'double precision', attempt: 'bigint', reason: 'text' },
+} as const satisfies Partial<Record<keyof DeliveryRecord, FieldType>>
+const COLUMN_NAMES = Object.keys(COLUMNS) as (keyof typeof COLUMNS)[]
 
 /** Where a state counts, in the rows of an hour. */
 const COUNTED: Partial<Record<DeliveryRecord['state'], 2 | 3 | 4>> = { acked: 2, applied: 3, failed: 4, dead: 4 }
@@ -108,21 +113,21 @@ export function createDeliveries(store: Store, tenant: string, streams: (limit: 
       counts.set(`${stream} ${hour}`, own)
     }
     if (counts.size === 0) return
-    const fields = [0, 1, 2, 3, 4].map((index) => sql`value ->> ${sql.lit(index)}`)
-    await sql`insert into delivery_counts (tenant, stream, hour, acked, applied, failed)
-      select ${tenant}, ${sql.join(fields)} from json_each(${JSON.stringify([...counts.values()])}) where true
-      on conflict (tenant, stream, hour) do update set acked = acked + excluded.acked, applied = applied + excluded.applied, failed = failed + excluded.failed`.execute(
-      tx,
+    const fields = { stream: 'text', hour: 'bigint', acked: 'bigint', applied: 'bigint', failed: 'bigint' } as const
+    const added = sql.join(
+      ['acked', 'applied', 'failed'].map((name) => sql`${sql.ref(name)} = delivery_counts.${sql.ref(name)} + excluded.${sql.ref(name)}`),
     )
+    await sql`insert into delivery_counts (tenant, stream, hour, acked, applied, failed)
+      select ${tenant}, stream, hour, acked, applied, failed from ${listedRows(store, fields, sortedRows([...counts.values()]))} as listed where true
+      on conflict (tenant, stream, hour) do update set ${added}`.execute(tx)
   }
 
   /** One prepared statement with one parameter, however many rows: to put together a text with eight marks a row takes longer than to write them. */
   function insert(records: readonly DeliveryRecord[], replace = false) {
-    const rows = JSON.stringify(records.map((one) => COLUMNS.map((column) => one[column] ?? null)))
-    const fields = COLUMNS.map((_, index) => sql`value ->> ${sql.lit(index)}`)
+    const rows = sortedRows(records.map((one) => COLUMN_NAMES.map((column) => one[column] ?? null)))
+    const columns = sql.join(COLUMN_NAMES.map((column) => sql.ref(column)))
     const clash = replace ? sql`do update set at = excluded.at, attempt = excluded.attempt, reason = excluded.reason` : sql`do nothing`
-    return sql`insert into deliveries (tenant, ${sql.join(COLUMNS.map((column) => sql.ref(column)))})
-      select ${tenant}, ${sql.join(fields)} from json_each(${rows}) where true
+    return sql`insert into deliveries (tenant, ${columns}) select ${tenant}, ${columns} from ${listedRows(store, COLUMNS, rows)} as listed where true
       on conflict (tenant, seq, stream, state) ${clash}`
   }
 
@@ -255,4 +260,12 @@ export function timesOf(rows: readonly Pick<DeliveryRow, 'state' | 'at' | 'attem
     }
   }
   return times
+}
+
+/** In one order for everybody: two that write the same rows the other way round would wait for each other. */
+function sortedRows(rows: readonly (readonly unknown[])[]): (readonly unknown[])[] {
+  return rows
+    .map((row) => ({ row, key: row.join(' ') }))
+    .sort((a, b) => (a.key < b.key ? -1 : 1))
+    .map(({ row }) => row)
 }

@@ -84,9 +84,10 @@ export function createDeliveryList(store: Store, tenant: string, issuer: string,
       if (id !== undefined) narrow = narrow.where('id', '=', id)
       if (type !== undefined) narrow = narrow.where('type', '=', type)
       // Ids are whole texts within the JSON; lists of cutoffs name whom they mean in their payload.
+      const within = sql.raw(store.engine === 'postgres' ? 'strpos' : 'instr')
       const quoted = userId === undefined ? undefined : JSON.stringify(userId)
       if (quoted !== undefined)
-        narrow = narrow.where(sql<boolean>`(instr(subject, ${quoted}) > 0 or (type = ${EVENT.cutoffs} and instr(payload, ${quoted}) > 0))`)
+        narrow = narrow.where(sql<boolean>`(${within}(subject, ${quoted}) > 0 or (type = ${EVENT.cutoffs} and ${within}(payload, ${quoted}) > 0))`)
       const value: DeliveryOnStream[] = []
       for (let at = upper; ; ) {
         const rows = await narrow.where('seq', '<', at).orderBy('seq', 'desc').limit(BATCH).execute()

@@ -1,5 +1,6 @@
 import { isLive, type LaneState, type StreamRecord } from '@caegis/ssf/transmitter'
 import { sql } from 'kysely'
+import { listedRows } from '../store/listed-rows.ts'
 import type { Position, Store } from '../store/store.ts'
 import { firstId, timeOf } from '../store/time-id.ts'
 
@@ -125,6 +126,8 @@ export function createHops({ store, tenant, streams, lanes, countDeadLetters, co
 
   /** Milliseconds from the commit: to the first SET of an event, until a receiver took it, until a guard had applied it, to its first refusal anywhere. */
   async function readTimes(first: number): Promise<Record<'sent' | 'taken' | 'applied' | 'refused', number[]>> {
+    const span = sql`(named.at - events.at) * 1000 - events.ms`
+    const collect = store.engine === 'postgres' ? sql`json_agg(${span})::text` : sql`json_group_array(${span})`
     const { rows } = await sql<{ hop: string; times: string }>`
       with found as materialized (select seq, stream, state, at from deliveries where tenant = ${tenant} and seq >= ${first}
           and state in ('sent', 'acked', 'applied', 'refused') order by seq desc limit ${MOST_DELIVERIES}),
@@ -133,24 +136,27 @@ export function createHops({ store, tenant, streams, lanes, countDeadLetters, co
           union all select 'taken', seq, min(at) from found where state in ('acked', 'applied') group by seq, stream
           union all select 'applied', seq, at from found where state = 'applied'
           union all select 'refused', seq, min(at) from found where state = 'refused' group by seq)
-      select hop, json_group_array(max(0, cast(round((named.at - events.at) * 1000 - events.ms) as integer))) as times
+      select hop, ${collect} as times
         from named join events on events.tenant = ${tenant} and events.seq = named.seq group by hop`.execute(db)
-    const of = (name: string) => JSON.parse(rows.find(({ hop: one }) => one === name)?.times ?? '[]') as number[]
+    const of = (name: string) =>
+      (JSON.parse(rows.find(({ hop: one }) => one === name)?.times ?? '[]') as number[]).map((time) => Math.max(0, Math.round(time)))
     return { sent: of('sent'), taken: of('taken'), applied: of('applied'), refused: of('refused') }
   }
 
   /** Milliseconds from a refusal to the next token of that user, and how many have not come back; of events about many at once nobody knows whom they refused. */
   async function readReturns(first: number, now: number): Promise<{ times: number[]; away: number }> {
     const { rows: refused } = await sql<{ at: number; user: string | null }>`
-      select min(deliveries.at) as at, coalesce(events.subject ->> '$.complex.user.sub', events.subject ->> '$.complex.user.id') as user
+      select min(deliveries.at) as at, max(events.user_id) as "user"
         from deliveries join events on events.tenant = deliveries.tenant and events.seq = deliveries.seq
         where deliveries.tenant = ${tenant} and deliveries.seq >= ${first} and deliveries.state = 'refused'
         group by deliveries.seq order by deliveries.seq desc limit ${MOST_REFUSALS}`.execute(db)
     const asked = refused.filter(({ user, at }) => user !== null && at <= now)
     const spans = asked.map(({ at, user }) => [user, firstId(at * 1000), firstId((at + RETURN) * 1000)])
     const { rows } = await sql<{ id: string | null }>`
-      select (select min(id) from sign_ins where tenant = ${tenant} and user_id = one.value ->> 0 and id >= one.value ->> 1 and id < one.value ->> 2
-        and denied = 0) as id from json_each(${JSON.stringify(spans)}) as one order by one.key`.execute(db)
+      select (select min(id) from sign_ins where tenant = ${tenant} and user_id = one.person and id >= one.since and id < one.before
+        and denied = 0) as id from ${listedRows(store, { person: 'text', since: 'text', before: 'text' }, spans)} as one order by one.place`.execute(
+      db,
+    )
     const times = rows.flatMap(({ id }, index) => (id === null ? [] : [Math.max(0, Math.round(timeOf(id) - (asked[index]?.at ?? 0) * 1000))]))
     return { times, away: asked.length - times.length }
   }

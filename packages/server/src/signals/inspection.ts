@@ -1,5 +1,5 @@
 import type { DeadLetter, EventRow } from '@caegis/ssf/transmitter'
-import { type Selectable, sql } from 'kysely'
+import type { Selectable } from 'kysely'
 import { createLoader } from '../store/loader.ts'
 import type { EventRecord } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
@@ -40,7 +40,7 @@ export function createInspection({ db }: Store, tenant: string): Inspection {
       let query = rows()
       if (before !== undefined) query = query.where('seq', '<', before)
       if (txn !== undefined) query = query.where('txn', '=', txn)
-      if (userId !== undefined) query = query.where(sql<boolean>`subject ->> '$.complex.user.sub' = ${userId}`)
+      if (userId !== undefined) query = query.where('user_id', '=', userId)
       return (await query.orderBy('seq', 'desc').limit(limit).execute()).map(toRow)
     },
     eventsAfter: async (seq, limit) => (await after(`${seq} ${limit}`)) ?? [],

@@ -91,7 +91,7 @@ export function createProgress(store: Store, tenant: string): Progress {
       const known = before?.progress ?? {}
       unwritten.set(stream, { progress: merge(other ? withoutPositions(known) : known, given), epoch: of ?? before?.epoch })
       // Said once for a long time, nothing would bring it back: it is written through.
-      if (progress.hydrated) return settle(await store.transaction((tx) => write(tx, new Set([stream]))))
+      if (progress.hydrated) return settle(await store.transaction({ name: `stream ${tenant} ${stream}` }, (tx) => write(tx, new Set([stream]))))
       const open = batch && (batch.size < BATCH || batch.has(stream)) ? batch : begin()
       open.add(stream)
     },

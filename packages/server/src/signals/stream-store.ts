@@ -172,7 +172,7 @@ export function createStreamStore(
         }
         return toStream({ ...row, ...after })
       }
-      const changed = await store.transaction(async (tx) => {
+      const changed = await store.transaction({ name: `stream ${tenant} ${id}` }, async (tx) => {
         for (;;) {
           const done = await written(tx)
           if (done !== 'again') return done
@@ -182,7 +182,7 @@ export function createStreamStore(
       return changed
     },
     async deleteStream(id) {
-      await store.transaction(async (tx) => {
+      await store.transaction({ name: `stream ${tenant} ${id}` }, async (tx) => {
         await tx.deleteFrom('streams').where('tenant', '=', tenant).where('id', '=', id).execute()
         await tx.deleteFrom('controls').where('tenant', '=', tenant).where('stream', '=', id).execute()
         await tx.deleteFrom('dead_letters').where('tenant', '=', tenant).where('stream', '=', id).execute()

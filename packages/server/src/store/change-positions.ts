@@ -1,5 +1,5 @@
 /** Columns of a table whose change is a change of the object, and the names that the admin API has for them. */
-const WATCHED = {
+export const WATCHED = {
   users: {
     ...{
       upn: 'userPrincipalName',

@@ -80,6 +80,8 @@ export interface ChangeContext {
   txn: string
   /** Seconds, read from the store's clock under the exclusive lock. */
   now: number
+  /** The same with its fraction. */
+  at: number
   /** Queues an event. All events of a change are numbered together, last, under the tenant's lock. */
   publish(draft: Draft): void
   /**
@@ -118,20 +120,36 @@ export const EXPIRY_LEEWAY = 60
  * @param clock seconds with a fraction, by the store's clock
  * @throws CaegisError `actor_revoked` when the actor lost the right since the request was let in
  */
-export async function runChange<T>(db: Transaction<Schema>, change: Change<T>, clock: number): Promise<Committed<T>> {
+export async function runChange<T>(
+  db: Transaction<Schema>,
+  change: Change<T>,
+  clock: number,
+  /** Takes another tenant's lock too. */
+  hold: (db: Transaction<Schema>, tenant: string) => Promise<void>,
+): Promise<Committed<T>> {
   const now = Math.floor(clock)
   const { tenant } = change
   const txn = change.txn ?? randomUUID()
   await checkActor(db, tenant, change.actor)
   const drafts: Draft[] = []
   const said: AuditEntry[] = []
-  const context = { db, tenant, txn, now, publish: (draft: Draft) => void drafts.push(draft), audit: (entry: AuditEntry) => void said.push(entry) }
+  const context = {
+    db,
+    tenant,
+    txn,
+    now,
+    at: clock,
+    publish: (draft: Draft) => void drafts.push(draft),
+    audit: (entry: AuditEntry) => void said.push(entry),
+  }
   const result = await change.edit(context)
 
   // In the order of ids, so that two changes that reach the same tenants never wait for each other.
   const logs: Appended[] = []
   for (const one of [...new Set([tenant, ...drafts.map((draft) => draft.tenant ?? tenant)])].sort()) {
     const its = drafts.filter((draft) => (draft.tenant ?? tenant) === one)
+    // Where two wait for each other, one of them begins anew.
+    if (one !== tenant) await hold(db, one)
     // Another tenant learns what became of its users, and not who works for this one.
     const by: Actor = one === tenant ? change.actor : { kind: 'system', reason: 'the tenant of the user' }
     await insertAudits(db, { tenant: one, txn, actor: by, now: clock }, one === tenant ? said : [], its)
@@ -191,6 +209,7 @@ async function append(
         subject: JSON.stringify(draft.subject),
         payload: JSON.stringify(payload),
         origin,
+        user_id: userOf(draft.subject.complex),
       })
       .execute()
   }
@@ -214,6 +233,13 @@ async function listed(db: Transaction<Schema>, tenant: string, drafts: readonly 
     }
   }
   return found
+}
+
+/** Whom an event is about, for who looks for it. */
+function userOf(subject: Draft['subject']['complex']): string | null {
+  const user = subject.format === 'complex' ? (subject as ComplexSubject).user : undefined
+  if (user?.format === 'iss_sub') return String(user.sub)
+  return user?.format === 'opaque' ? String(user.id) : null
 }
 
 /** Moves the instants of a row, and keeps the cutoff for those who hydrate, unless no token lives that it could hit. */
@@ -404,8 +430,8 @@ async function saveCutoff(db: Transaction<Schema>, tenant: string, cut: Cut, { t
     .values({ tenant, kind: cut.kind, spares: cut.depth === 'claims' ? 1 : 0, id: cut.id, t, depth: cut.depth, until })
     .onConflict((conflict) =>
       conflict.columns(['tenant', 'kind', 'spares', 'id']).doUpdateSet((eb) => ({
-        t: eb.fn<number>('max', ['cutoffs.t', 'excluded.t']),
-        until: eb.fn<number>('max', ['cutoffs.until', 'excluded.until']),
+        t: eb.fn<number>('greatest', ['cutoffs.t', 'excluded.t']),
+        until: eb.fn<number>('greatest', ['cutoffs.until', 'excluded.until']),
         depth: cut.depth === 'sign-in' ? 'sign-in' : eb.ref('cutoffs.depth'),
       })),
     )

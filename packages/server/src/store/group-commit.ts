@@ -1,4 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
+import { createHooks, type Hooks } from './hooks.ts'
 import type { Schema } from './schema.ts'
 
 type Work<T> = (db: Transaction<Schema>) => Promise<T>
@@ -18,7 +19,7 @@ const SLICE = 8
  * the same lock, one after the other, sees what the ones before it did, and is taken back alone when it throws (a savepoint). None is told that it is done before
  * all of it is on the disk.
  */
-export function createGroupCommit(db: Kysely<Schema>): <T>(work: Work<T>) => Promise<T> {
+export function createGroupCommit(db: Kysely<Schema>, hooks: Hooks = createHooks()): <T>(work: Work<T>) => Promise<T> {
   const waiting: Job[] = []
   let running = false
 
@@ -27,7 +28,9 @@ export function createGroupCommit(db: Kysely<Schema>): <T>(work: Work<T>) => Pro
     while (waiting.length > 0) {
       const taken: Job[] = []
       try {
+        let ended: Transaction<Schema> | undefined
         await db.transaction().execute(async (tx) => {
+          ended = tx
           const end = performance.now() + SLICE
           do {
             const job = waiting.shift() as Job
@@ -35,6 +38,7 @@ export function createGroupCommit(db: Kysely<Schema>): <T>(work: Work<T>) => Pro
             await job.run(tx)
           } while (waiting.length > 0 && performance.now() < end)
         })
+        if (ended) hooks.run(ended)
         for (const job of taken) job.settle()
       } catch (error) {
         for (const job of taken) job.fail(error)
@@ -51,11 +55,13 @@ export function createGroupCommit(db: Kysely<Schema>): <T>(work: Work<T>) => Pro
       waiting.push({
         async run(tx) {
           await sql`savepoint work`.execute(tx)
+          const before = hooks.count(tx)
           try {
             const result = await work(tx)
             outcome = () => resolve(result)
           } catch (error) {
             await sql`rollback to work`.execute(tx)
+            hooks.forget(tx, before)
             outcome = () => reject(error)
           }
           await sql`release work`.execute(tx)

@@ -4,7 +4,7 @@ import type { LeaseKeeper } from './leases.ts'
 import type { Store } from './store.ts'
 
 export interface LeaseTableOptions {
-  store: Pick<Store, 'db' | 'transaction' | 'clock' | 'wait' | 'wake'>
+  store: Pick<Store, 'db' | 'transaction' | 'wait' | 'wake'>
   log: Log
   /** Milliseconds after which a node that does not renew counts as dead. */
   lasts?: number
@@ -32,8 +32,8 @@ export function createLeaseTable({ store, log, lasts = LASTS }: LeaseTableOption
     async keep(wanted) {
       const before = mine
       mine = undefined
-      const done = await store.transaction(async (tx) => {
-        const now = Math.round(store.clock() * 1000)
+      const done = await store.transaction({ name: 'leases' }, async (tx, clock) => {
+        const now = Math.round(clock() * 1000)
         const until = now + lasts
         const { numUpdatedRows } = await tx.updateTable('nodes').set({ until }).where('id', '=', node).executeTakeFirst()
         const alive = numUpdatedRows > 0n
@@ -76,7 +76,7 @@ export function createLeaseTable({ store, log, lasts = LASTS }: LeaseTableOption
       return mine
     },
     async tell(reports) {
-      await store.transaction(async (tx) => {
+      await store.transaction({ name: 'leases' }, async (tx) => {
         for (const [name, report] of reports)
           await tx.updateTable('leases').set({ report }).where('name', '=', name).where('holder', '=', node).execute()
       })
@@ -93,7 +93,7 @@ export function createLeaseTable({ store, log, lasts = LASTS }: LeaseTableOption
     wait: (signal) => store.wait(WAITING, Number.MAX_SAFE_INTEGER, signal),
     async end() {
       if (!begun) return
-      await store.transaction(async (tx) => {
+      await store.transaction({ name: 'leases' }, async (tx) => {
         await tx.deleteFrom('leases').where('holder', '=', node).execute()
         await tx.deleteFrom('nodes').where('id', '=', node).execute()
       })

@@ -23,7 +23,7 @@ const MOST_SHOWN = 100
  * again within a change, its scope widens. Nothing is asked for where nobody lives by such a decision.
  */
 export async function scheduleReevaluation(context: ChangeContext, { reason, users, devices, apps }: Scope): Promise<void> {
-  const { db, tenant, txn, now } = context
+  const { db, tenant, txn, now, at } = context
   const alone = !users && !devices && !apps
   const total = alone
     ? 0
@@ -37,13 +37,13 @@ export async function scheduleReevaluation(context: ChangeContext, { reason, use
   await db
     .insertInto('reevaluations')
     .values({
-      ...{ tenant, id: txn, reason, version: home.policies_version, scope, state: 'running', total, created_at: now, ended_at: null },
+      ...{ tenant, id: txn, reason, version: home.policies_version, scope, state: 'running', total, created_at: now, ended_at: null, asked: at },
       // Whatever was given out before the edit has an `iat` at or before it, even where the clock was set back.
       t: Math.max(now, home.last_iat),
     })
     .onConflict((conflict) =>
       conflict.columns(['tenant', 'id']).doUpdateSet((eb) => ({
-        ...{ version: eb.ref('excluded.version'), t: eb.fn<number>('max', ['reevaluations.t', 'excluded.t']), state: 'running', ended_at: null },
+        ...{ version: eb.ref('excluded.version'), t: eb.fn<number>('greatest', ['reevaluations.t', 'excluded.t']), state: 'running', ended_at: null },
         total: eb('reevaluations.total', '+', eb.ref('excluded.total')),
         scope: sql<string | null>`case when reevaluations.scope is null or excluded.scope is null then null else reevaluations.scope end`,
       })),

@@ -2,6 +2,7 @@ import { closeSync, openSync } from 'node:fs'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import { Kysely, type SqliteDatabase, SqliteDialect, type SqliteStatement } from 'kysely'
 import type { Schema } from './schema.ts'
+import { refuseNul } from './texts.ts'
 
 const MAX_STATEMENTS = 500
 
@@ -12,6 +13,8 @@ export function openSqlite(file: string): Kysely<Schema> {
   const db = new DatabaseSync(file)
   // FULL: an acknowledged change survives a power cut; WAL: a reader in another process does not wait for a writer.
   db.exec('pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 5000; pragma foreign_keys = on')
+  // PostgreSQL's word; SQLite's own is `max`, which means something else there.
+  db.function('greatest', { deterministic: true }, (a, b) => ((a as number) > (b as number) ? a : b))
   return new Kysely<Schema>({ dialect: new SqliteDialect({ database: adapt(db) }) })
 }
 
@@ -63,6 +66,7 @@ function wrap(statement: StatementSync): SqliteStatement {
 
 /** node:sqlite takes an object in first place for a bag of named parameters and stores NULL without a word: refuse what it would misread. */
 function bind(parameters: readonly unknown[]): SQLInputValue[] {
+  refuseNul(parameters)
   return parameters.map((value) => {
     if (value === null || typeof value === 'string' || typeof value === 'number' || typeof value === 'bigint') return value
     if (value instanceof Uint8Array) return value

@@ -1,19 +1,22 @@
 import { randomBytes } from 'node:crypto'
-import type { Kysely, Transaction } from 'kysely'
+import type { DatabaseSettings } from '../database-url.ts'
 import type { Log } from '../log.ts'
 import { type Change, type Committed, runChange } from './change.ts'
-import { createGroupCommit } from './group-commit.ts'
+import { createEmbedded } from './embedded.ts'
+import type { Engine, Lock, Work } from './engine.ts'
 import { createLoader } from './loader.ts'
 import { migrate } from './migrations.ts'
-import type { Schema } from './schema.ts'
-import { openSqlite } from './sqlite.ts'
 import { createWriteBehind, type WriteBehind } from './write-behind.ts'
 
 export interface StoreOptions {
-  /** Path of the database file. */
+  /** Path of the embedded database, where there is no other. */
   file: string
-  /** Milliseconds. */
+  /** A PostgreSQL to store in instead. */
+  database?: DatabaseSettings | undefined
+  /** The machine's clock, in milliseconds: that of the embedded database too. */
   now: () => number
+  /** Another clock than PostgreSQL's own, in milliseconds, for tests that go through days. */
+  clock?: (() => number) | undefined
   log: Log
 }
 
@@ -24,11 +27,8 @@ export interface Position {
   asOf: number
 }
 
-export interface Store extends WriteBehind {
-  db: Kysely<Schema>
-  /** The store's clock: the only one that decides about tokens and cutoffs. Seconds with a fraction. */
-  clock(): number
-  transaction<T>(work: (db: Transaction<Schema>) => Promise<T>): Promise<T>
+export interface Store extends WriteBehind, Pick<Engine, 'engine' | 'db' | 'clock' | 'skew' | 'after' | 'hold'> {
+  transaction<T>(lock: Lock, work: Work<T>): Promise<T>
   /** The only way in which the directory changes: edit, cutoffs and events in one transaction. */
   commit<T>(change: Change<T>): Promise<Committed<T>>
   /** Where a tenant's log stands. */
@@ -38,30 +38,43 @@ export interface Store extends WriteBehind {
    * @param epoch the one that is over; nothing happens when another holds already. Returns whether it was renewed.
    */
   renewEpoch(tenant: string, epoch: string): Promise<boolean>
-  /** Resolves when this process has taken the tenant's log past `after`, when {@link wake} is called for it, or when the signal aborts. */
+  /** Resolves when the tenant's log has gone past `after`, when {@link wake} is called for it, or when the signal aborts. */
   wait(tenant: string, after: number, signal: AbortSignal): Promise<void>
   /** Wakes those who wait for something of this tenant that is not in the log (a verification that was asked for). */
   wake(tenant: string): void
   close(): Promise<void>
 }
 
-export async function createStore({ file, now, log }: StoreOptions): Promise<Store> {
-  const db = openSqlite(file)
-  await migrate(db)
-  const later = createWriteBehind(db, log)
-  const transaction = createGroupCommit(db)
-  const clock = () => now() / 1000
+export async function createStore({ file, database, now, clock: given, log }: StoreOptions): Promise<Store> {
   /** Who waits for something of a tenant. */
   const waiting = new Map<string, Set<() => void>>()
-  /** How far this process has seen each log come. */
+  /** How far each log is known to have come. */
   const heads = new Map<string, number>()
-  const wake = (tenant: string) => {
+  const wakeHere = (tenant: string) => {
     for (const one of waiting.get(tenant) ?? []) one()
+  }
+  const moved = (tenant: string, seq: number) => {
+    // Also back: a database that was restored, or lost what its successor had not yet, numbers anew.
+    if (heads.get(tenant) === seq) return
+    heads.set(tenant, seq)
+    wakeHere(tenant)
+  }
+  const listeners = { moved, wake: wakeHere, awaited: () => [...waiting].filter(([, some]) => some.size > 0).map(([tenant]) => tenant) }
+  const engine = database
+    ? await (await import('./postgres/engine.ts')).createPostgres({ database, now, listeners, log, ...(given && { clock: given }) })
+    : createEmbedded(file, now)
+  if (!database) await migrate(engine.db)
+  const { db, clock, transaction } = engine
+  const later = createWriteBehind(engine, log)
+  const wake = (tenant: string) => {
+    wakeHere(tenant)
+    engine.tell(tenant)
   }
 
   const load = createLoader(async (ids) => {
-    const rows = await db.selectFrom('tenants').select(['id', 'epoch', 'seq']).where('id', 'in', ids).execute()
+    // Before it is read: what is committed meanwhile must not be older than what this says.
     const asOf = clock()
+    const rows = await db.selectFrom('tenants').select(['id', 'epoch', 'seq']).where('id', 'in', ids).execute()
     return new Map(rows.map(({ id, epoch, seq }): [string, Position] => [id, { epoch, seq, asOf }]))
   })
   const position = async (tenant: string): Promise<Position> => {
@@ -71,19 +84,16 @@ export async function createStore({ file, now, log }: StoreOptions): Promise<Sto
   }
 
   const store: Store = {
-    db,
-    clock,
-    position,
+    ...{ engine: engine.engine, db, clock, position, transaction, skew: engine.skew, after: engine.after, hold: engine.hold },
     ...later,
-    transaction,
     async commit(change) {
       // The clock is read inside: a change that waited for its turn must not carry an instant from before it.
-      const committed = await transaction((tx) => runChange(tx, change, clock()))
+      const committed = await transaction({ tenant: change.tenant }, (tx, at) => runChange(tx, change, at(), engine.hold))
       const { txn, seq, elsewhere = [] } = committed
       for (const one of [{ tenant: change.tenant, seq }, ...elsewhere]) {
-        heads.set(one.tenant, Math.max(one.seq, heads.get(one.tenant) ?? 0))
         log.info('change committed', { tenant: one.tenant, txn, seq: one.seq })
-        wake(one.tenant)
+        if ((heads.get(one.tenant) ?? 0) < one.seq) moved(one.tenant, one.seq)
+        else wakeHere(one.tenant)
       }
       return committed
     },
@@ -115,10 +125,8 @@ export async function createStore({ file, now, log }: StoreOptions): Promise<Sto
     },
     wake,
     async close() {
-      // Behind all that wait for their turn.
-      await transaction(async () => {})
       await later.flush()
-      await db.destroy()
+      await engine.close()
     },
   }
   return store

@@ -1,5 +1,6 @@
-import { type Kysely, sql, type Transaction } from 'kysely'
+import type { Transaction } from 'kysely'
 import type { Log } from '../log.ts'
+import type { Engine } from './engine.ts'
 import type { Schema } from './schema.ts'
 
 /** Writes that a crash may take, because what they say comes again: how far a receiver has come, and the proof of it. Many of them are one transaction. */
@@ -25,7 +26,7 @@ const COLLECT = 50
 /** Milliseconds of work in one transaction: a change of the directory that comes meanwhile waits no longer than that. */
 const SLICE = 4
 
-export function createWriteBehind(db: Kysely<Schema>, log: Log): WriteBehind {
+export function createWriteBehind({ loosely }: Pick<Engine, 'loosely'>, log: Log): WriteBehind {
   let waiting: Job[] = []
   let timer: NodeJS.Timeout | undefined
   let writing = false
@@ -48,7 +49,7 @@ export function createWriteBehind(db: Kysely<Schema>, log: Log): WriteBehind {
   async function together(jobs: readonly Job[]): Promise<number> {
     let taken = 0
     try {
-      await transaction(async (tx) => {
+      await loosely(async (tx) => {
         const end = performance.now() + SLICE
         do await (jobs[taken++] as Job).work(tx)
         while (taken < jobs.length && performance.now() < end)
@@ -56,27 +57,13 @@ export function createWriteBehind(db: Kysely<Schema>, log: Log): WriteBehind {
       for (const { over } of jobs.slice(0, taken)) over.resolve()
     } catch {
       for (const { work, over } of jobs.slice(0, taken)) {
-        await db
-          .transaction()
-          .execute(async (tx) => void (await work(tx)))
-          .catch((error: Error) => log.error('what was put off could not be written', { message: error.message }))
+        await loosely(async (tx) => void (await work(tx))).catch((error: Error) =>
+          log.error('what was put off could not be written', { message: error.message }),
+        )
         over.resolve()
       }
     }
     return taken
-  }
-
-  /** The process may be killed after it, but the commit does not wait for the disk: a power cut may take it. */
-  function transaction(work: (tx: Transaction<Schema>) => Promise<void>): Promise<void> {
-    // Nobody else has the connection meanwhile: a change of the directory is never written so.
-    return db.connection().execute(async (one) => {
-      await sql`pragma synchronous = normal`.execute(one)
-      try {
-        await one.transaction().execute(work)
-      } finally {
-        await sql`pragma synchronous = full`.execute(one)
-      }
-    })
   }
 
   return {

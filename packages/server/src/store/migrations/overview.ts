@@ -88,4 +88,20 @@ export const OVERVIEW: Record<string, Migration> = {
       }
     },
   },
+  '0068-plain-columns': {
+    async up(db: Kysely<unknown>): Promise<void> {
+      for (const statement of [
+        // What was an expression of SQLite's own.
+        'alter table events add column user_id text',
+        `update events set user_id = coalesce(subject ->> '$.complex.user.sub', subject ->> '$.complex.user.id')`,
+        'drop index events_user',
+        'create index events_user on events (tenant, user_id, seq) where user_id is not null',
+        // Jobs of one second have an order too; those that are running stand in that of their rows.
+        'alter table reevaluations add column asked real not null default 0',
+        'update reevaluations set asked = created_at + rowid / 1e6',
+      ]) {
+        await sql.raw(statement).execute(db)
+      }
+    },
+  },
 }

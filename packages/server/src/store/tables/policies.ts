@@ -88,5 +88,7 @@ export interface ReevaluationRow {
   /** Those of the changed that are no permission any more. */
   lost: Generated<number>
   created_at: number
+  /** The same with its fraction: the order of the jobs. */
+  asked: Generated<number>
   ended_at: number | null
 }

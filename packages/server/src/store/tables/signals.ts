@@ -17,6 +17,8 @@ export interface EventRecord {
   payload: string
   /** The application to whose streams it does not go: it was learnt from there. */
   origin: string | null
+  /** Whom it is about, where that is one user. */
+  user_id: string | null
 }
 
 export interface CutoffRecord {

@@ -1,0 +1,97 @@
+import { Kysely, PostgresDialect, type PostgresPoolClient } from 'kysely'
+import pg from 'pg'
+import type { DatabaseSettings } from '../../database-url.ts'
+import type { Log } from '../../log.ts'
+import type { Schema } from '../schema.ts'
+import { refuseNul } from '../texts.ts'
+
+/** Milliseconds until somebody who asks gives up on a connection, and until the database gives up on a statement or on a transaction that says nothing. */
+const LIMITS = { connectionTimeoutMillis: 5000, statement_timeout: 30_000, idle_in_transaction_session_timeout: 30_000 }
+
+const MOST_STATEMENTS = 500
+/** `feature_not_supported`: "cached plan must not change result type". */
+export const STALE_PLAN = '0A000'
+
+/** Types that come as text unless said otherwise, because JavaScript has no such numbers; none of ours are that large. */
+const { builtins } = pg.types
+const PARSERS = new Map<number, (text: string) => unknown>([
+  [builtins.INT8, toInteger],
+  [builtins.NUMERIC, Number],
+])
+const types = { getTypeParser: (id: number, format?: 'text' | 'binary') => PARSERS.get(id) ?? pg.types.getTypeParser(id, format as 'text') }
+
+/** Opens (or fails to open) connections as they are needed. */
+export function connect(settings: DatabaseSettings, log: Log): { db: Kysely<Schema>; listenOn(): pg.Client } {
+  const options = { ...toOptions(settings), types }
+  const pool = new pg.Pool({ ...options, ...LIMITS, max: settings.connections })
+  // One that breaks while nobody uses it is replaced; whoever uses one hears of it.
+  pool.on('error', (error) => log.warn('a connection to the database broke', { code: codeOf(error) }))
+  const statements = createStatements()
+  const taken = async (): Promise<PostgresPoolClient> => {
+    const client = await pool.connect()
+    let open = false
+    const query = async (text: string, parameters: readonly unknown[]) => {
+      refuseNul(parameters)
+      if (text.startsWith('begin') || text.startsWith('start transaction')) open = true
+      if (text === 'commit' || text === 'rollback') open = false
+      try {
+        return await client.query({ text, values: parameters as unknown[], ...statements.nameOf(text) })
+      } catch (error) {
+        // A migration has changed what `select *` means. Within a transaction, all of that begins again.
+        if (codeOf(error) !== STALE_PLAN) throw error
+        statements.renew()
+        if (open) throw error
+        return client.query({ text, values: parameters as unknown[] })
+      }
+    }
+    return { query: query as never, release: (destroy) => client.release(destroy) }
+  }
+  const dialect = new PostgresDialect({ pool: { connect: taken, end: () => pool.end(), options: pool.options } })
+  return { db: new Kysely<Schema>({ dialect }), listenOn: () => new pg.Client({ ...options, keepAlive: true }) }
+}
+
+/**
+ * Names for statements that come again: the database parses and plans a named one once a connection. Those beyond the first come without: a text that is put together from
+ * what a request asks for must not fill its memory.
+ */
+function createStatements(): { nameOf(text: string): { name?: string }; renew(): void } {
+  const names = new Map<string, string>()
+  let generation = 0
+  return {
+    nameOf(text) {
+      const known = names.get(text)
+      if (known !== undefined) return { name: known }
+      // Words that stand alone (begin, commit) have nothing to plan.
+      if (names.size >= MOST_STATEMENTS || !text.includes('$')) return {}
+      const name = `s${generation} ${names.size}`
+      names.set(text, name)
+      return { name }
+    },
+    renew() {
+      generation++
+      names.clear()
+    },
+  }
+}
+
+function toOptions({ host, port, database, user, password, tls, ca }: DatabaseSettings) {
+  return {
+    ...{ host, database, application_name: 'caegis' },
+    ...(port === undefined ? {} : { port }),
+    ...(user === undefined ? {} : { user }),
+    ...(password === undefined ? {} : { password }),
+    ssl: tls ? { rejectUnauthorized: true, servername: host, ...(ca === undefined ? {} : { ca }) } : false,
+  }
+}
+
+function toInteger(text: string): number {
+  const value = Number(text)
+  if (!Number.isSafeInteger(value)) throw new RangeError('the database holds a number that is too large')
+  return value
+}
+
+/** What may stand in a log: an error's text may repeat what was to be written. */
+export function codeOf(error: unknown): string {
+  const { code, name } = error as { code?: unknown; name?: unknown }
+  return typeof code === 'string' ? code : String(name)
+}
