@@ -20,7 +20,7 @@ export function createSegmentStore(store: Store, secrets: Secrets, tenant: strin
       return row && (secrets.open(context, row.sealed) as SegmentList)
     },
     saveSegmentList: (list) =>
-      store.transaction(async (tx) => {
+      store.transaction({ name: context }, async (tx) => {
         const { version } = list
         const sealed = secrets.seal(context, list)
         const { numInsertedOrUpdatedRows: saved } = await tx
