@@ -1,6 +1,8 @@
-import { FIGURES, FIRST_SIGHT } from './figures.ts'
+import { FIGURES, FIRST_SIGHT, type Sample } from './figures.ts'
 import type { Guard } from './guard.ts'
 import { FIRST_SIGHT_BOUNDS } from './verdict-counts.ts'
+
+export type { Sample } from './figures.ts'
 
 /** The `Content-Type` of {@link metricsText}. */
 export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
@@ -11,10 +13,7 @@ export function metricsText(guard: Pick<Guard, 'status'>): string {
   const lines: string[] = []
   for (const { name, kind, unit, help, read } of FIGURES) {
     const samples = read(status)
-    if (samples.length === 0) continue
-    const written = nameOf(name, kind, unit)
-    lines.push(...headOf(written, kind, help))
-    for (const { labels, value } of samples) lines.push(`${written}${labelsOf(labels)} ${numberOf(value)}`)
+    lines.push(...figureLines(nameOf(name, kind, unit), kind, help, samples))
   }
   const name = nameOf(FIRST_SIGHT.name, 'histogram', FIRST_SIGHT.unit)
   lines.push(...headOf(name, 'histogram', FIRST_SIGHT.help))
@@ -27,6 +26,12 @@ export function metricsText(guard: Pick<Guard, 'status'>): string {
     lines.push(`${name}_sum${labelsOf({ issuer })} ${numberOf(firstSights.seconds)}`, `${name}_count${labelsOf({ issuer })} ${below}`)
   }
   return `${lines.join('\n')}\n`
+}
+
+/** One figure in the text format, its labels escaped; nothing where there is nothing to say. @param name as Prometheus writes names */
+export function figureLines(name: string, kind: 'counter' | 'gauge', help: string, samples: readonly Sample[]): string[] {
+  if (samples.length === 0) return []
+  return [...headOf(name, kind, help), ...samples.map(({ labels, value }) => `${name}${labelsOf(labels)} ${numberOf(value)}`)]
 }
 
 const UNITS: Record<string, string> = { s: '_seconds', By: '_bytes' }

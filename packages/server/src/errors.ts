@@ -55,5 +55,6 @@ export const SERVER_ERRORS = {
   ldap_protocol: 'The LDAP server does not keep to the protocol, or sends more than it was asked for.',
   ldap_mass_removal:
     'So many people are gone from the LDAP directory at once that nobody was touched: look into it, then run: caegis sync ldap --allow-mass-removal',
-  busy: 'The server has too much to do at once, or what the request reads keeps changing; try again.',
+  busy: 'What the request reads keeps changing; try again.',
+  overloaded: 'The server has too much to do at once; try again a little later.',
 } as const

@@ -16,7 +16,7 @@ export interface Housekeeping {
 
 export interface HousekeepingOptions {
   store: Store
-  leases: Leases
+  leases: Pick<Leases, 'hold'>
   tenants: Pick<Tenants, 'openAll'>
   log: Log
   /** Seconds for which the log keeps an event. */
@@ -31,6 +31,8 @@ const PERIOD = 30_000
 const LOOK = 10_000
 /** Seconds after which wrong guesses have no effect any more; see issuer/throttle.ts. */
 const THROTTLE_MEMORY = 2 * 24 * 3600
+/** Seconds: no window of store/limits.ts is longer. */
+const LIMIT_MEMORY = 3600
 /** Seconds for which it is remembered which causes came from upstreams: longer than any stream holds an event that has gone round. */
 const UPSTREAM_MEMORY = 90 * 24 * 3600
 /** Seconds for which what was found about somebody is kept after it is over. */
@@ -100,6 +102,10 @@ export function startHousekeeping({ store, leases, tenants, log, retention, logR
       .deleteFrom('throttles')
       .where('until', '<=', now)
       .where('at', '<', now - THROTTLE_MEMORY)
+      .execute()
+    await db
+      .deleteFrom('limits')
+      .where('since', '<', now - LIMIT_MEMORY)
       .execute()
     await db
       .deleteFrom('risk_signals')

@@ -16,8 +16,7 @@ import { welcomePage } from './issuer/pages.ts'
 import { registerIssuer } from './issuer/routes.ts'
 import { createThrottle } from './issuer/throttle.ts'
 import { type LdapRoom, startLdap } from './ldap/start.ts'
-import { createDrain } from './life/drain.ts'
-import { registerHealth } from './life/health.ts'
+import { createLife } from './life/life.ts'
 import { createListener } from './life/listener.ts'
 import { createLog, type Log } from './log.ts'
 import { registerScim } from './scim/routes.ts'
@@ -30,6 +29,7 @@ import { registerSignIn } from './signin/routes.ts'
 import { createLeaseFile } from './store/lease-file.ts'
 import { createLeaseTable } from './store/lease-table.ts'
 import { createLeases } from './store/leases.ts'
+import { createLimits } from './store/limits.ts'
 import { createSecrets } from './store/secrets.ts'
 import { createStore, type Store } from './store/store.ts'
 import { createTenants, issuerOf } from './tenants.ts'
@@ -87,9 +87,10 @@ export async function createServer({ settings, now = Date.now, storeClock, log =
   } as object) as unknown as FastifyInstance
 
   const listener = createListener(app, settings)
-  const drain = createDrain(app, { notice: settings.drain, log, stopListening: listener.stop })
+  const life = createLife(app, { settings, store, log, stopListening: listener.stop })
+  const { drain, load, onFence } = life
   const holds = createHolds({ most: settings.heldPolls, onEnd: drain.onEnd })
-  const tenants = createTenants({ settings, store, leases, secrets, dialer, intelligence, bus, holds, log, now })
+  const tenants = createTenants({ settings, store, leases, secrets, dialer, intelligence, bus, holds, onFence, log, now })
   const { find } = tenants
   const housekeeping = startHousekeeping({ store, leases, tenants, log, retention: settings.retention, logRetention: settings.logRetention })
   let ldap: LdapRoom | undefined
@@ -98,7 +99,8 @@ export async function createServer({ settings, now = Date.now, storeClock, log =
   let closed: Promise<void> | undefined
   let closing = false
   let listening = false
-  app.setErrorHandler((error: Error & { statusCode?: number; code?: string }, _request, reply) => {
+  app.setErrorHandler((error: Error & { statusCode?: number; code?: string }, request, reply) => {
+    if (error.code === 'overloaded') return load.refuse(request, reply)
     const status = error.statusCode ?? (error.code === 'busy' ? 503 : 500)
     // What is still under way at the end has lost its asker, and then the database.
     if (status >= 500 && !closing) log.error('a request failed', { name: error.name, message: error.message, stack: error.stack })
@@ -112,7 +114,7 @@ export async function createServer({ settings, now = Date.now, storeClock, log =
   const page = findConsole()
   if (page === undefined) app.get('/', async (_request, reply) => send(reply, html(200, welcomePage(origin))))
   else registerConsole(app, page)
-  registerHealth(app, { store, isDraining: () => drain.draining, inSync: tenants.inSync })
+  life.show({ tenants, leases, holds })
 
   await app.register(async (scope) => {
     const findIssuer = async (name: string) => (await find(name))?.issuer
@@ -132,7 +134,7 @@ export async function createServer({ settings, now = Date.now, storeClock, log =
   await app.register(async (scope) =>
     registerUpstream(scope, { push: async (tenant, upstream, request) => (await find(tenant))?.upstreams.push(upstream, request) }),
   )
-  await app.register(async (scope) => registerGlobalRevocation(scope, { log, now, admit: admission.caller }))
+  await app.register(async (scope) => registerGlobalRevocation(scope, { log, admit: admission.caller, spend: createLimits(store).spend }))
   await app.register(async (scope) =>
     registerScim(scope, { origin, log, admit: admission.caller, nameOf: async (name) => (await find(name))?.tenant.name }),
   )
@@ -185,5 +187,6 @@ export async function createServer({ settings, now = Date.now, storeClock, log =
     await dialer.close()
     await store.close()
     await intelligence.close()
+    life.close()
   }
 }

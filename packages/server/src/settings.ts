@@ -35,6 +35,10 @@ export interface Settings {
   drain: number
   /** Polls that a process holds at a time. */
   heldPolls: number
+  /** Requests of each kind that a process works on at a time, where the usual bound does not fit; see life/load.ts. */
+  bounds: Readonly<Record<string, number>>
+  /** Who knows it may read the figures of the process; without one, only programs on the same machine may. */
+  metricsToken?: string
   /** How often one client may ask for the same in one browser session within five minutes. */
   loopLimit: number
   /** SETs and metadata also in the form of the implementer's draft of SSF 1.0, for receivers that know no other. */
@@ -84,6 +88,8 @@ export type SettingName =
   | 'CAEGIS_KEY_ROTATION'
   | 'CAEGIS_LOOP_LIMIT'
   | 'CAEGIS_DRAIN'
+  | 'CAEGIS_METRICS_TOKEN'
+  | 'CAEGIS_METRICS_TOKEN_FILE'
   | 'CAEGIS_SSF_LEGACY_DRAFT'
   | 'CAEGIS_COUNTRY_DB'
   | 'CAEGIS_LEAKED_PASSWORDS'
@@ -141,6 +147,8 @@ export function readSettings(input: SettingsInput): Settings {
     maxStaleness: 30,
     drain: readDrain(input.CAEGIS_DRAIN),
     heldPolls: 20_000,
+    bounds: {},
+    ...readMetricsToken(input),
     loopLimit: readLoopLimit(input.CAEGIS_LOOP_LIMIT),
     retention: readRetention(input.CAEGIS_RETENTION),
     logRetention: readLogRetention(input.CAEGIS_LOG_RETENTION),
@@ -247,6 +255,12 @@ function readDatabase(input: SettingsInput): DatabaseSettings | undefined {
   return text ? readDatabaseUrl(text, Number(connections)) : undefined
 }
 
+function readMetricsToken(input: SettingsInput): { metricsToken?: string } {
+  const metricsToken = readSecret(input, 'CAEGIS_METRICS_TOKEN')
+  if (metricsToken !== undefined && metricsToken.length < 16) throw invalid('CAEGIS_METRICS_TOKEN', 'must have at least 16 characters')
+  return metricsToken === undefined ? {} : { metricsToken }
+}
+
 function readNats(input: SettingsInput): NatsSettings | undefined {
   const secrets = [readSecret(input, 'NATS_PASSWORD'), readSecret(input, 'NATS_TOKEN'), readSecret(input, 'NATS_CREDS')] as const
   const [password, token, creds] = secrets
@@ -268,7 +282,7 @@ function readNats(input: SettingsInput): NatsSettings | undefined {
 /** From the environment, or from the file that it names. */
 function readSecret(
   input: SettingsInput,
-  name: 'DATABASE_URL' | 'CAEGIS_LDAP_PASSWORD' | 'NATS_PASSWORD' | 'NATS_TOKEN' | 'NATS_CREDS',
+  name: 'DATABASE_URL' | 'CAEGIS_LDAP_PASSWORD' | 'CAEGIS_METRICS_TOKEN' | 'NATS_PASSWORD' | 'NATS_TOKEN' | 'NATS_CREDS',
 ): string | undefined {
   const { [name]: direct, [`${name}_FILE` as const]: file } = input
   if (direct !== undefined && file !== undefined) throw invalid(name, `and ${name}_FILE exclude each other`)

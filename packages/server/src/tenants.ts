@@ -96,6 +96,8 @@ export interface TenantsOptions {
   bus: Bus | undefined
   /** Of the polls that this process holds. */
   holds: Holds
+  /** Told what the fence said of each attempt. */
+  onFence(outcome: string): void
   log: Log
   now: () => number
 }
@@ -107,7 +109,7 @@ const GUARD_IDLE = 300
 const HELD = 90_000
 
 /** Opens tenants, each with rooms of its own: keys, directory, issuer, streams, guard. */
-export function createTenants({ settings, store, leases, secrets, dialer, intelligence, bus, holds, log, now }: TenantsOptions): Tenants {
+export function createTenants({ settings, store, leases, secrets, dialer, intelligence, bus, holds, onFence, log, now }: TenantsOptions): Tenants {
   const { origin } = settings
   const { countryOf } = intelligence
   const opened = new Map<string, Promise<TenantRooms>>()
@@ -195,7 +197,7 @@ export function createTenants({ settings, store, leases, secrets, dialer, intell
     }
     const transmitter = createTransmitter(transmission)
     const provided = createIssuer(tenant, {
-      ...{ store, secrets, log, tell },
+      ...{ store, secrets, log, tell, onFence },
       lifetimes: settings.lifetimes,
       loopLimit: settings.loopLimit,
       async guardsOf(appId) {

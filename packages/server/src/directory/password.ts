@@ -14,6 +14,9 @@ const MAX_WAITING = 128
 const waiting: (() => void)[] = []
 let running = 0
 
+/** How many passwords wait for their turn in this process, and how many are worked on. */
+export const passwordWork = () => ({ waiting: waiting.length, running })
+
 /** Argon2id in the PHC string format, so that the cost can be raised later and old hashes still verify. */
 export async function hashPassword(password: string): Promise<string> {
   if (password.length < 8 || password.length > 256) throw new CaegisError('invalid_password', SERVER_ERRORS.invalid_password)
@@ -45,7 +48,7 @@ async function derive(
   nonce: Buffer,
   cost: { memory: number; passes: number; parallelism: number; tagLength: number },
 ): Promise<Buffer> {
-  if (waiting.length >= MAX_WAITING) throw new CaegisError('busy', SERVER_ERRORS.busy)
+  if (waiting.length >= MAX_WAITING) throw new CaegisError('overloaded', SERVER_ERRORS.overloaded)
   if (running >= MAX_AT_ONCE) await new Promise<void>((resolve) => waiting.push(resolve))
   running++
   try {

@@ -9,8 +9,8 @@ import { GraphError } from './errors.ts'
 export interface GlobalRevocationOptions {
   log: Log
   admit: ApiOptions['admit']
-  /** Milliseconds. */
-  now(): number
+  /** Counts one more call, by all processes, and says how many there were in this window of so many seconds. */
+  spend(tenant: string, key: string, window: number): Promise<number>
 }
 
 const text = z.string().min(1).max(1024)
@@ -24,15 +24,14 @@ const command = z.union([z.strictObject({ sub_id: subject }), z.strictObject({ s
 
 /** Calls of one application in a minute: whoever may end sessions should not be able to try out who exists. */
 const MOST = 60
-const WINDOW = 60_000
+const WINDOW = 60
 
 /**
  * Global Token Revocation (draft-parecki-oauth-global-token-revocation): the one call by which an identity provider or a security product has everything of a user
  * ended. It needs a permission of its own, which no other includes, and works on the tenant of the token only.
  */
-export function registerGlobalRevocation(app: FastifyInstance, { log, admit, now }: GlobalRevocationOptions): void {
+export function registerGlobalRevocation(app: FastifyInstance, { log, admit, spend }: GlobalRevocationOptions): void {
   const callers = new WeakMap<FastifyRequest, Admitted>()
-  const spent = new Map<string, { since: number; calls: number }>()
 
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'string', bodyLimit: 8 * 1024 }, (_request, body, done) => done(null, body))
@@ -54,7 +53,7 @@ export function registerGlobalRevocation(app: FastifyInstance, { log, admit, now
         const named = (request.params as { tenant: string }).tenant.toLowerCase()
         if (named !== tenant.name && named !== tenant.id) return { status: 403, error: 'the token is for another tenant' }
         const actor = await authorize(caller, 'global_token_revocation')
-        if (isOver(`${tenant.id} ${by}`)) return { status: 429, error: 'too many calls in a minute' }
+        if ((await spend(tenant.id, `global revocation ${by}`, WINDOW)) > MOST) return { status: 429, error: 'too many calls in a minute' }
         const read = command.safeParse(parse(request.body))
         if (!read.success) return { status: 400, error: 'sub_id must be of format email, iss_sub or opaque, and nothing else may be there' }
         const id = await idOf(caller, read.data.sub_id)
@@ -69,16 +68,6 @@ export function registerGlobalRevocation(app: FastifyInstance, { log, admit, now
         : reply.code(status).send({ error: CODES[status] ?? 'invalid_request', error_description: error })
     },
   })
-
-  function isOver(key: string): boolean {
-    const known = spent.get(key)
-    if (!known || now() - known.since >= WINDOW) {
-      spent.set(key, { since: now(), calls: 1 })
-      return false
-    }
-    known.calls++
-    return known.calls > MOST
-  }
 }
 
 const CODES: Record<number, string> = { 403: 'insufficient_scope', 404: 'not_found', 422: 'unprocessable', 429: 'too_many_requests' }

@@ -94,6 +94,7 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
         continue
       }
       const verdict = await passFence(store, tenant, attempt)
+      options.onFence?.(verdict.outcome)
       if (verdict.outcome === 'stopped') throw new CaegisError('tenant_stopped', SERVER_ERRORS.tenant_stopped)
       if (verdict.outcome === 'passed') {
         tellOf(verdict)

@@ -19,6 +19,11 @@ export interface SigningKeys extends KeyRegistry {
   sign(payload: object, header: { typ: string; alg: SigningAlg }): string
   /** Reads the table again: another process, or the command line, may have changed it. */
   reload(): Promise<void>
+  /**
+   * Reads the table again if the tenant's row has another version than at the last look: a key that another process removed signs and vouches for nothing here, from the
+   * first decision on that has read the row after it (threat E2).
+   */
+  follow(version: number): Promise<void>
   /** Rotates what is due and forgets what is over. */
   tend(): Promise<void>
 }
@@ -45,6 +50,7 @@ export async function loadKeys(store: Store, secrets: Secrets, tenant: string, r
   const registry = createKeyRegistry(store, secrets, tenant, { rotation, longest: HORIZON })
   let pairs: KeyPair[] = []
   let shown: Shown | undefined
+  let followed: number | undefined
 
   async function reload(): Promise<void> {
     let rows = await registry.read()
@@ -103,6 +109,11 @@ export async function loadKeys(store: Store, secrets: Secrets, tenant: string, r
       return `${input}.${signature.toString('base64url')}`
     },
     reload,
+    async follow(version) {
+      if (version === followed) return
+      await reload()
+      followed = version
+    },
     async tend() {
       await registry.tend()
       await reload()

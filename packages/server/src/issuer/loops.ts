@@ -21,7 +21,8 @@ const MOST = 10_000
 
 /**
  * Notices a client that does not keep what it gets, or that is refused with it and asks again at once. Only answers that made something new are counted: fifty
- * requests at once with one refresh token have one successor, and count once. In memory: with several processes each counts what it answers itself.
+ * requests at once with one refresh token have one successor, and count once. In memory, because it protects no account, only the time of this process: of several, each
+ * bounds what it answers itself.
  */
 export function createLoops(clock: () => number, limit: number): Loops {
   const counts = new Map<string, { from: number; count: number }>()

@@ -33,7 +33,7 @@ export function welcomePage(origin: string): string {
   )
 }
 
-export function messagePage(tenant: Tenant, title: string, text: string): string {
+export function messagePage(tenant: Pick<Tenant, 'displayName'>, title: string, text: string): string {
   return page(title, tenant, `<h1>${escapeHtml(title)}</h1><p>${escapeHtml(text)}</p>`)
 }
 

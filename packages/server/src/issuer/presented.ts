@@ -67,6 +67,8 @@ export function factsOf({ jti, iat, exp, client_id: appId, sub, sid, idtyp }: Ac
 
 /** `undefined` for whatever is not an access token of this tenant, or has expired. */
 export async function verifyAccessToken(store: Store, tenant: Tenant, token: string): Promise<AccessToken | undefined> {
+  const { version } = await store.db.selectFrom('tenants').select('version').where('id', '=', tenant.id).executeTakeFirstOrThrow()
+  await tenant.keys.follow(version)
   try {
     const keys = createLocalJWKSet({ keys: tenant.keys.public as never })
     const { payload } = await jwtVerify(token, keys, {

@@ -34,6 +34,8 @@ export interface IssuerOptions {
   guardsOf(appId: string): Promise<Guards>
   /** Times; see loops.ts. */
   loopLimit: number
+  /** Told what the fence said of each attempt, by its word. */
+  onFence?(outcome: string): void
   /** Sends a logout token to a client, without anybody waiting for it. */
   tell(uri: string, body: string): void
 }

@@ -18,6 +18,7 @@ export type Asking = { form: URLSearchParams } | { username: string } | 'somebod
 export async function passGate(store: Store, tenant: Tenant, asking: Asking): Promise<boolean> {
   const row = await store.db.selectFrom('tenants').select(['stopped_at', 'version']).where('id', '=', tenant.id).executeTakeFirstOrThrow()
   note(currentAttempt(), { table: 'tenant', id: tenant.id }, row.version)
+  await tenant.keys.follow(row.version)
   if (row.stopped_at === null) return false
   if (typeof asking === 'object' && 'form' in asking && asksForStreams(asking.form)) return true
   if ((await hasBreakGlass(store.db, tenant.id)) && (await mayBeBreakGlass(store, tenant, asking))) return true

@@ -1,4 +1,5 @@
 import { parseAddress } from '@caegis/policy'
+import { sql } from 'kysely'
 import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
 
@@ -14,10 +15,11 @@ export interface Guesser {
 export interface Throttle {
   /** Seconds to wait, for work that is too frequent to be done in turn. */
   waitOf(tenant: string, guessers: readonly Guesser[]): Promise<number>
-  /** Counts a wrong guess. In a transaction of its own: it counts whatever becomes of the request. */
+  /** Counts a wrong guess, whatever becomes of the request. */
   count(tenant: string, guessers: readonly Guesser[]): Promise<void>
   /**
-   * Runs a try, unless one of the guessers has to wait. Tries of the same first guesser run one after another, so that many at once are no way around.
+   * Runs a try, unless one of the guessers has to wait. Tries of the same first guesser run one after another in a process, and each takes a place that all processes
+   * see, so that many at once are no way around.
    * @param work `right: undefined` = nothing was guessed
    * @returns what the work returned, or the seconds to wait
    */
@@ -63,23 +65,47 @@ export function createThrottle(store: Store, secrets: Secrets): Throttle {
     return Math.ceil(Math.max(0, ...rows.map(({ until }) => until - store.clock())))
   }
 
-  async function count(tenant: string, guessers: readonly Guesser[]): Promise<void> {
-    // One lock for each, in one order for everybody.
-    const keyed = guessers.map((guesser) => ({ ...BOUNDS[guesser.kind], key: keyOf(tenant, guesser) })).sort((a, b) => (a.key < b.key ? -1 : 1))
-    for (const { free, leak, cap, key } of keyed) {
-      await store.transaction({ name: `throttle ${tenant} ${key}` }, async (db, clock) => {
-        const at = Math.floor(clock())
-        const row = await db.selectFrom('throttles').select(['failures', 'at']).where('tenant', '=', tenant).where('key', '=', key).executeTakeFirst()
-        const failures = row ? Math.max(0, row.failures - Math.floor(Math.max(0, at - row.at) / leak)) + 1 : 1
-        const until = failures > free ? at + Math.min(cap, 2 ** Math.min(failures - free - 1, 30)) : 0
-        const columns = { failures, at, until }
-        await db
-          .insertInto('throttles')
-          .values({ tenant, key, ...columns })
-          .onConflict((conflict) => conflict.columns(['tenant', 'key']).doUpdateSet(columns))
-          .execute()
+  /**
+   * Counts a guess of somebody, in one statement, so that two processes which count at once both count. The wait is written with it.
+   * @param free only if nobody has to wait by now; then a place was taken that no other process takes
+   * @returns the row, or nothing where somebody has to wait
+   */
+  async function add(tenant: string, guesser: Guesser, free: 'or not' | 'only'): Promise<{ failures: number; until: number } | undefined> {
+    const { free: most, leak, cap } = BOUNDS[guesser.kind]
+    const at = Math.floor(store.clock())
+    // Numbers that come as parameters may be fractions to a database.
+    const now = sql`cast(excluded.at as bigint)`
+    const gone = sql`(case when ${now} > throttles.at then (${now} - throttles.at) / ${sql.lit(leak)} else 0 end)`
+    const failures = sql<number>`(case when throttles.failures > ${gone} then throttles.failures - ${gone} else 0 end) + 1`
+    const doublings = Math.floor(Math.log2(cap))
+    const wait = sql`case when ${failures} - ${sql.lit(most + 1)} > ${sql.lit(doublings)} then ${sql.lit(cap)}
+      else 1 << cast(${failures} - ${sql.lit(most + 1)} as integer) end`
+    const until = sql<number>`case when ${failures} > ${sql.lit(most)} then ${now} + (${wait}) else 0 end`
+    return store.db
+      .insertInto('throttles')
+      .values({ tenant, key: keyOf(tenant, guesser), failures: 1, at, until: 0 })
+      .onConflict((known) => {
+        const counted = known.columns(['tenant', 'key']).doUpdateSet({ failures, at: sql`excluded.at`, until })
+        return free === 'only' ? counted.where(sql<boolean>`throttles.until <= excluded.at`) : counted
       })
-    }
+      .returning(['failures', 'until'])
+      .executeTakeFirst()
+  }
+
+  async function count(tenant: string, guessers: readonly Guesser[]): Promise<void> {
+    for (const guesser of guessers) await add(tenant, guesser, 'or not')
+  }
+
+  /** Nothing was guessed after all: the place is given back, unless somebody has counted since. */
+  async function giveBack(tenant: string, guesser: Guesser, { failures, until }: { failures: number; until: number }): Promise<void> {
+    await store.db
+      .updateTable('throttles')
+      .set({ failures: failures - 1, until: 0 })
+      .where('tenant', '=', tenant)
+      .where('key', '=', keyOf(tenant, guesser))
+      .where('failures', '=', failures)
+      .where('until', '=', until)
+      .execute()
   }
 
   /** What was right ends the account's or the browser's count, never the address's: an attacker has an account too. */
@@ -94,12 +120,22 @@ export function createThrottle(store: Store, secrets: Secrets): Throttle {
     count,
     attempt: (tenant, guessers, work) =>
       inTurn(keyOf(tenant, guessers[0] as Guesser), async () => {
+        const [first, ...others] = guessers as [Guesser, ...Guesser[]]
         const wait = await waitOf(tenant, guessers)
         if (wait > 0) return { wait }
-        const { right, value } = await work()
-        if (right === false) await count(tenant, guessers)
-        if (right === true) await clear(tenant, guessers)
-        return { value }
+        // The guess counts before it is known to be wrong: otherwise as many processes as there are would each let one through.
+        const place = await add(tenant, first, 'only')
+        if (!place) return { wait: Math.max(1, await waitOf(tenant, guessers)) }
+        let right: boolean | undefined
+        try {
+          const done = await work()
+          right = done.right
+          if (right === false) await count(tenant, others)
+          if (right === true) await clear(tenant, guessers)
+          return { value: done.value }
+        } finally {
+          if (right === undefined) await giveBack(tenant, first, place)
+        }
       }),
   }
 }

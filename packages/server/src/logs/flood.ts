@@ -17,7 +17,7 @@ export interface Flood<T> {
   take(): { record: T; count: number }[]
 }
 
-/** Bounds a log that strangers can write to: beyond the bounds, records of the same source and kind become one with a count; beyond that, those of the same kind. */
+/** Bounds a log that strangers can write to: beyond the bounds, records of the same source and kind become one with a count; beyond that, those of the same kind. It is one process's own bound: several write as many times as much, at the most. */
 export function createFlood<T>({ clock, perSource, total, merge }: FloodOptions<T>): Flood<T> {
   let minute = -1
   let seen = 0

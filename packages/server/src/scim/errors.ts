@@ -34,6 +34,7 @@ const STATUS: Partial<Record<string, [number, ScimType?]>> = {
   emergency_account: [403],
   actor_revoked: [403],
   busy: [503],
+  overloaded: [429],
 }
 
 /** What went wrong, as far as the client may know. */

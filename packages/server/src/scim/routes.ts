@@ -43,6 +43,7 @@ export function registerScim(app: FastifyInstance, { origin, log, admit, nameOf 
   })
   app.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
     const { status, message, scimType } = toScimError(error)
+    if (status === 429) void reply.header('retry-after', '2')
     if (status >= 500) log.error('SCIM failed', { name: error.name, message: error.message, stack: error.stack })
     return reply
       .code(status)

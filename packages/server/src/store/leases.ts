@@ -4,6 +4,8 @@ import type { Log } from '../log.ts'
 export interface Leases {
   /** From now on this node wants the lease, and does the work whenever it has it. */
   hold(name: string, begin: () => Work): Held
+  /** How many this node has now. */
+  held(): number
   /** Ends all work, and leaves it to the others. */
   close(): Promise<void>
 }
@@ -192,6 +194,7 @@ export function createLeases({ keeper, log }: { keeper: LeaseKeeper; log: Log })
         },
       }
     },
+    held: () => [...jobs.keys()].filter(has).length,
     async close() {
       closing = true
       // Renewed until all has ended.

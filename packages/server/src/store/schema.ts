@@ -13,7 +13,7 @@ import type {
 } from './tables/directory.ts'
 import type { ArtifactRow, DeviceUserTable, GrantTable, KeyRow, RevokedTokenRow, SessionTable, ThrottleRow } from './tables/issued.ts'
 import type { AuditRow, AuditTargetRow, SignInRow } from './tables/logs.ts'
-import type { LeaseRow, NodeRow } from './tables/nodes.ts'
+import type { LeaseRow, LimitRow, NodeRow } from './tables/nodes.ts'
 import type { ContextRow, DecisionRow, LocationRow, PolicyRow, ReevaluationRow } from './tables/policies.ts'
 import type {
   LdapEntryRow,
@@ -94,4 +94,5 @@ export interface Schema {
   reevaluations: ReevaluationRow
   nodes: NodeRow
   leases: LeaseRow
+  limits: LimitRow
 }

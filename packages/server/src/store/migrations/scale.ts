@@ -14,4 +14,7 @@ export const SCALE: Record<string, readonly string[]> = {
     'create index segments_left on segments (left_at)',
     'create index segments_digest on segments (digest)',
   ],
+  '0084-limits': [
+    'create table limits (tenant text not null, key text not null, since integer not null, count integer not null, primary key (tenant, key))',
+  ],
 }

@@ -13,3 +13,12 @@ export interface LeaseRow {
   /** JSON: what the holder says of its work. */
   report: string | null
 }
+
+/** How often something was done since a window of time began. */
+export interface LimitRow {
+  tenant: string
+  key: string
+  /** Seconds. */
+  since: number
+  count: number
+}
