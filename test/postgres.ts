@@ -16,6 +16,16 @@ export const POSTGRES = existsSync(ROOT)
       .find((bin) => existsSync(join(bin, 'postgres')))
   : undefined
 
+const MISSING = 'PostgreSQL is missing: install the package postgresql (sudo apt-get install postgresql)'
+
+/** Whether the tests can start a PostgreSQL; as with the broker, it may be missing on a developer's machine only. */
+export function hasPostgres(): boolean {
+  if (POSTGRES !== undefined) return true
+  if (process.env.CI) throw new Error(MISSING)
+  process.stdout.write(`skipped: ${MISSING}\n`)
+  return false
+}
+
 export interface Postgres {
   port: number
   /** The folder of its data. */
@@ -39,7 +49,7 @@ export interface PostgresOptions {
 
 /** Starts a real PostgreSQL server with data of its own on a free port of loopback; it does not run as root, whoever starts it. */
 export async function startPostgres({ durable = false, settings = {} }: PostgresOptions = {}): Promise<Postgres> {
-  if (POSTGRES === undefined) throw new Error('PostgreSQL is missing: sudo apt-get install postgresql')
+  if (POSTGRES === undefined) throw new Error(MISSING)
   const port = await freePorts(1)
   const data = mkdtempSync(join(tmpdir(), 'caegis-postgres-'))
   const own = userOf()

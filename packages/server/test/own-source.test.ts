@@ -124,33 +124,38 @@ describe('the server’s own log', () => {
     await store.close()
   })
 
-  it.each(['is behind', 'has other events at the same positions'])('B5: a log that %s while the server runs gets a new epoch', async (what) => {
-    const { store, told, merged, sink, source, append } = await setUp()
-    source.start(sink)
-    await vi.waitFor(() => expect(told).toEqual(['synced 0']), PATIENT)
-    const write = (id: string) => append(EVENT.cutoffs, event(EVENT.cutoffs, { cutoffs: packCutoffs([session(id)])[0] ?? [] }).payload, [session(id)])
-    await write('s1')
-    await write('s2')
-    await vi.waitFor(() => expect(told).toContain('synced 2'), PATIENT)
-    const epoch = async () => (await store.position(TENANT)).epoch
-    expect(await epoch()).toBe('e')
-    await store.db.deleteFrom('events').where('seq', '=', 2).execute()
-    if (what === 'is behind') {
-      await store.db.updateTable('tenants').set({ seq: 1 }).where('id', '=', TENANT).execute()
-      store.wake(TENANT)
-    } else {
-      await store.db.updateTable('events').set({ seq: 2, id: 'another' }).where('seq', '=', 1).execute()
-      await write('s3')
-    }
-    await expect.poll(epoch, PATIENT).not.toBe('e')
-    const { seq } = await store.position(TENANT)
-    await vi.waitFor(() => expect(told.at(-1)).toBe(`synced ${seq}`), PATIENT)
-    // Merged, never replaced: what it knew of the lost events it still knows.
-    expect([...merged.keys()]).toEqual(expect.arrayContaining([cutoffPlace(session('s1')), cutoffPlace(session('s2'))]))
-    await write('s4')
-    await vi.waitFor(() => expect(told.at(-1)).toBe(`synced ${seq + 1}`), PATIENT)
-    expect(merged.has(cutoffPlace(session('s4')))).toBe(true)
-    await source.close()
-    await store.close()
-  })
+  it.each(['is behind', 'has other events at the same positions', 'has another last event'])(
+    'B5: a log that %s while the server runs gets a new epoch',
+    async (what) => {
+      const { store, told, merged, sink, source, append } = await setUp()
+      source.start(sink)
+      await vi.waitFor(() => expect(told).toEqual(['synced 0']), PATIENT)
+      const write = (id: string) =>
+        append(EVENT.cutoffs, event(EVENT.cutoffs, { cutoffs: packCutoffs([session(id)])[0] ?? [] }).payload, [session(id)])
+      await write('s1')
+      await write('s2')
+      await vi.waitFor(() => expect(told).toContain('synced 2'), PATIENT)
+      const epoch = async () => (await store.position(TENANT)).epoch
+      expect(await epoch()).toBe('e')
+      await store.db.deleteFrom('events').where('seq', '=', 2).execute()
+      if (what === 'is behind') {
+        await store.db.updateTable('tenants').set({ seq: 1 }).where('id', '=', TENANT).execute()
+        store.wake(TENANT)
+      } else {
+        await store.db.updateTable('events').set({ seq: 2, id: 'another' }).where('seq', '=', 1).execute()
+        if (what.includes('positions')) await write('s3')
+        else store.wake(TENANT)
+      }
+      await expect.poll(epoch, PATIENT).not.toBe('e')
+      const { seq } = await store.position(TENANT)
+      await vi.waitFor(() => expect(told.at(-1)).toBe(`synced ${seq}`), PATIENT)
+      // Merged, never replaced: what it knew of the lost events it still knows.
+      expect([...merged.keys()]).toEqual(expect.arrayContaining([cutoffPlace(session('s1')), cutoffPlace(session('s2'))]))
+      await write('s4')
+      await vi.waitFor(() => expect(told.at(-1)).toBe(`synced ${seq + 1}`), PATIENT)
+      expect(merged.has(cutoffPlace(session('s4')))).toBe(true)
+      await source.close()
+      await store.close()
+    },
+  )
 })

@@ -39,12 +39,15 @@ export function createOwnSource({ store, secrets, tenant, issuer, api, horizon, 
     while (!closed.signal.aborted) {
       try {
         const head = { ...(await store.position(tenant)), status: 'enabled' as const }
-        if (applied && applied.epoch === head.epoch && applied.seq > head.seq) await renew(applied, head.seq)
+        if (applied && applied.epoch === head.epoch && (applied.seq > head.seq || (applied.seq === head.seq && (await isReplaced(applied))))) {
+          await renew(applied, head.seq)
+          continue
+        }
         if (!applied || applied.epoch !== head.epoch || applied.seq > head.seq) {
           // Position before content: what is committed in between is in both.
           for await (const cutoffs of liveCutoffs(store, tenant, issuer)) sink.merge(cutoffs)
           await bringRules(sink, 0)
-          applied = { epoch: head.epoch, seq: head.seq }
+          applied = withId(head, await idAt(head.seq))
           // What was removed from the keys meanwhile stands in rows that are not read any more.
           sink.keysChanged()
         }
@@ -58,6 +61,17 @@ export function createOwnSource({ store, secrets, tenant, issuer, api, horizon, 
         await new Promise((resolve) => setTimeout(resolve, IDLE / 4))
       }
     }
+  }
+
+  async function idAt(seq: number): Promise<string | undefined> {
+    const row = await store.db.selectFrom('events').select('id').where('tenant', '=', tenant).where('seq', '=', seq).executeTakeFirst()
+    return row?.id
+  }
+
+  /** Nobody may have committed anything since, so there may be nothing to read that would show it. */
+  async function isReplaced({ seq, id }: Applied): Promise<boolean> {
+    const now = id === undefined ? undefined : await idAt(seq)
+    return now !== undefined && now !== id
   }
 
   /**
@@ -111,7 +125,7 @@ export function createOwnSource({ store, secrets, tenant, issuer, api, horizon, 
       id = event.id
     }
     if (rows.some(({ type }) => type === EVENT.locationRulesChanged)) await bringRules(sink, sink.rulesVersion)
-    return { epoch, seq, ...(id !== undefined && { id }) }
+    return withId({ epoch, seq }, id)
   }
 
   /** The location rules as they are now: in force before the position of the event that told of them counts as applied. */
@@ -135,4 +149,8 @@ export function createOwnSource({ store, secrets, tenant, issuer, api, horizon, 
       await running
     },
   }
+}
+
+function withId({ epoch, seq }: Applied, id: string | undefined): Applied {
+  return { epoch, seq, ...(id !== undefined && { id }) }
 }

@@ -123,9 +123,12 @@ export function merge<T extends StreamProgress>(before: T, after: StreamProgress
     const at = Math.max(before[name] ?? 0, after[name] ?? 0)
     return at === 0 ? {} : { [name]: at }
   }
-  const acked = Math.max(before.acked ?? 0, after.acked ?? 0)
+  let acked = Math.max(before.acked ?? 0, after.acked ?? 0)
   const ahead =
     before.ackedAhead && after.ackedAhead ? [...new Set([...before.ackedAhead, ...after.ackedAhead])] : (after.ackedAhead ?? before.ackedAhead)
+  // The half that one server was told, and the half of the other.
+  const settled = new Set(ahead)
+  while (settled.has(acked + 1)) acked++
   const applied = before.applied && after.applied ? furthest(before.applied, after.applied) : (after.applied ?? before.applied)
   const hydrated = before.hydrated && after.hydrated && before.hydrated.at > after.hydrated.at ? before.hydrated : (after.hydrated ?? before.hydrated)
   return {

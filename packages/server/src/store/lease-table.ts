@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto'
+import { sql } from 'kysely'
 import type { Log } from '../log.ts'
 import type { LeaseKeeper } from './leases.ts'
 import type { Store } from './store.ts'
 
 export interface LeaseTableOptions {
-  store: Pick<Store, 'db' | 'transaction' | 'wait' | 'wake'>
+  store: Pick<Store, 'engine' | 'db' | 'transaction' | 'wait' | 'wake'>
   log: Log
   /** Milliseconds after which a node that does not renew counts as dead. */
   lasts?: number
@@ -35,6 +36,8 @@ export function createLeaseTable({ store, log, lasts = LASTS }: LeaseTableOption
       const done = await store.transaction({ name: 'leases' }, async (tx, clock) => {
         const now = Math.round(clock() * 1000)
         const until = now + lasts
+        // Who stands still in the middle of this must not keep the others from taking over.
+        if (store.engine === 'postgres') await sql`select set_config('idle_in_transaction_session_timeout', ${String(lasts)}, true)`.execute(tx)
         const { numUpdatedRows } = await tx.updateTable('nodes').set({ until }).where('id', '=', node).executeTakeFirst()
         const alive = numUpdatedRows > 0n
         if (!alive) await tx.insertInto('nodes').values({ id: node, until }).execute()
@@ -70,6 +73,7 @@ export function createLeaseTable({ store, log, lasts = LASTS }: LeaseTableOption
       })
       if (done.dead.length > 0) log.warn('a node is gone: its work goes to those who are left', { nodes: done.dead.map(({ id }) => id) })
       if (!done.alive && begun) log.warn('this node was taken for dead: what it did alone ends here', { node })
+      if (!begun) log.info('this server shares its work with others', { node })
       begun = true
       mine = done.mine
       if (done.freed > 0) store.wake(WAITING)

@@ -87,8 +87,8 @@ const AGAIN = 30_000
 /** Milliseconds without an answer to a poll, which is held for a minute at most. */
 const SILENT = 120_000
 const EMPTY: ReceiverStatus['counts'] = { handled: 0, unhandled: 0, duplicates: 0, discarded: 0, ignored: 0, refused: 0, failed: 0, lost: 0 }
-/** What those wait for who listen; no tenant has such an id. */
-const CHANNEL = 'upstreams '
+/** What those wait for who listen, with the tenant's id; no tenant has such an id. Without a space: behind one, a message that wakes has a position. */
+const CHANNEL = 'upstreams:'
 const MEMBERS = ['session', 'application', 'device', 'user', 'tenant', 'group', 'org_unit']
 
 export function createUpstreams({ store, log, now, tenant, registry, act, hold, connect }: UpstreamsOptions): Upstreams {

@@ -26,6 +26,8 @@ export function connect(settings: DatabaseSettings, log: Log): { db: Kysely<Sche
   const pool = new pg.Pool({ ...options, ...LIMITS, max: settings.connections })
   // One that breaks while nobody uses it is replaced; whoever uses one hears of it.
   pool.on('error', (error) => log.warn('a connection to the database broke', { code: codeOf(error) }))
+  // One that is in use says it to its user; without a listener, it would end the process as well.
+  pool.on('connect', (client) => client.on('error', () => {}))
   const statements = createStatements()
   const taken = async (): Promise<PostgresPoolClient> => {
     const client = await pool.connect()
