@@ -23,6 +23,7 @@ const stepUp = (iat: number) => JSON.stringify({ access_token: { nbf: { essentia
 /** The `kid`s that anybody can read. */
 async function published(loop: Loop): Promise<string[]> {
   const response = await fetch(`${loop.authority}/discovery/v2.0/keys`)
+  expect(response.headers.get('etag')).toBeTruthy()
   expect(response.headers.get('cache-control')).toBe('public, max-age=600')
   const { keys } = (await response.json()) as { keys: Record<string, string>[] }
   for (const key of keys) for (const secret of ['d', 'p', 'q', 'dp', 'dq', 'qi']) expect(key).not.toHaveProperty(secret)
@@ -108,6 +109,129 @@ describe('rotation', () => {
     ahead = LEAD + 1
     expect(sign()).toBe(next.id)
     expect(await daemonKid()).toBe(next.id)
+  })
+})
+
+describe('what everybody may read of an issuer', () => {
+  let loop: Loop
+  let admin: Awaited<ReturnType<typeof administrator>>
+  beforeAll(async () => {
+    loop = await startLoop()
+    admin = await administrator(loop)
+  })
+  afterAll(() => loop.close())
+
+  it('is kept by caches, asked for again without being sent again, and read by any page', async () => {
+    const { authority, origin } = loop
+    const places: [string, string][] = [
+      [`${authority}/discovery/v2.0/keys`, 'application/jwk-set+json'],
+      [`${authority}/v2.0/.well-known/openid-configuration`, 'application/json'],
+      [`${authority}/.well-known/openid-configuration`, 'application/json'],
+      [`${origin}/.well-known/oauth-authorization-server/contoso/v2.0`, 'application/json'],
+      [`${origin}/.well-known/ssf-configuration/contoso/v2.0`, 'application/json'],
+    ]
+    for (const [url, type] of places) {
+      const first = await fetch(url, { headers: { origin: 'https://app.test' } })
+      expect(first.status, url).toBe(200)
+      expect(first.headers.get('content-type')).toContain(type)
+      expect(first.headers.get('cache-control')).toBe('public, max-age=600')
+      expect(first.headers.get('access-control-allow-origin')).toBe('*')
+      expect(first.headers.get('set-cookie')).toBeNull()
+      const etag = first.headers.get('etag') as string
+      expect(etag).toMatch(/^"[\w-]{43}"$/)
+      const text = await first.text()
+      expect(JSON.parse(text)).toBeTypeOf('object')
+      const again = await fetch(url, { headers: { 'if-none-match': `"other", W/${etag}` } })
+      expect([again.status, await again.text(), again.headers.get('etag'), again.headers.get('cache-control')]).toEqual([
+        304,
+        '',
+        etag,
+        'public, max-age=600',
+      ])
+      const other = await fetch(url, { headers: { 'if-none-match': '"other"' } })
+      expect([other.status, await other.text()]).toEqual([200, text])
+    }
+    const [openid, oauth] = await Promise.all([places[1], places[3]].map(async (one) => (await fetch((one as [string, string])[0])).json()))
+    expect(oauth).toEqual(openid)
+    expect(openid).toMatchObject({ issuer: loop.issuer })
+    for (const path of ['nobody/v2.0', 'contoso', 'contoso/v2.0/x']) {
+      expect((await fetch(`${origin}/.well-known/oauth-authorization-server/${path}`)).status).toBe(404)
+    }
+  })
+
+  it('E2: a node may show for seconds what another has removed, and to nobody who was told of it', async () => {
+    const { loadKeys } = await import('../packages/server/src/issuer/keys.ts')
+    const { showKeys } = await import('../packages/server/src/issuer/shown-keys.ts')
+    const { createSecrets } = await import('../packages/server/src/store/secrets.ts')
+    const other = await loadKeys(loop.server.store, createSecrets(loop.settings.keySecret.value), loop.tenant)
+    const kids = async (query = '', headers = {}) => {
+      const { body } = await showKeys(other, { query, headers })
+      return (JSON.parse(body) as { keys: { kid: string }[] }).keys.map(({ kid }) => kid)
+    }
+    const remove = async () => {
+      const [{ kid } = { kid: '' }] = await loop.server.store.db.selectFrom('keys').select('kid').where('alg', '=', 'RS256').execute()
+      expect((await admin.call('DELETE', `/caegis/keys/${kid}`)).status).toBe(204)
+      return kid
+    }
+    expect(other.age()).toBeLessThan(Number.POSITIVE_INFINITY)
+    const first = await remove()
+    expect(await kids('', { 'cache-control': 'no-cache' })).not.toContain(first)
+    expect(await kids()).not.toContain(first)
+    const second = await remove()
+    expect(await kids('?past=1')).not.toContain(second)
+    expect((await showKeys(other, { query: '?past=2', headers: {} })).headers['cache-control']).toBe('no-store')
+    // As old as they may get: looked at again by themselves.
+    const third = await remove()
+    other.age = () => 5001
+    expect(await kids()).not.toContain(third)
+  })
+
+  it('E2: of two looks into the table the later one counts, whichever ends first', async () => {
+    const { loadKeys } = await import('../packages/server/src/issuer/keys.ts')
+    const { createSecrets } = await import('../packages/server/src/store/secrets.ts')
+    const gates: { promise: Promise<void>; resolve(): void }[] = []
+    const { db } = loop.server.store
+    let slow = false
+    const held = {
+      ...loop.server.store,
+      db: new Proxy(db, {
+        get(target, name) {
+          if (name !== 'selectFrom' || !slow) return Reflect.get(target, name).bind(target)
+          return () => ({
+            selectAll: () => ({
+              where: () => ({
+                async execute() {
+                  const rows = await target.selectFrom('keys').selectAll().where('tenant', '=', loop.tenant).execute()
+                  const gate = Promise.withResolvers<void>()
+                  gates.push(gate)
+                  await gate.promise
+                  return rows
+                },
+              }),
+            }),
+          })
+        },
+      }),
+    }
+    const other = await loadKeys(held as never, createSecrets(loop.settings.keySecret.value), loop.tenant)
+    const kid = String(other.public[0]?.kid)
+    slow = true
+    const early = other.reload()
+    await eventually(
+      () => gates.length,
+      (count) => count === 1,
+    )
+    expect((await admin.call('DELETE', `/caegis/keys/${kid}`)).status).toBe(204)
+    const late = other.reload()
+    await eventually(
+      () => gates.length,
+      (count) => count === 2,
+    )
+    gates[1]?.resolve()
+    await late
+    gates[0]?.resolve()
+    await early
+    expect(other.public.map((key) => key.kid)).not.toContain(kid)
   })
 })
 

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { CaegisError } from '@caegis/protocol'
 import { type Discovery, fetchJson } from './discovery.ts'
 import { GUARD_ERRORS } from './errors.ts'
@@ -34,6 +35,8 @@ export function createJwksKeys({ issuer, discovery, fetch, monotonic, log, refre
   let budget = BURST
   let refilledAt = monotonic()
   let loading: Promise<void> | undefined
+  /** The issuer has changed its keys: what some cache on the way holds is not what it says now. */
+  let outdated = false
   const fetches: KeyFetches = { done: 0, failed: 0 }
   const first = loadUntilDone('first')
   // Who never asks for `ready()` is not to be brought down by a guard that was closed early.
@@ -63,6 +66,7 @@ export function createJwksKeys({ issuer, discovery, fetch, monotonic, log, refre
       return load(false).catch((error: unknown) => log.warn('signing keys not fetched', { issuer, error: String(error) }))
     },
     async changed() {
+      outdated = true
       // A fetch that is under way may have been answered before the change.
       await loading?.catch(() => {})
       await loadUntilDone('changed')
@@ -79,11 +83,13 @@ export function createJwksKeys({ issuer, discovery, fetch, monotonic, log, refre
   function load(fresh: boolean): Promise<void> {
     loading ??= (async () => {
       const { jwksUri } = await discovery.read({ fresh })
-      const jwks = await fetchJson(fetch, jwksUri, { headers: { 'cache-control': 'no-cache' } })
+      const past = outdated
+      const jwks = await fetchJson(fetch, past ? pastCaches(jwksUri) : jwksUri, { headers: { 'cache-control': 'no-cache' } })
       if (closing.signal.aborted) return
       // An answer without keys is taken for a fault: it would refuse everybody.
       if (!Array.isArray(jwks.keys) || jwks.keys.length === 0) throw new CaegisError('keys_failed', GUARD_ERRORS.keys_failed, { detail: 'no keys' })
       const usable = ring.replace(issuer, jwks)
+      if (past) outdated = false
       fetches.done++
       log.debug('signing keys read', { issuer, usable })
     })()
@@ -108,4 +114,11 @@ export function createJwksKeys({ issuer, discovery, fetch, monotonic, log, refre
       await sleep(pause, closing.signal)
     }
   }
+}
+
+/** Some caches do not do what a request says of them; none takes one URL for another. Only our own issuer says that its keys changed, and minds no query. */
+function pastCaches(uri: string): string {
+  const url = new URL(uri)
+  url.searchParams.set('past', randomUUID())
+  return url.href
 }

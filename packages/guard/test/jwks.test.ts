@@ -127,6 +127,26 @@ describe('keys of the issuer, over HTTP', () => {
     expect(keys.find(ISSUER, 'k2')).toHaveLength(1)
   })
 
+  it('E2: changed() asks past caches that hold what was before, and do not care what a request says of them', async () => {
+    const { state, fetch } = createIssuer()
+    const cache = new Map<string, Promise<Response>>()
+    const cached = (async (url: string, init: RequestInit) => {
+      const answer = cache.get(url) ?? fetch(url, init)
+      cache.set(url, answer)
+      return (await answer).clone()
+    }) as typeof globalThis.fetch
+    const { keys } = open(cached)
+    await keys.ready()
+    for (const kid of ['k2', 'k3']) {
+      state.keys = [jwkOf(otherEc, kid)]
+      await keys.learn(ISSUER)
+      expect(keys.find(ISSUER, kid)).toHaveLength(0)
+      await keys.changed()
+      expect(keys.find(ISSUER, kid)).toHaveLength(1)
+    }
+    expect(keys.find(ISSUER, 'k1')).toHaveLength(0)
+  })
+
   it('keys that the issuer stops publishing go at the regular refresh', async () => {
     const { state, fetch } = createIssuer()
     const { keys } = open(fetch, 5)

@@ -39,6 +39,28 @@ describe('SETs', () => {
     expect(guard.events).toHaveLength(1)
   })
 
+  it('B6, E2: a new key is found although a cache on the way goes on showing the old ones', async () => {
+    const loop = createLoop()
+    const cache = new Map<string, string>()
+    loop.intercept = async ({ path, query }, next) => {
+      if (path !== '/acme/keys') return next()
+      const name = query.toString()
+      const text = cache.get(name) ?? (await (await next()).text())
+      cache.set(name, text)
+      return new Response(text)
+    }
+    const guard = guardOf(loop)
+    await until(() => guard.heads.length > 0)
+    for (const [i, kid] of ['es-2', 'es-3'].entries()) {
+      const rotated = await makeKey('ES256', kid)
+      loop.keys.ES256 = rotated
+      loop.jwks = [rotated.jwk]
+      loop.store.commit(revoke('alice'))
+      await until(() => guard.heads.at(-1)?.seq === i + 1)
+    }
+    expect(guard.reasons).toEqual([])
+  })
+
   it('B6: one that cannot be verified stays unacknowledged, out of sync, until the key is there', async () => {
     const loop = createLoop()
     const guard = guardOf(loop)

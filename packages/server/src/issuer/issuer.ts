@@ -6,14 +6,15 @@ import inject from 'light-my-request'
 import type Provider from 'oidc-provider'
 import type { Denial } from '../access/account.ts'
 import { type Platform, platformOf as readPlatform } from '../access/signals.ts'
-import { JWKS_MAX_AGE } from '../directory/keys.ts'
+import { cacheable, METADATA_MAX_AGE } from '../cacheable.ts'
 import { SERVER_ERRORS } from '../errors.ts'
 import { type Attempt, createAttempt, runAttempt } from './attempt.ts'
 import { admitDevice } from './device.ts'
 import { type FenceVerdict, MAX_WAIT, nextInstant, passFence } from './fence.ts'
 import { createLoops } from './loops.ts'
-import { createProvider, type IssuerOptions, ROUTES } from './provider.ts'
+import { createProvider, DISCOVERY, type IssuerOptions, ROUTES } from './provider.ts'
 import { insertSignal } from './risk-signals.ts'
+import { showKeys } from './shown-keys.ts'
 import { assessReplay } from './sign-in-risk.ts'
 import { isStop, passGate } from './stop.ts'
 import type { Tenant } from './tenant.ts'
@@ -63,6 +64,7 @@ const NO_CLAIMS: ClaimsRequest = { capable: false, acrs: [] }
 export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
   const { store, log } = options
   let built: { version: string; provider: Provider; callback: ReturnType<Provider['callback']> } | undefined
+  let described: { of: Provider; text: string } | undefined
   const loops = createLoops(store.clock, options.loopLimit)
   const current = () => {
     const { version } = tenant.keys
@@ -166,9 +168,6 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
       const value = request.headers[name]
       if (value !== undefined) headers[name] = value
     }
-    const isKeys = path === ROUTES.jwks
-    // A guard that was just told of a removal asks here, and maybe another process than the one that did it.
-    if (isKeys) await tenant.keys.reload()
     const answer = await inject(
       (req: unknown, res: unknown) => {
         // The difference of both is the mount path in every URL that the provider makes.
@@ -182,8 +181,19 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
     for (const [name, value] of Object.entries(answer.headers)) {
       if (value !== undefined && !DROPPED.has(name)) out[name] = Array.isArray(value) ? value.map(String) : String(value)
     }
-    if (isKeys && answer.statusCode === 200) out['cache-control'] = `public, max-age=${JWKS_MAX_AGE}`
     return { status: answer.statusCode, headers: out, body: answer.payload }
+  }
+
+  /** What the provider says of itself, said once for each that is built: nothing of it depends on who asks. */
+  async function describe(request: IssuerRequest): Promise<IssuerAnswer> {
+    const { provider } = current()
+    if (described?.of !== provider) {
+      const { result } = await settle(() => dispatch({ ...request, query: '' }, DISCOVERY, ''), NO_CLAIMS, request.address)
+      if (result.status !== 200) return result
+      described = { of: provider, text: result.body }
+    }
+    const type = 'application/json; charset=utf-8'
+    return cacheable({ type, text: described.text, maxAge: METADATA_MAX_AGE, ifNoneMatch: request.headers['if-none-match'] })
   }
 
   return {
@@ -192,6 +202,8 @@ export function createIssuer(tenant: Tenant, options: IssuerOptions): Issuer {
       return current().provider
     },
     async answer(request) {
+      if (request.method === 'GET' && request.path === ROUTES.jwks) return showKeys(tenant.keys, request)
+      if (request.method === 'GET' && request.path === DISCOVERY) return describe(request)
       const isToken = request.path === ROUTES.token && request.method === 'POST'
       const isDevice = request.path === ROUTES.device_authorization
       const given = new URLSearchParams(isToken ? request.body : request.query)

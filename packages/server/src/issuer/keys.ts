@@ -24,6 +24,8 @@ export interface SigningKeys extends KeyRegistry {
    * first decision on that has read the row after it (threat E2).
    */
   follow(version: number): Promise<void>
+  /** Milliseconds since what is known was true. */
+  age(): number
   /** Rotates what is due and forgets what is over. */
   tend(): Promise<void>
 }
@@ -51,10 +53,15 @@ export async function loadKeys(store: Store, secrets: Secrets, tenant: string, r
   let pairs: KeyPair[] = []
   let shown: Shown | undefined
   let followed: number | undefined
+  /** When what is known was asked for; an answer may be overtaken by a later one. */
+  let askedAt = Number.NEGATIVE_INFINITY
 
   async function reload(): Promise<void> {
+    const asked = performance.now()
     let rows = await registry.read()
     if (rows.length === 0) rows = await registry.begin()
+    if (asked < askedAt) return
+    askedAt = asked
     pairs = rows.map((row) => {
       const { kid, alg, created_at, active_from } = row
       const known = pairs.find((one) => one.kid === kid)
@@ -114,6 +121,7 @@ export async function loadKeys(store: Store, secrets: Secrets, tenant: string, r
       await reload()
       followed = version
     },
+    age: () => performance.now() - askedAt,
     async tend() {
       await registry.tend()
       await reload()

@@ -41,6 +41,8 @@ export interface IssuerOptions {
 }
 
 /** Paths under `https://host/{t}`; MSAL derives the device endpoint from the token endpoint by name. */
+export const DISCOVERY = '/.well-known/openid-configuration'
+
 export const ROUTES = {
   authorization: '/oauth2/v2.0/authorize',
   token: '/oauth2/v2.0/token',

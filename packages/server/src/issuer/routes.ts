@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { send, stopped } from './answer.ts'
 import { answerUnlessGuessing } from './guesses.ts'
 import type { Issuer, IssuerRequest } from './issuer.ts'
-import { ROUTES } from './provider.ts'
+import { DISCOVERY, ROUTES } from './provider.ts'
 import { isStop } from './stop.ts'
 import type { Throttle } from './throttle.ts'
 
@@ -13,18 +13,17 @@ export interface IssuerRoutesOptions {
   throttle: Throttle
 }
 
-const DISCOVERY = '/.well-known/openid-configuration'
-
 /** Mounts the OpenID providers of all tenants. */
 export function registerIssuer(app: FastifyInstance, { findIssuer, addressOf, throttle }: IssuerRoutesOptions): void {
   // The provider reads its own bodies; here they are only bounded.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'string', bodyLimit: 64 * 1024 }, (_request, body, done) => done(null, body))
 
-  const mount = (url: string, path: (params: Record<string, string>) => string) =>
+  const mount = (url: string, path: (params: Record<string, string>) => string) => route(`/:tenant${url}`, path)
+  const route = (url: string, path: (params: Record<string, string>) => string) =>
     app.route({
       method: ['GET', 'POST', 'OPTIONS'],
-      url: `/:tenant${url}`,
+      url,
       handler: forTenant(findIssuer, async (issuer, request, reply) => {
         // Escaped separators and dots would lead to another endpoint than the one that is looked at here.
         const { uid } = request.params as { uid?: string }
@@ -49,6 +48,8 @@ export function registerIssuer(app: FastifyInstance, { findIssuer, addressOf, th
   mount(`${ROUTES.end_session}/success`, () => `${ROUTES.end_session}/success`)
   mount(DISCOVERY, () => DISCOVERY)
   mount(`/v2.0${DISCOVERY}`, () => DISCOVERY)
+  // RFC 8414 section 3.1: the well-known name stands between host and path of the issuer.
+  route('/.well-known/oauth-authorization-server/:tenant/v2.0', () => DISCOVERY)
 }
 
 /** Finds the tenant that a path names; where it is stopped, people are told so. */

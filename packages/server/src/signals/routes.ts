@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import { type Answer, type Caller, isLive, type StreamRecord, type Transmitter } from '@caegis/ssf/transmitter'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { cacheable, METADATA_MAX_AGE } from '../cacheable.ts'
 
 export interface SignalsOptions {
   /** By name or id. */
@@ -80,7 +81,10 @@ export function registerSignals(app: FastifyInstance, { findTransmitter, admit }
   app.get('/.well-known/ssf-configuration/:tenant/v2.0', async (request, reply) => {
     const transmitter = await findTransmitter((request.params as { tenant: string }).tenant)
     if (!transmitter) return reply.code(404).send({ error: 'unknown_tenant', error_description: 'No such tenant.' })
-    return reply.header('access-control-allow-origin', '*').send(transmitter.metadata())
+    const type = 'application/json; charset=utf-8'
+    const text = JSON.stringify(transmitter.metadata())
+    const { status, headers, body } = cacheable({ type, text, maxAge: METADATA_MAX_AGE, ifNoneMatch: request.headers['if-none-match'] })
+    return reply.code(status).headers(headers).send(body)
   })
 }
 

@@ -30,7 +30,8 @@ export function createConnector(settings: ConnectSettings, signal: AbortSignal):
     const metadata = await discover({ issuer, fetch, insecure, timeout: timing.timeout, signal })
     const { jwksUri } = metadata
     if (known?.jwksUri !== jwksUri) {
-      known = { jwksUri, jws: createJwsVerifier({ jwksUri, fetch, now, timeout: timing.timeout, refetchAfter: timing.refetchKeys }) }
+      const past = metadata.snapshotEndpoint !== undefined
+      known = { jwksUri, jws: createJwsVerifier({ jwksUri, fetch, now, past, timeout: timing.timeout, refetchAfter: timing.refetchKeys }) }
     }
     return { metadata, jws: known.jws, api: createStreamApi(metadata, { fetch, token, timeout: timing.timeout, maxAnswer, signal }) }
   }

@@ -173,7 +173,17 @@ export function follow(options: FollowOptions): Follower {
     poller = createPoller({ poll: made.poll, extended: made.extended, waitSeconds, maxEvents, timing, signal: closing.signal })
     const { jwksUri: uri } = made
     if (carrier && keys?.uri !== uri) {
-      keys = { uri, jws: createJwsVerifier({ jwksUri: uri, fetch: settings.fetch, now, timeout: timing.timeout, refetchAfter: timing.refetchKeys }) }
+      keys = {
+        uri,
+        jws: createJwsVerifier({
+          jwksUri: uri,
+          fetch: settings.fetch,
+          now,
+          past: made.extended,
+          timeout: timing.timeout,
+          refetchAfter: timing.refetchKeys,
+        }),
+      }
     }
     log.info('stream created', { stream: made.id })
   }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { isObject } from '@caegis/protocol'
 import { compactVerify, createLocalJWKSet, decodeProtectedHeader, errors, type JSONWebKeySet } from 'jose'
 import { failure } from './errors.ts'
@@ -14,6 +15,8 @@ export interface JwsVerifierOptions {
   timeout?: number
   /** Milliseconds between two fetches that an unknown key causes; default 1000. */
   refetchAfter?: number
+  /** An unknown key is looked for with a query of no meaning, past caches that do as they like: for a transmitter that is known not to mind, as CAEgis is. */
+  past?: boolean
   /** Milliseconds after which the keys are fetched anew, so that a removed one goes; default 600,000. */
   maxAge?: number
 }
@@ -43,9 +46,9 @@ export function createJwsVerifier(options: JwsVerifierOptions): JwsVerifier {
   let triedAt = Number.NEGATIVE_INFINITY
   let fetching: Promise<void> | undefined
 
-  const load = async (signal: AbortSignal | undefined): Promise<void> => {
+  const load = async (signal: AbortSignal | undefined, uri = jwksUri): Promise<void> => {
     triedAt = now()
-    const { status, body } = await exchange(fetch, jwksUri, { timeout, signal, maxBytes: MAX_JWKS })
+    const { status, body } = await exchange(fetch, uri, { headers: { 'cache-control': 'no-cache' }, timeout, signal, maxBytes: MAX_JWKS })
     if (status !== 200) throw failure('unavailable', `keys: status ${status}`)
     if (!isObject(body) || !Array.isArray(body.keys) || body.keys.length > MAX_KEYS) throw failure('answer_malformed', 'keys')
     try {
@@ -56,8 +59,8 @@ export function createJwsVerifier(options: JwsVerifierOptions): JwsVerifier {
     fetchedAt = now()
   }
   /** Whoever needs the keys meanwhile waits for the same fetch. */
-  const refresh = (signal: AbortSignal | undefined): Promise<void> => {
-    fetching ??= load(signal).finally(() => {
+  const refresh = (signal: AbortSignal | undefined, uri?: string): Promise<void> => {
+    fetching ??= load(signal, uri).finally(() => {
       fetching = undefined
     })
     return fetching
@@ -98,7 +101,7 @@ export function createJwsVerifier(options: JwsVerifierOptions): JwsVerifier {
         // The key may be newer than ours: one more look, if the budget allows, or at what another caller has fetched meanwhile.
         if (keys !== known) looked = true
         else if (mayFetch()) {
-          await refresh(signal)
+          await refresh(signal, options.past ? pastCaches(jwksUri) : jwksUri)
           looked = true
         }
         if (keys !== known) result = await attempt(jws, keys as NonNullable<typeof keys>)
@@ -112,6 +115,12 @@ export function createJwsVerifier(options: JwsVerifierOptions): JwsVerifier {
       }
     },
   }
+}
+
+function pastCaches(uri: string): string {
+  const url = new URL(uri)
+  url.searchParams.set('past', randomUUID())
+  return url.href
 }
 
 /**
