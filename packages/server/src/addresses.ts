@@ -8,10 +8,17 @@ export interface Addresses {
    * @returns the address, or an empty string when it cannot be known: which every rule takes for "outside"
    */
   of(peer: string | undefined, forwarded: string | string[] | undefined): string
+  /** From now on these are the proxies. @throws CaegisError `invalid_range`: then it is as before */
+  replace(trustedProxies: readonly string[]): void
 }
 
 /** @throws CaegisError `invalid_range` */
 export function createAddresses(trustedProxies: readonly string[]): Addresses {
-  const trusted = compileRanges(trustedProxies)
-  return { of: (peer, forwarded) => callerAddress(trusted, peer, forwarded) }
+  let trusted = compileRanges(trustedProxies)
+  return {
+    of: (peer, forwarded) => callerAddress(trusted, peer, forwarded),
+    replace(proxies) {
+      trusted = compileRanges(proxies)
+    },
+  }
 }

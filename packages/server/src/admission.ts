@@ -31,7 +31,8 @@ export function createAdmission({ origin, store, find, addressOf, ldapOf }: Admi
       url: request.url,
       headers: request.headers,
       rawHeaders: request.raw.rawHeaders,
-      socket: request.socket,
+      // Who asks is found out once, by the proxies that are trusted now; the guard trusts none of its own.
+      socket: { remoteAddress: addressOf(request), encrypted: (request.socket as { encrypted?: boolean }).encrypted },
     })
     if (!verdict.allowed) {
       void reply

@@ -58,7 +58,7 @@ export interface DialAnswer {
 
 export interface DialerOptions {
   /** Host names that may resolve to forbidden addresses: named by the operator, never by a tenant. */
-  allow?: readonly string[]
+  allow?: readonly string[] | (() => readonly string[])
   /** Milliseconds until a connection stands, and until the head of an answer is there. */
   timeout?: number
   /** Connections to one origin. */
@@ -77,13 +77,14 @@ export interface Dialer {
  * of the name server cannot lead elsewhere; redirects are answers like any other; size and time have bounds.
  */
 export function createDialer({ allow = [], timeout = 10_000, connections = 16, lookup = resolve }: DialerOptions = {}): Dialer {
-  const allowed = new Set(allow.map((host) => host.toLowerCase()))
+  const list = typeof allow === 'function' ? allow : () => allow
+  const isAllowed = (host: string) => list().some((one) => one.toLowerCase() === host.toLowerCase())
 
   const pinned: LookupFunction = (hostname, options, done) => {
     lookup(hostname).then(
       (found) => {
         // One forbidden address among several is a reason to refuse all: which one is taken would be up to chance.
-        const wrong = found.length === 0 || (!allowed.has(hostname.toLowerCase()) && found.some(({ address }) => FORBIDDEN.has(address)))
+        const wrong = found.length === 0 || (!isAllowed(hostname) && found.some(({ address }) => FORBIDDEN.has(address)))
         const [first] = found
         if (wrong || !first) done(refused('a host that resolves to an address that is not allowed'), '', 0)
         else if (options.all) done(null, [{ address: first.address, family: first.family }])
@@ -118,7 +119,7 @@ export function createDialer({ allow = [], timeout = 10_000, connections = 16, l
         throw refused('not an https URL, or one with credentials in it')
       // An address in the URL is never looked up, so it is judged here.
       const host = target.hostname.replace(/^\[|\]$/g, '')
-      if (isIP(host) !== 0 && FORBIDDEN.has(host) && !allowed.has(host)) throw refused('an address that is not allowed')
+      if (isIP(host) !== 0 && FORBIDDEN.has(host) && !isAllowed(host)) throw refused('an address that is not allowed')
       const answer = await request({
         origin: target.origin,
         path: `${target.pathname}${target.search}`,

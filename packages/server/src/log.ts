@@ -9,10 +9,21 @@ export interface Log {
 const LEVELS = ['debug', 'info', 'warn', 'error'] as const
 export type LogLevel = (typeof LEVELS)[number] | 'silent'
 
-export function createLog(level: LogLevel, write: (line: string) => void = (line) => process.stderr.write(line)): Log {
-  const at = (own: (typeof LEVELS)[number]) => {
-    if (level === 'silent' || LEVELS.indexOf(own) < LEVELS.indexOf(level)) return () => {}
-    return (message: string, fields: object = {}) => write(`${JSON.stringify({ time: new Date().toISOString(), level: own, message, ...fields })}\n`)
+export function createLog(
+  first: LogLevel,
+  write: (line: string) => void = (line) => process.stderr.write(line),
+): Log & { setLevel(level: LogLevel): void } {
+  let level = first
+  const at =
+    (own: (typeof LEVELS)[number]) =>
+    (message: string, fields: object = {}) => {
+      if (level === 'silent' || LEVELS.indexOf(own) < LEVELS.indexOf(level)) return
+      write(`${JSON.stringify({ time: new Date().toISOString(), level: own, message, ...fields })}\n`)
+    }
+  return {
+    ...{ debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') },
+    setLevel(next) {
+      level = next
+    },
   }
-  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
 }

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Server as TlsServer } from 'node:tls'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { createAddresses } from './addresses.ts'
 import { createAdmission } from './admission.ts'
@@ -16,8 +16,10 @@ import { welcomePage } from './issuer/pages.ts'
 import { registerIssuer } from './issuer/routes.ts'
 import { createThrottle } from './issuer/throttle.ts'
 import { type LdapRoom, startLdap } from './ldap/start.ts'
+import { followCertificate, readPair } from './life/certificate.ts'
 import { createLife } from './life/life.ts'
 import { createListener } from './life/listener.ts'
+import { reload } from './life/reload.ts'
 import { createLog, type Log } from './log.ts'
 import { registerScim } from './scim/routes.ts'
 import type { Settings } from './settings.ts'
@@ -55,12 +57,16 @@ export interface Server {
   listen(): Promise<void>
   /** Removes what has had its time; happens by itself every half minute. */
   tidy(): Promise<void>
+  /** Puts in force what of other settings can change while it runs, all of it or nothing. @throws CaegisError `invalid_settings` */
+  reload(settings: Settings): void
   /** Says that it goes, lets what is under way come to its end, then gives everything back: in this order, so that nothing is lost and nobody is cut off. */
   close(): Promise<void>
 }
 
 /** Wires the rooms: store, directory, issuer, signals, and the admin API in front of them. */
-export async function createServer({ settings, now = Date.now, storeClock, log = createLog(settings.logLevel) }: ServerOptions): Promise<Server> {
+export async function createServer({ settings: first, now = Date.now, storeClock, log = createLog(first.logLevel) }: ServerOptions): Promise<Server> {
+  // A copy: what can be reloaded changes in it.
+  const settings = { ...first }
   const { origin } = settings
   const secrets = createSecrets(settings.keySecret.value)
   if (settings.keySecret.from === 'file')
@@ -70,7 +76,7 @@ export async function createServer({ settings, now = Date.now, storeClock, log =
   const leases = createLeases({ keeper, log })
   const addresses = createAddresses(settings.trustedProxies)
   const addressOf = (request: FastifyRequest) => addresses.of(request.socket.remoteAddress, request.headers['x-forwarded-for'])
-  const dialer = createDialer({ allow: settings.dialAllow })
+  const dialer = createDialer({ allow: () => settings.dialAllow })
   // Only where it is asked for: nobody else should load its client.
   const bus = settings.nats && (await import('./signals/nats.ts')).connectNats(settings.nats, log)
   const intelligence = await openIntelligence(settings, { log, now })
@@ -83,9 +89,10 @@ export async function createServer({ settings, now = Date.now, storeClock, log =
     routerOptions: { caseSensitive: false, maxParamLength: 512 },
     forceCloseConnections: true,
     ...(tls ? { https: { cert: tls.cert, key: tls.key } } : {}),
-    ...(settings.tls.kind === 'files' ? { https: { cert: readFileSync(settings.tls.cert), key: readFileSync(settings.tls.key) } } : {}),
+    ...(settings.tls.kind === 'files' ? { https: readPair(settings.tls) } : {}),
   } as object) as unknown as FastifyInstance
 
+  const certificate = settings.tls.kind === 'files' ? followCertificate(app.server as unknown as TlsServer, settings.tls, log) : undefined
   const listener = createListener(app, settings)
   const life = createLife(app, { settings, store, log, stopListening: listener.stop })
   const { drain, load, onFence } = life
@@ -169,6 +176,7 @@ export async function createServer({ settings, now = Date.now, storeClock, log =
       log.info('listening', { origin, host: settings.host, port: settings.port })
     },
     tidy: housekeeping.tidy,
+    reload: (next) => reload({ settings, addresses, certificate, log }, next),
     close: () => (closed ??= close()),
   }
 
@@ -187,6 +195,7 @@ export async function createServer({ settings, now = Date.now, storeClock, log =
     await dialer.close()
     await store.close()
     await intelligence.close()
+    certificate?.close()
     life.close()
   }
 }

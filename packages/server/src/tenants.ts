@@ -181,7 +181,7 @@ export function createTenants({ settings, store, leases, secrets, dialer, intell
     const own = shareSource(createOwnSource({ store, secrets, tenant: id, issuer, api: origin, horizon: HORIZON, log }))
     const guardOf = (audience: string, source: Source) =>
       createGuard({
-        ...{ issuer, now, log, audience, source, horizon: HORIZON, clientId: 'caegis', trustedProxies: settings.trustedProxies },
+        ...{ issuer, now, log, audience, source, horizon: HORIZON, clientId: 'caegis' },
         country: tenant.countryOf,
         origin,
         keys: keySourceOf(issuer, keys),
@@ -215,7 +215,7 @@ export function createTenants({ settings, store, leases, secrets, dialer, intell
       act: createAct({ store, log, tenant, directory: tenant.directory }),
       hold: (begin) => leases.hold(`upstreams ${id}`, begin),
       connect() {
-        const way = createDialer({ allow: settings.dialAllow, connections: 4 })
+        const way = createDialer({ allow: () => settings.dialAllow, connections: 4 })
         return { fetch: dialFetch(way, { maxBody: MAX_ANSWER + 1, patience: HELD }), close: way.close }
       },
     })

@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs'
+import { parseEnv } from 'node:util'
+import { CaegisError } from '@caegis/protocol'
 import type { Command } from 'commander'
 import { createProgress } from '../progress.ts'
 import { stopOnSignals } from '../stop.ts'
@@ -38,16 +40,20 @@ export function addServe(program: Command): void {
   const command = program
     .command('serve')
     .description('Run the server.')
+    .option('--config <file>', 'settings, NAME=value a line, under what the environment and flags say; read again on SIGHUP')
     .option('--import <file>', 'make a tenant what this file (YAML) says, at each start')
   for (const [flag, name, text] of FLAGS) command.option(flag, `${text} [${name}]`)
   command.action(async (options: Record<string, string | undefined>) => {
     const { createServer, readSettings } = await import('@caegis/server')
-    const input: Record<string, string | undefined> = { ...process.env }
-    for (const [flag, name] of FLAGS) {
-      const key = flag.slice(2, flag.indexOf(' ')).replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
-      if (options[key] !== undefined) input[name] = options[key]
+    const read = () => {
+      const input: Record<string, string | undefined> = { ...readConfig(options.config), ...process.env }
+      for (const [flag, name] of FLAGS) {
+        const key = flag.slice(2, flag.indexOf(' ')).replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
+        if (options[key] !== undefined) input[name] = options[key]
+      }
+      return readSettings(input)
     }
-    const settings = readSettings(input)
+    const settings = read()
     const server = await createServer({ settings })
     if (options.import !== undefined) {
       const progress = createProgress('Importing')
@@ -58,6 +64,16 @@ export function addServe(program: Command): void {
       }
     }
     await server.listen()
+    process.on('SIGHUP', () => {
+      try {
+        server.reload(read())
+      } catch (error) {
+        // Of settings, the message names what is wrong and never what was given.
+        process.stderr.write(
+          `The settings were not reloaded, those of before hold: ${error instanceof Error ? error.message : 'they cannot be read'}\n`,
+        )
+      }
+    })
     // Requests under way have ten seconds of their own.
     stopOnSignals(() => server.close(), 1000 * (settings.drain + 15))
     // The server's log says it too; no choice of what to log may hide it.
@@ -68,4 +84,13 @@ export function addServe(program: Command): void {
         `Certificates are signed by the local authority ${server.caFile}: trust it in your browser, or with NODE_EXTRA_CA_CERTS.\n`,
       )
   })
+}
+
+/** @throws CaegisError `invalid_settings` for names that are none of a setting: a word that is misspelt would be a setting that does not hold */
+function readConfig(file: string | undefined): Record<string, string | undefined> {
+  if (file === undefined) return {}
+  const given = parseEnv(readFileSync(file, 'utf8'))
+  const wrong = Object.keys(given).find((name) => !/^(CAEGIS|NATS|DATABASE)_/.test(name))
+  if (wrong !== undefined) throw new CaegisError('invalid_settings', `${wrong} in the file of settings is no setting.`)
+  return given
 }
