@@ -87,8 +87,8 @@ export async function run(emit: (figure: Figure) => void): Promise<void> {
   }
 }
 
-export async function startServer(args: string[], origin: string): Promise<ChildProcess> {
-  const child = spawn(process.execPath, [BIN, ...args], { stdio: ['ignore', 'ignore', 'inherit'] })
+export async function startServer(args: string[], origin: string, env: Record<string, string> = {}): Promise<ChildProcess> {
+  const child = spawn(process.execPath, [BIN, ...args], { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, ...env } })
   const data = args[args.indexOf('--data') + 1] as string
   for (let tries = 0; tries < 600; tries++) {
     if (child.exitCode !== null) throw new Error('the server did not start')

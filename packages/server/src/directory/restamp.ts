@@ -62,8 +62,8 @@ export async function holdSession({ db, tenant, now }: ChangeContext, artifacts:
   }
   return {
     async restamp(t) {
-      await artifacts.write(db, { ...session, payload: { ...session.payload, loginTs: t + 1 } })
-      for (const one of held) await artifacts.write(db, { ...one, payload: { ...one.payload, authTime: t + 1 } })
+      const kept = held.map((one) => ({ ...one, payload: { ...one.payload, authTime: t + 1 } }))
+      await artifacts.write(db, [{ ...session, payload: { ...session.payload, loginTs: t + 1 } }, ...kept])
       await db
         .updateTable('sessions')
         .set({ auth_time: t + 1 })

@@ -1,3 +1,4 @@
+import { pairId } from '@caegis/protocol'
 import type { Transaction } from 'kysely'
 import { isBreakGlass } from '../directory/break-glass.ts'
 import type { Log } from '../log.ts'
@@ -6,7 +7,7 @@ import type { Schema } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import type { Attempt, Ending, Mint } from './attempt.ts'
 import { changeOf, endingsOf, riskChanges } from './ending.ts'
-import { createRows, type Rows } from './fence-rows.ts'
+import { readRows } from './fence-rows.ts'
 import { recordDecision } from './record-decision.ts'
 import { recordConsent, recordMints } from './record-mints.ts'
 import { insertSignal } from './risk-signals.ts'
@@ -32,29 +33,28 @@ export async function passFence(store: Store, tenant: Tenant, attempt: Attempt):
   const risks = riskChanges(tenant, attempt)
   // What ends something, or moves a risk, is a change.
   const shared = risks.length === 0 && endings.every(({ kind }) => kind === 'logout')
-  return store.transaction({ tenant: tenant.id, shared }, async (db, clock) => {
+  return store.transaction({ tenant: tenant.id, shared, also: alone(tenant, attempt) }, async (db, clock) => {
     const changes: Committed<unknown>[] = []
     const now = Math.floor(clock())
-    const rows = createRows(db, tenant, now)
+    const rows = await readRows(db, tenant, attempt, now)
     for (const { reading, version } of attempt.readings.values()) {
       if ((await rows.versionOf(reading)) !== version) return { outcome: 'moved' }
     }
-    if (await isHeld(db, tenant, rows, attempt.mints)) return { outcome: 'stopped' }
+    if (await isHeld(db, tenant, rows.stoppedAt, attempt.mints)) return { outcome: 'stopped' }
     // What will come of an edit of before stands at its second: this token was decided after it (threat B12).
-    let until = attempt.mints.every(({ stream }) => stream) ? 0 : await lastEdit(db, tenant.id)
-    for (const mint of attempt.mints) until = Math.max(until, await rows.lastCutoff(mint))
+    let until = attempt.mints.every(({ stream }) => stream) ? 0 : rows.lastEdit
+    for (const mint of attempt.mints) until = Math.max(until, rows.lastCutoff(mint))
     for (const mint of attempt.mints) {
       if (mint.iat <= until) return { outcome: 'covered', until }
       // Ahead of the clock only where the clock fell behind a cutoff: see `instant` in issuer.ts.
       if (mint.iat > clock() && mint.iat > until + 1) return { outcome: 'moved' }
     }
-    for (const { model, id, artifact } of attempt.writes.values()) {
-      if (artifact) await tenant.artifacts.write(db, artifact)
-      else await tenant.artifacts.remove(db, model, id)
-    }
+    const writes = [...attempt.writes.values()]
+    const kept = writes.flatMap(({ artifact }) => artifact ?? [])
+    if (kept.length > 0) await tenant.artifacts.write(db, kept)
+    for (const { model, id, artifact } of writes) if (!artifact) await tenant.artifacts.remove(db, model, id)
     for (const grant of attempt.removedGrants) await tenant.artifacts.removeGrant(db, grant)
     for (const consent of attempt.consents) await recordConsent(db, tenant, consent, now)
-    await recordMints(db, tenant, attempt.mints, now)
     for (const mint of attempt.mints) {
       await recordDecision(db, tenant, mint)
       const { agent, iat, exp, appId, device } = mint
@@ -63,6 +63,8 @@ export async function passFence(store: Store, tenant: Tenant, attempt: Attempt):
     if (attempt.signIn?.code === 0) await tenant.signIns.insert(db, attempt.signIn)
     if (attempt.completes) await tenant.signIns.complete(db, attempt.completes.id, attempt.completes.more, attempt.completes.otherwise)
     if (attempt.seen?.outcome === 'success') await insertSignal(db, tenant.id, attempt.seen)
+    // Behind what is this user's alone: the rows of the application and of the tenant are everybody's, and held to the end.
+    await recordMints(db, tenant, attempt.mints, now)
     for (const change of risks) changes.push(await runChange(db, change, clock(), store.hold))
     for (const ending of endings) {
       if (ending.kind !== 'logout') changes.push(await runChange(db, changeOf(tenant.directory, ending), clock(), store.hold))
@@ -71,16 +73,24 @@ export async function passFence(store: Store, tenant: Tenant, attempt: Attempt):
   })
 }
 
-/** Second of the last edit whose consequences for the whole tenant are not worked out yet. */
-async function lastEdit(db: Transaction<Schema>, tenant: string): Promise<number> {
-  const running = db.selectFrom('reevaluations').where('tenant', '=', tenant).where('state', '=', 'running').where('scope', 'is', null)
-  return (await running.select((eb) => eb.fn.max<number | null>('t').as('t')).executeTakeFirst())?.t ?? 0
+/**
+ * What no two attempts may do at once, although they share the tenant: read and write the same artifact (a refresh token is spent once, a proof is used once, and what is
+ * not there yet is made once), and say what an application holds of a user.
+ */
+function alone({ artifacts }: Tenant, { readings, writes, mints, consents }: Attempt): string[] {
+  const places = [...readings.values()].flatMap(({ reading }) => (reading.table === 'artifact' ? [artifacts.place(reading.model, reading.id)] : []))
+  return [
+    ...places,
+    ...[...writes.values()].map(({ model, id }) => artifacts.place(model, id)),
+    ...mints.flatMap(({ user, appId }) => (user === undefined ? [] : [`grant ${pairId(user, appId)}`])),
+    ...consents.map(({ user, appId }) => `grant ${pairId(user, appId)}`),
+  ]
 }
 
 /** Whatever way a token came here: out of a stopped tenant leave those of the streams, and those of its emergency account. */
-async function isHeld(db: Transaction<Schema>, tenant: Tenant, rows: Rows, mints: readonly Mint[]): Promise<boolean> {
+async function isHeld(db: Transaction<Schema>, tenant: Tenant, stoppedAt: number | null, mints: readonly Mint[]): Promise<boolean> {
   if (mints.every(({ stream }) => stream)) return false
-  if ((await rows.home())?.stopped_at == null) return false
+  if (stoppedAt === null) return false
   for (const { stream, user } of mints) if (!stream && !(user !== undefined && (await isBreakGlass(db, tenant.id, user)))) return true
   return false
 }

@@ -32,38 +32,36 @@ export async function recordMints(db: Db, { id: tenant }: Tenant, mints: readonl
   )
   await each(
     (mint) => [...some(mint.user), ...ids(mint, 'user')],
-    (id, its) => db.updateTable('users').set(raised('users', its)).where('tenant', '=', tenant).where('id', '=', id).execute(),
+    (id, its) => raise(db, 'users', { tenant, id }, its),
   )
   await each(
     (mint) => [mint.appId, ...ids(mint, 'app')],
-    (id, its) => db.updateTable('applications').set(raised('applications', its)).where('tenant', '=', tenant).where('app_id', '=', id).execute(),
+    (id, its) => raise(db, 'applications', { tenant, app_id: id }, its),
   )
   await each(
     (mint) => [...some(mint.device), ...ids(mint, 'device')],
-    (id, its) => db.updateTable('devices').set(raised('devices', its)).where('tenant', '=', tenant).where('id', '=', id).execute(),
+    (id, its) => raise(db, 'devices', { tenant, id }, its),
   )
   // What the token was given out for has rows already.
   await each(
     (mint) => ids(mint, 'session'),
-    (id, its) => db.updateTable('sessions').set(raised('sessions', its)).where('tenant', '=', tenant).where('id', '=', id).execute(),
+    (id, its) => raise(db, 'sessions', { tenant, id }, its),
   )
   await each(
     (mint) => ids(mint, 'grant'),
     (pair, its) => {
-      const [user = '', app = ''] = pair.split('\n')
-      const held = db.updateTable('grants').set(raised('grants', its)).where('tenant', '=', tenant)
-      return held.where('user_id', '=', user).where('app_id', '=', app).execute()
+      const [user_id = '', app_id = ''] = pair.split('\n')
+      return raise(db, 'grants', { tenant, user_id, app_id }, its)
     },
   )
   await each(
     (mint) => ids(mint, 'user-device'),
     (pair, its) => {
-      const [user = '', device = ''] = pair.split('\n')
-      const known = db.updateTable('device_users').set(raised('device_users', its)).where('tenant', '=', tenant)
-      return known.where('user_id', '=', user).where('device_id', '=', device).execute()
+      const [user_id = '', device_id = ''] = pair.split('\n')
+      return raise(db, 'device_users', { tenant, user_id, device_id }, its)
     },
   )
-  await db.updateTable('tenants').set(raised('tenants', mints)).where('id', '=', tenant).execute()
+  await raise(db, 'tenants', { id: tenant }, mints)
 }
 
 /** Of what the token was given out for. */
@@ -81,6 +79,15 @@ function raised(table: keyof Schema, mints: readonly Mint[]) {
     last_iat: sql<number>`greatest(${sql.ref(`${table}.last_iat`)}, ${last_iat})`,
     tokens_until: sql<number>`greatest(${sql.ref(`${table}.tokens_until`)}, ${tokens_until})`,
   }
+}
+
+/** Leaves a row alone that stands as high: those of a tenant and of an application would be written by every mint, and each would wait for the one before. */
+async function raise(db: Db, table: keyof Schema, row: Record<string, string>, mints: readonly Mint[]): Promise<void> {
+  const { last_iat, tokens_until } = lastOf(mints)
+  const columns = Object.entries(raised(table, mints)).map(([name, value]) => sql`${sql.ref(name)} = ${value}`)
+  const where = Object.entries(row).map(([name, value]) => sql`${sql.ref(name)} = ${value}`)
+  await sql`update ${sql.table(table)} set ${sql.join(columns)} where ${sql.join(where, sql` and `)}
+    and (last_iat < ${last_iat} or tokens_until < ${tokens_until})`.execute(db)
 }
 
 /** What an application holds of a user. The version stays: more of the same makes no decision old. */

@@ -61,33 +61,31 @@ export function createArtifacts(tenant: string, secrets: Secrets) {
         .execute()
       return rows.map((row) => ({ ...unseal(row.model, row), model: row.model, expiresAt: row.expires_at, version: row.version }))
     },
-    /** 0 when there is none: what has expired is as good as gone, as it is for `find`. */
-    async version(db: Db, model: string, id: string, now: number): Promise<number> {
-      const row = await db
-        .selectFrom('artifacts')
-        .select('version')
-        .where('tenant', '=', tenant)
-        .where('model', '=', model)
-        .where('id', '=', key(model, id))
-        .where('expires_at', '>', now)
-        .executeTakeFirst()
-      return row?.version ?? 0
-    },
-    async write(db: Db, { model, id, payload, expiresAt }: Artifact): Promise<void> {
-      const digest = key(model, id)
+    /** Where a row is: its model and its key, with a line feed between them. */
+    place: (model: string, id: string) => `${model}\n${key(model, id)}`,
+    /** No two of them are the same. */
+    async write(db: Db, artifacts: readonly Artifact[]): Promise<void> {
+      if (artifacts.length === 0) return
       const text = (value: unknown, name: string) => (typeof value === 'string' ? secrets.digest(`${name}:${tenant}`, value) : null)
-      const row = {
-        sealed: secrets.seal(context(model, digest), { id, payload }),
-        grant_id: model === 'Grant' ? text(id, 'grant') : text(payload.grantId, 'grant'),
-        uid: text(payload.uid, 'uid'),
-        user_code: text(payload.userCode, 'code'),
-        expires_at: expiresAt,
-      }
+      const rows = artifacts.map(({ model, id, payload, expiresAt }) => {
+        const digest = key(model, id)
+        return {
+          ...{ tenant, model, id: digest, version: 1, expires_at: expiresAt },
+          sealed: secrets.seal(context(model, digest), { id, payload }),
+          grant_id: model === 'Grant' ? text(id, 'grant') : text(payload.grantId, 'grant'),
+          uid: text(payload.uid, 'uid'),
+          user_code: text(payload.userCode, 'code'),
+        }
+      })
+      const columns = ['sealed', 'grant_id', 'uid', 'user_code', 'expires_at'] as const
       await db
         .insertInto('artifacts')
-        .values({ tenant, model, id: digest, ...row, version: 1 })
+        .values(rows)
         .onConflict((conflict) =>
-          conflict.columns(['tenant', 'model', 'id']).doUpdateSet((eb) => ({ ...row, version: eb('artifacts.version', '+', 1) })),
+          conflict.columns(['tenant', 'model', 'id']).doUpdateSet((eb) => ({
+            ...(Object.fromEntries(columns.map((column) => [column, eb.ref(`excluded.${column}`)])) as object),
+            version: eb('artifacts.version', '+', 1),
+          })),
         )
         .execute()
     },

@@ -4,9 +4,10 @@ import type { Schema } from './schema.ts'
 /**
  * What a transaction holds until its end.
  * `tenant`: all of it, as changes do; `shared`: along with others that share it, as mints do, and never along with a change.
+ * `also`: and each of these alone, within the tenant.
  * `name`: alone among those that name the same, for whatever else is read before it is written.
  */
-export type Lock = { tenant: string; shared?: boolean } | { name: string }
+export type Lock = { tenant: string; shared?: boolean; also?: readonly string[] } | { name: string }
 
 /**
  * Part of one transaction. It may run twice (two that wait for each other cannot both go on), so it does nothing outside of it.

@@ -9,12 +9,18 @@ import type { Schema } from '../schema.ts'
  * after this one sees all that was committed before the lock was given.
  */
 export async function takeLock(db: Transaction<Schema>, lock: Lock): Promise<number> {
-  const [text, shared] = 'name' in lock ? [`name ${lock.name}`, false] : [`tenant ${lock.tenant}`, lock.shared === true]
+  const [text, shared, also] = 'name' in lock ? [`name ${lock.name}`, false, []] : [`tenant ${lock.tenant}`, lock.shared === true, lock.also ?? []]
   const take = sql.raw(shared ? 'pg_advisory_xact_lock_shared' : 'pg_advisory_xact_lock')
-  // Materialized: the clock is read behind the row, and the row is there behind the lock.
-  const { rows } = await sql<{
-    at: number
-  }>`with taken as materialized (select ${take}(${keyOf(text)}::bigint)) select caegis_clock() as at from taken`.execute(db)
+  // In one order for everybody, so that no two wait for each other.
+  const more = [...new Set(also.map((one) => keyOf(`${text} ${one}`)))].sort()
+  // Materialized: the clock is read behind the rows, and a row is there behind its lock.
+  const taken = sql`taken as materialized (select ${take}(${keyOf(text)}::bigint))`
+  const others = sql`others as materialized (select pg_advisory_xact_lock(listed.key::bigint) from taken, unnest(${more}::text[]) as listed(key))`
+  const query =
+    more.length === 0
+      ? sql<{ at: number }>`with ${taken} select caegis_clock() as at from taken`
+      : sql<{ at: number }>`with ${taken}, ${others} select caegis_clock() as at from (select count(*) from others) as counted`
+  const { rows } = await query.execute(db)
   return (rows[0] as { at: number }).at
 }
 
