@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { createCipheriv, randomBytes } from 'node:crypto'
 import { type Cutoff, cutoffPlace, cutoffsOf, EVENT, parseColumns, parseCutoffs, trustOwn } from '@caegis/protocol'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -139,6 +139,19 @@ describe('segments of a snapshot', () => {
     expect(guard.heads).toEqual([])
   })
 
+  it('B4: whoever was given a key, as every guard is, makes no other segment with it', async () => {
+    const loop = createLoop()
+    loop.store.commit(revoke('alice'))
+    await snapshotOf(loop)
+    const [{ key }] = (await listOf(loop)).segments as [SegmentRecord]
+    const cipher = createCipheriv('aes-256-gcm', Buffer.from(key, 'base64url'), Buffer.alloc(12))
+    const forged = Buffer.concat([cipher.update('[]'), cipher.final(), cipher.getAuthTag()])
+    loop.intercept = ({ path }, next) => (isSegment(path) ? new Response(forged) : next())
+    const guard = guardOf(loop)
+    await until(() => guard.reasons.includes('snapshot refused (a segment is another)'))
+    expect(guard.heads).toEqual([])
+  })
+
   it('E7: tell nobody anything without the snapshot, and no token goes there', async () => {
     const loop = createLoop()
     loop.store.commit(...Array.from({ length: 50 }, (_, i) => revoke(`secret-name-${i}`)))
@@ -270,12 +283,24 @@ describe('segments of a snapshot', () => {
     })
     for (let i = 0; i < 20; i++) loop.store.commit(revoke(`u${i}`))
     await snapshotOf(loop)
-    for (const lost of [20, 15, 7, 0]) {
+    for (const [lost, more] of [
+      [20, 20],
+      [15, 60],
+      [7, 200],
+      [0, 20],
+    ] as const) {
       loop.store.restore(lost)
-      for (let i = 0; i < 20; i++) loop.store.commit(revoke(`after-${lost}-${i}`))
+      for (let i = 0; i < more; i++) loop.store.commit(revoke(`after-${lost}-${i}`))
       expect([...(await contentOf(loop, loop.transmitter)).keys()].sort()).toEqual(
         expect.arrayContaining([...(await truth(loop.store)).keys()].sort()),
       )
+    }
+    // The same place once more, in between what no segment holds yet.
+    const { seq } = await loop.store.head()
+    for (const name of ['lost', 'found']) {
+      loop.store.restore(seq)
+      loop.store.commit(revoke(name))
+      expect((await contentOf(loop, loop.transmitter)).has(`user ${name}`)).toBe(true)
     }
     // Cut back below the list, and not refilled.
     loop.store.restore(2)
