@@ -1,8 +1,10 @@
+import { sql } from 'kysely'
 import type { Log } from './log.ts'
 import { REMEMBERED } from './risk/detection.ts'
 import { COUNTED_HOURS } from './signals/deliveries.ts'
 import { sweepSegments } from './signals/segment-store.ts'
 import { EXPIRY_LEEWAY } from './store/change.ts'
+import { type Expiry, expire } from './store/expire.ts'
 import type { Leases } from './store/leases.ts'
 import type { Store } from './store/store.ts'
 import { firstId } from './store/time-id.ts'
@@ -80,46 +82,7 @@ export function startHousekeeping({ store, leases, tenants, log, retention, logR
 
   async function tidy(): Promise<void> {
     const now = Math.floor(store.clock())
-    await db.deleteFrom('artifacts').where('expires_at', '<=', now).execute()
-    await db
-      .deleteFrom('cutoffs')
-      .where('until', '<=', now - EXPIRY_LEEWAY)
-      .execute()
-    await db
-      .deleteFrom('decisions')
-      .where('tokens_until', '<=', now - EXPIRY_LEEWAY)
-      .execute()
-    await db
-      .deleteFrom('reevaluations')
-      .where('ended_at', '<', now - logRetention)
-      .execute()
-    await db
-      .deleteFrom('delivery_counts')
-      .where('hour', '<', Math.floor(now / 3600) - COUNTED_HOURS)
-      .execute()
-    await db.deleteFrom('revoked_tokens').where('until', '<=', now).execute()
-    await db
-      .deleteFrom('throttles')
-      .where('until', '<=', now)
-      .where('at', '<', now - THROTTLE_MEMORY)
-      .execute()
-    await db
-      .deleteFrom('limits')
-      .where('since', '<', now - LIMIT_MEMORY)
-      .execute()
-    await db
-      .deleteFrom('risk_signals')
-      .where('at', '<', now - REMEMBERED)
-      .execute()
-    const over = now - Math.max(RISK_MEMORY, logRetention)
-    const found = db.deleteFrom('risk_detections').where('updated_at', '<', over)
-    // What is low and of one sign-in was never anything for the user: nothing would ever end it.
-    const isNothing = { about: 'signIn', level: 'low' } as const
-    await found.where((eb) => eb.or([eb('state', '<>', 'atRisk'), eb.and(isNothing)])).execute()
-    await db.deleteFrom('risk_history').where('at', '<', over).execute()
-    const forgotten = now - Math.max(UPSTREAM_MEMORY, 2 * retention)
-    await db.deleteFrom('upstream_acts').where('at', '<', forgotten).execute()
-    await db.deleteFrom('upstream_sets').where('at', '<', forgotten).where('event', 'is', null).execute()
+    for (const one of expiries(now)) await expire(db, one, () => closed)
     await sweepSegments(store, () => closed)
     for (const rooms of await tenants.openAll()) {
       if (closed) return
@@ -129,6 +92,29 @@ export function startHousekeeping({ store, leases, tenants, log, retention, logR
       const kept = Math.min(logRetention, (days ?? Number.POSITIVE_INFINITY) * 24 * 3600)
       await cutRecords(rooms.tenant.id, firstId((now - kept) * 1000))
     }
+  }
+
+  /** What goes because of its age alone, of all tenants. */
+  function expiries(now: number): Expiry[] {
+    const over = now - Math.max(RISK_MEMORY, logRetention)
+    const forgotten = now - Math.max(UPSTREAM_MEMORY, 2 * retention)
+    const row = ['tenant', 'id']
+    return [
+      { table: 'artifacts', key: ['tenant', 'model', 'id'], old: sql`expires_at <= ${now}` },
+      { table: 'cutoffs', key: ['tenant', 'kind', 'spares', 'id'], old: sql`until <= ${now - EXPIRY_LEEWAY}` },
+      { table: 'decisions', key: row, old: sql`tokens_until <= ${now - EXPIRY_LEEWAY}` },
+      { table: 'reevaluations', key: row, old: sql`ended_at < ${now - logRetention}` },
+      { table: 'delivery_counts', key: ['tenant', 'stream', 'hour'], old: sql`hour < ${Math.floor(now / 3600) - COUNTED_HOURS}` },
+      { table: 'revoked_tokens', key: ['tenant', 'jti'], old: sql`until <= ${now}` },
+      { table: 'throttles', key: ['tenant', 'key'], old: sql`until <= ${now} and at < ${now - THROTTLE_MEMORY}` },
+      { table: 'limits', key: ['tenant', 'key'], old: sql`since < ${now - LIMIT_MEMORY}` },
+      { table: 'risk_signals', key: row, old: sql`at < ${now - REMEMBERED}` },
+      // What is low and of one sign-in was never anything for the user: nothing would ever end it.
+      { table: 'risk_detections', key: row, old: sql`updated_at < ${over} and (state <> 'atRisk' or (about = 'signIn' and level = 'low'))` },
+      { table: 'risk_history', key: row, old: sql`at < ${over}` },
+      { table: 'upstream_acts', key: ['tenant', 'txn', 'type', 'user_id'], old: sql`at < ${forgotten}` },
+      { table: 'upstream_sets', key: ['tenant', 'upstream', 'iss', 'jti'], old: sql`at < ${forgotten} and event is null` },
+    ]
   }
 
   /**
