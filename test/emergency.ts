@@ -1,14 +1,14 @@
 import { createLog, recover } from '@caegis/server'
 import { expect } from 'vitest'
 import { createPerson, type Person } from '../packages/cli/src/demo/person.ts'
-import { type Loop, SECRET } from './loop.ts'
+import { type Callers, type Loop, SECRET } from './loop.ts'
 
 /** What the token endpoint answers while the tenant is stopped. */
 export const STOPPED = { status: 400, body: { error: 'access_denied', error_codes: [5000224] } }
 export const log = createLog('silent')
 
 /** The admin API as somebody who has signed in with everything that an administrator may. */
-export async function asPerson(loop: Loop, person: Person) {
+export async function asPerson(loop: Pick<Callers, 'origin'>, person: Person) {
   const token = await person.signIn()
   return {
     token,

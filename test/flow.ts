@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { type Browser, createBrowser } from '../packages/cli/src/demo/browser.ts'
 import { s256 } from './forge.ts'
-import { type Loop, PASSWORD, SCOPE } from './loop.ts'
+import { type Callers, PASSWORD, SCOPE } from './loop.ts'
 
 export interface FlowOptions {
   clientId?: string
@@ -16,7 +16,7 @@ export interface FlowOptions {
 }
 
 /** A sign-in without a client library: every parameter is the test's own. */
-export function createFlow(loop: Loop, options: FlowOptions = {}) {
+export function createFlow(loop: Pick<Callers, 'authority' | 'token'>, options: FlowOptions = {}) {
   const { clientId = 'files-native', redirectUri = 'http://localhost', username = 'alice@contoso.test', capable = false, more = {} } = options
   const said: Record<string, string> = capable ? { claims: '{"access_token":{"xms_cc":{"values":["cp1"]}}}' } : {}
   const scope = options.scope ?? `${SCOPE} openid profile offline_access`
@@ -71,7 +71,7 @@ export function createFlow(loop: Loop, options: FlowOptions = {}) {
 }
 
 /** Where an authorization request ends without anybody signing in: a page, or the redirect back. */
-export async function authorize(loop: Loop, more: Record<string, string | undefined>) {
+export async function authorize(loop: Callers, more: Record<string, string | undefined>) {
   const response = await fetch(createFlow(loop, { more }).url, { redirect: 'manual', headers: { accept: 'text/html' } })
   return { status: response.status, location: response.headers.get('location') ?? '', text: await response.text(), headers: response.headers }
 }

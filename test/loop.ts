@@ -38,15 +38,11 @@ export interface LoopOptions {
   data?: string
 }
 
-export interface Loop {
-  server: Server
-  settings: Settings
-  data: string
+/** Who calls an issuer, whatever serves it. */
+export interface Callers {
   origin: string
   issuer: string
   authority: string
-  /** Tenant id. */
-  tenant: string
   /** A guard for `api://files` that follows the server; ready. */
   guard(options?: Partial<GuardOptions>): Promise<Guard>
   person(name: 'alice' | 'bob' | 'admin', options?: Partial<PersonOptions>): Person
@@ -56,6 +52,14 @@ export interface Loop {
   daemonToken(clientId: string, scope: string): Promise<string>
   /** A POST to the token endpoint. */
   token(form: Record<string, string>): Promise<{ status: number; body: Record<string, unknown>; headers: Headers }>
+}
+
+export interface Loop extends Callers {
+  server: Server
+  settings: Settings
+  data: string
+  /** Tenant id. */
+  tenant: string
   close(): Promise<void>
 }
 
@@ -71,22 +75,34 @@ export async function startLoop(options: LoopOptions = {}): Promise<Loop> {
   const { tenant, issuer } = await server.apply(options.tenant ?? TENANT)
   await server.listen()
   trustLocalCa(data)
-  const { origin } = server
+  const callers = createCallers(server.origin, issuer)
+  return {
+    ...{ server, settings, data, tenant, ...callers },
+    async close() {
+      await callers.close()
+      await server.close()
+      if (options.data === undefined) rmSync(data, { recursive: true, force: true })
+    },
+  }
+}
+
+/** @returns also what closes the guards that were made */
+export function createCallers(origin: string, issuer: string): Callers & { close(): Promise<void> } {
   const authority = issuer.slice(0, -'/v2.0'.length)
   const guards: Guard[] = []
 
-  const token: Loop['token'] = async (form) => {
+  const token: Callers['token'] = async (form) => {
     const response = await fetch(`${authority}/oauth2/v2.0/token`, { method: 'POST', body: new URLSearchParams(form) })
     return { status: response.status, body: (await response.json()) as Record<string, unknown>, headers: response.headers }
   }
-  const daemonToken: Loop['daemonToken'] = async (clientId, scope) => {
+  const daemonToken: Callers['daemonToken'] = async (clientId, scope) => {
     const { status, body } = await token({ grant_type: 'client_credentials', client_id: clientId, client_secret: SECRET, scope })
     if (status !== 200) throw new Error(`the token endpoint answered ${status} ${JSON.stringify(body)}`)
     return String(body.access_token)
   }
 
   return {
-    ...{ server, settings, data, origin, issuer, authority, tenant, token, daemonToken },
+    ...{ origin, issuer, authority, token, daemonToken },
     async guard(more = {}) {
       const guard = createGuard({ issuer, audience: 'api://files', clientId: 'files-api', clientSecret: SECRET, ...more })
       guards.push(guard)
@@ -115,8 +131,6 @@ export async function startLoop(options: LoopOptions = {}): Promise<Loop> {
     },
     async close() {
       for (const guard of guards) await guard.close()
-      await server.close()
-      if (options.data === undefined) rmSync(data, { recursive: true, force: true })
     },
   }
 }

@@ -1,6 +1,6 @@
 import { createServer } from 'node:https'
 import { localTls } from '@caegis/server'
-import { type Loop, PASSWORD, SCOPE, SECRET } from './loop.ts'
+import { type Callers, PASSWORD, SCOPE, SECRET } from './loop.ts'
 
 /** The tenant of the tests about streams and events: one daemon that may steer them, one that may look, one that may neither. */
 export const SIGNALS_TENANT = JSON.stringify({
@@ -26,7 +26,7 @@ export const SIGNALS_TENANT = JSON.stringify({
 })
 
 /** The stream endpoints as a receiver calls them. */
-export function createReceiver(loop: Loop, clientId = 'files-api') {
+export function createReceiver(loop: Pick<Callers, 'authority' | 'daemonToken'>, clientId = 'files-api') {
   const call = async (method: string, path: string, body?: object) => {
     const token = await loop.daemonToken(clientId, 'ssf.read ssf.manage')
     const response = await fetch(`${loop.authority}/ssf${path}`, {

@@ -58,13 +58,15 @@ export function createAdmission({ origin, store, find, addressOf, ldapOf }: Admi
           .send({ error: { code: 'InvalidAuthenticationToken', message: 'Access token is missing, malformed or of another issuer.' } })
         return undefined
       }
-      const verdict = await admit(found.guard, origin, request, reply)
       /** Resolves when the guard has applied what was committed by now, or is late: whatever it lets in next, it knows of it. */
       const settled = async () => {
         const { seq } = await store.position(found.tenant.id)
         for (let tries = 0; tries < 200 && (found.guard.status().head?.seq ?? 0) < seq; tries++)
           await new Promise((resolve) => setTimeout(resolve, 5))
       }
+      // Whoever was answered that something is revoked, by whichever server, sees it refused by the next request.
+      await settled()
+      const verdict = await admit(found.guard, origin, request, reply)
       const { tenant, signals, upstreams, renamed } = found
       const its = { tenant, signals, upstreams, renamed, settled, ldap: () => ldapOf(tenant.id) }
       return verdict && { ...its, claims: verdict.claims, address: addressOf(request), signal: () => verdict.signal }

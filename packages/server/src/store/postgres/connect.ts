@@ -32,8 +32,9 @@ export function connect(settings: DatabaseSettings, log: Log): { db: Kysely<Sche
   const taken = async (): Promise<PostgresPoolClient> => {
     const client = await pool.connect()
     let open = false
-    const query = async (text: string, parameters: readonly unknown[]) => {
+    const query = async (asked: string, parameters: readonly unknown[]) => {
       refuseNul(parameters)
+      const text = withEmptyLists(asked)
       if (text.startsWith('begin') || text.startsWith('start transaction')) open = true
       if (text === 'commit' || text === 'rollback') open = false
       try {
@@ -50,6 +51,11 @@ export function connect(settings: DatabaseSettings, log: Log): { db: Kysely<Sche
   }
   const dialect = new PostgresDialect({ pool: { connect: taken, end: () => pool.end(), options: pool.options } })
   return { db: new Kysely<Schema>({ dialect }), listenOn: () => new pg.Client({ ...options, keepAlive: true }) }
+}
+
+/** A list of nothing: no value is in it. The embedded database takes `in ()`; values are never part of the text. */
+function withEmptyLists(text: string): string {
+  return text.includes(' in ()') ? text.replaceAll(' not in ()', " <> all('{}')").replaceAll(' in ()', " = any('{}')") : text
 }
 
 /**
