@@ -78,6 +78,8 @@ export async function startNodes({ postgres, tenant, environment = {}, count = 2
     sql: (text: string) => query(database, text),
     /** Kills one with everything that it had in its hands. */
     kill: (i: number) => end(i, 'SIGKILL'),
+    /** Stops and continues one. */
+    signal: (i: number, name: 'SIGSTOP' | 'SIGCONT') => programs[i]?.signal(name),
     /** Ends one as a deployment would. */
     stop: (i: number) => end(i, 'SIGTERM'),
     start,
