@@ -80,10 +80,10 @@ describe('how far a stream has come', () => {
     }
     expect(await stored('one')).toEqual(sum)
     for (const one of [a, b]) expect(await one.getStream('one')).toMatchObject(sum)
-    await b.saveProgress('one', { acked: 11, ackedAhead: [12] }, 'e')
+    await b.saveProgress('one', { acked: 11, ackedAhead: [12], applied: { epoch: 'e', seq: 5, asOf: 35 } }, 'e')
     await store.flush()
     // The half of the one and the half of the other are a whole.
-    expect(await a.getStream('one')).toMatchObject({ acked: 12, ackedAhead: [] })
+    expect(await a.getStream('one')).toMatchObject({ acked: 12, ackedAhead: [], applied: sum.applied })
   })
 
   it('B5: what was acknowledged in a log that had gone further is not written into the one that took over', async () => {
