@@ -144,7 +144,7 @@ describe.skipIf(!hasChromium())('settings', () => {
     expect((await loop.token({ ...DAEMON, client_secret: SECRET })).body).toMatchObject(STOPPED.body)
 
     // On the host, and then on the screen.
-    const { username, password } = await recover({ data: loop.data, tenant: 'contoso', log })
+    const { username, password } = await recover({ data: loop.data, database: loop.settings.database, tenant: 'contoso', log })
     await page.getByRole('button', { name: 'Sign in as the emergency account' }).click()
     await page.getByLabel('User name').fill(username)
     await page.getByLabel('Password', { exact: true }).fill(password)

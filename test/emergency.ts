@@ -27,7 +27,7 @@ export const administrator = (loop: Loop) => asPerson(loop, loop.person('admin',
 
 /** The emergency account, made on the host while the server runs. */
 export async function emergency(loop: Loop): Promise<Person> {
-  const { username, password } = await recover({ data: loop.data, tenant: 'contoso', log })
+  const { username, password } = await recover({ data: loop.data, database: loop.settings.database, tenant: 'contoso', log })
   return createPerson({ authority: loop.authority, clientId: 'caegis-cli', scopes: [`${loop.origin}/.default`], username, password })
 }
 

@@ -190,7 +190,7 @@ describe('C3: the emergency account', () => {
     loop = await startLoop()
   })
   afterEach(() => loop.close())
-  const make = () => recover({ data: loop.data, tenant: loop.tenant, log: createLog('silent') })
+  const make = () => recover({ data: loop.data, database: loop.settings.database, tenant: loop.tenant, log: createLog('silent') })
 
   it('C3: is not to be made over the network', async () => {
     const { username } = await make()

@@ -50,7 +50,7 @@ describe.each([
   let loop: Loop
   beforeEach(async () => {
     loop = await startLoop()
-    if (rescued) await recover({ data: loop.data, tenant: 'contoso', log })
+    if (rescued) await recover({ data: loop.data, database: loop.settings.database, tenant: 'contoso', log })
   })
   afterEach(() => loop.close())
 

@@ -30,9 +30,13 @@ export function placesOf(program: Command, path = ''): Place[] {
   ]
 }
 
-function describe({ short, long, flags, description, required, optional }: Option): Place['options'][number] {
+function describe({ short, long, flags, description, required, optional, argChoices }: Option): Place['options'][number] {
   const names = [short, long].filter((one): one is string => one != null)
-  return { names, about: firstSentence(description), ...(required || optional ? { takes: takenOf(flags.match(/[<[]([^>\]]+)[>\]]/)?.[1]) } : {}) }
+  return {
+    names,
+    about: firstSentence(description),
+    ...(required || optional ? { takes: argChoices ?? takenOf(flags.match(/[<[]([^>\]]+)[>\]]/)?.[1]) } : {}),
+  }
 }
 
 function takenBy(argument: Argument | undefined): Takes {

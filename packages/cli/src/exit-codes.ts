@@ -19,9 +19,23 @@ export type Exit = keyof typeof EXIT
 const BY_CODE: Record<string, Exit> = {
   ...{ not_signed_in: 'notSignedIn', other_tenant: 'notSignedIn', tenant_stopped: 'refused' },
   ...{ unknown_tenant: 'notFound', unknown_policy: 'notFound', tenant_not_found: 'notFound', no_data: 'notFound' },
+  ...{
+    data_in_use: 'conflict',
+    data_moved: 'conflict',
+    data_outdated: 'conflict',
+    database_not_empty: 'conflict',
+    database_unreachable: 'unreachable',
+  },
   ...{ not_confirmed: 'unconfirmed', tenant_exists: 'conflict', changed_meanwhile: 'conflict' },
   ...{ token_in_sight: 'usage', no_token: 'usage', invalid_cases: 'usage', invalid_gateway: 'usage', invalid_routes: 'usage', invalid_file: 'usage' },
-  ...{ invalid_settings: 'usage', invalid_tenant_file: 'usage', invalid_ldap_config: 'usage', invalid_policy: 'usage', invalid_location: 'usage' },
+  ...{
+    invalid_settings: 'usage',
+    wrong_key_secret: 'usage',
+    invalid_tenant_file: 'usage',
+    invalid_ldap_config: 'usage',
+    invalid_policy: 'usage',
+    invalid_location: 'usage',
+  },
 }
 
 /** By the status of an answer of the admin API. */

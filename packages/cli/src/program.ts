@@ -9,6 +9,7 @@ import { addGateway } from './commands/gateway.ts'
 import { addKeys } from './commands/keys.ts'
 import { addLogin } from './commands/login.ts'
 import { addLogs } from './commands/logs.ts'
+import { addMigrate } from './commands/migrate.ts'
 import { addOrganization } from './commands/organization.ts'
 import { addPolicy } from './commands/policy.ts'
 import { addRecover } from './commands/recover.ts'
@@ -48,6 +49,7 @@ export function createProgram(): Command {
   addKeys(program)
   addLogs(program)
   addRecover(program)
+  addMigrate(program)
   addSync(program)
   addCompletion(program)
   return program

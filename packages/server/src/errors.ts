@@ -44,6 +44,18 @@ export const SERVER_ERRORS = {
   tenant_stopped: 'The tenant was stopped by an administrator: nothing is issued until it is resumed.',
   too_many_tokens: 'Too many tokens are revoked by their ids alone: give the tokens themselves, or end the session or everything of the user.',
   no_data: 'There is no data of a server in that folder.',
+  data_in_use: 'Somebody has the data of that folder open: stop the server, and whatever else reads them.',
+  data_moved: 'The data of this folder were moved to PostgreSQL.',
+  data_outdated:
+    'The data are those of another version, or have a tenant that was never served: run "caegis serve" of this version on them once, and stop it.',
+  wrong_key_secret:
+    "The key secret is not the one that sealed these data: give the server's own, with CAEGIS_KEY_SECRET_FILE where it lies in a file (key-secret in its data folder, if it was given none).",
+  database_unreachable: 'The PostgreSQL of DATABASE_URL does not answer, or does not let us in.',
+  database_not_empty:
+    'The database has rows already: data are moved to one without, such as "createdb" makes. If a move was cut off, they are those that were moved, all of them: start the server with DATABASE_URL.',
+  clock_behind: 'The clock of the database is behind: what is issued by it would look as if it were from before the revocations.',
+  move_failed: 'The data were not moved, and nothing was changed.',
+  move_unsure: 'The database did not say whether it has taken everything. Run the command again: where it finds nothing, it begins anew.',
   dial_refused: 'The URL leads to where the server does not connect.',
   upstream_not_found: 'There is no such upstream.',
   upstream_exists: 'There is an upstream of that issuer already.',

@@ -232,8 +232,12 @@ function readKeySecret(input: SettingsInput, data: string): Settings['keySecret'
     return { value: given, from: 'environment' }
   }
   // Each of several processes would make one of its own, and none could open what another has sealed.
-  if (input.DATABASE_URL ?? input.DATABASE_URL_FILE) throw invalid('CAEGIS_KEY_SECRET', 'is needed with DATABASE_URL, the same for every process')
   const own = join(data, 'key-secret')
+  if (input.DATABASE_URL ?? input.DATABASE_URL_FILE)
+    throw invalid(
+      'CAEGIS_KEY_SECRET',
+      `is needed with DATABASE_URL, the same for every process${existsSync(own) ? `; what this folder has was sealed with CAEGIS_KEY_SECRET_FILE=${own}` : ''}`,
+    )
   if (!existsSync(own)) writeFileSync(own, `${randomBytes(48).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' })
   return { value: readFileSync(own, 'utf8').trim(), from: 'file' }
 }
@@ -247,7 +251,8 @@ export function readLdapPassword(input: Pick<SettingsInput, 'CAEGIS_LDAP_PASSWOR
 /** Enough for what one process can do at a time; all of them together have to stay below the database's own limit. */
 const CONNECTIONS = 20
 
-function readDatabase(input: SettingsInput): DatabaseSettings | undefined {
+/** @throws CaegisError `invalid_settings` */
+export function readDatabase(input: SettingsInput): DatabaseSettings | undefined {
   const text = readSecret(input, 'DATABASE_URL')
   const connections = input.CAEGIS_DATABASE_CONNECTIONS ?? String(CONNECTIONS)
   if (!/^[1-9]\d{0,3}$/.test(connections) || Number(connections) < 4)

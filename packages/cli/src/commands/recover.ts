@@ -7,8 +7,13 @@ export function addRecover(program: Command): void {
     .option('--data <folder>', "the server's data folder [CAEGIS_DATA]", process.env.CAEGIS_DATA ?? '.caegis')
     .option('--json', 'print the result as JSON')
     .action(async (tenant: string, { data, json }: { data: string; json?: boolean }) => {
-      const { createLog, recover } = await import('@caegis/server')
-      const { username, password, renewed, tenant: name } = await recover({ data, tenant, log: createLog('error') })
+      const { createLog, readDatabase, recover } = await import('@caegis/server')
+      const {
+        username,
+        password,
+        renewed,
+        tenant: name,
+      } = await recover({ data, database: readDatabase(process.env), tenant, log: createLog('error') })
       if (json) process.stdout.write(`${JSON.stringify({ tenant: name, username, password, renewed })}\n`)
       else process.stdout.write(`user name  ${username}\npassword   ${password}\n`)
       process.stderr.write(`The password is shown this once. Sign in with: caegis login --tenant ${name}\n`)

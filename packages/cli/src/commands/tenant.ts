@@ -14,9 +14,15 @@ export function addTenant(program: Command): void {
     .option('--data <folder>', "the server's data folder [CAEGIS_DATA]", process.env.CAEGIS_DATA ?? '.caegis')
     .option('--json', 'print the result as JSON')
     .action(async (name: string, { displayName, admin, data, json }: { displayName?: string; admin?: string; data: string; json?: boolean }) => {
-      const { createLog, createTenant } = await import('@caegis/server')
+      const { createLog, createTenant, readDatabase } = await import('@caegis/server')
       const more = { ...(displayName === undefined ? {} : { displayName }), ...(admin === undefined ? {} : { admin }) }
-      const { id, tenant, username, password } = await createTenant({ data, name, ...more, log: createLog('error') })
+      const { id, tenant, username, password } = await createTenant({
+        data,
+        database: readDatabase(process.env),
+        name,
+        ...more,
+        log: createLog('error'),
+      })
       if (json) writeJson({ id, tenant, username, password })
       else {
         line(`user name  ${username}`)

@@ -1,4 +1,4 @@
-import { generateKeyPair, type KeyObject, randomBytes } from 'node:crypto'
+import { generateKeyPair, type JsonWebKey, type KeyObject, randomBytes } from 'node:crypto'
 import { promisify } from 'node:util'
 import { CaegisError, EVENT } from '@caegis/protocol'
 import type { Transaction } from 'kysely'
@@ -68,6 +68,13 @@ export interface KeyTimes {
   longest: number
 }
 
+const contextOf = ({ tenant, kid }: Pick<KeyRow, 'tenant' | 'kid'>) => `key:${tenant}:${kid}`
+
+/** Throws when it was sealed under another secret. */
+export function openKey(secrets: Secrets, row: Pick<KeyRow, 'tenant' | 'kid' | 'sealed'>): JsonWebKey {
+  return secrets.open(contextOf(row), row.sealed) as JsonWebKey
+}
+
 export function createKeyRegistry(store: Store, secrets: Secrets, tenant: string, { rotation, longest }: KeyTimes) {
   const now = () => Math.floor(store.clock())
   const read = (db: Pick<Transaction<Schema>, 'selectFrom'> = store.db) => db.selectFrom('keys').selectAll().where('tenant', '=', tenant).execute()
@@ -77,7 +84,7 @@ export function createKeyRegistry(store: Store, secrets: Secrets, tenant: string
     const kid = randomBytes(12).toString('base64url')
     const jwk: Record<string, unknown> = { ...key.export({ format: 'jwk' }), kid, alg, use: 'sig' }
     const { d, p, q, dp, dq, qi, ...open } = jwk
-    const sealed = secrets.seal(`key:${tenant}:${kid}`, jwk)
+    const sealed = secrets.seal(contextOf({ tenant, kid }), jwk)
     return { tenant, kid, alg, sealed, public: JSON.stringify(open), created_at: now(), active_from: activeFrom }
   }
 

@@ -1,22 +1,17 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { CaegisError } from '@caegis/protocol'
 import { SERVER_ERRORS } from '../errors.ts'
-import type { Log } from '../log.ts'
 import type { Actor } from '../store/change.ts'
-import { createStore, type Store } from '../store/store.ts'
+import { type HostOptions, openStoreOnHost } from '../store/host.ts'
+import type { Store } from '../store/store.ts'
 import { auditNewUser } from './audit-words.ts'
 import { breakGlass } from './break-glass.ts'
 import { createDirectory } from './directory.ts'
 import { hashPassword } from './password.ts'
 
-export interface RecoverOptions {
-  /** The server's data folder. */
-  data: string
+export interface RecoverOptions extends HostOptions {
   /** Name or id. */
   tenant: string
-  log: Log
 }
 
 export interface Recovered {
@@ -31,15 +26,12 @@ export interface Recovered {
 const ON_THE_HOST: Actor = { kind: 'system', reason: 'caegis recover, on the host' }
 
 /**
- * Makes a tenant's emergency account, or renews it. It works on the data folder itself, whether or not the server runs: who can do that is the operator, and
+ * Makes a tenant's emergency account, or renews it. It works on the data themselves, whether or not the server runs: who can do that is the operator, and
  * nothing that the network reaches leads here.
- * @throws CaegisError `no_data`, `tenant_not_found`
+ * @throws CaegisError `no_data`, `data_moved`, `tenant_not_found`
  */
-export async function recover({ data, tenant, log }: RecoverOptions): Promise<Recovered> {
-  const file = join(data, 'caegis.db')
-  // Opening would make one: a wrong folder must not look like an empty server.
-  if (!existsSync(file)) throw new CaegisError('no_data', SERVER_ERRORS.no_data)
-  const store = await createStore({ file, now: Date.now, log })
+export async function recover({ data, database, tenant, log }: RecoverOptions): Promise<Recovered> {
+  const store = await openStoreOnHost({ data, database, log })
   try {
     const key = tenant.toLowerCase()
     const home = await store.db

@@ -1,24 +1,18 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { CaegisError } from '@caegis/protocol'
 import { SERVER_ERRORS } from '../errors.ts'
-import type { Log } from '../log.ts'
 import type { Actor } from '../store/change.ts'
-import { createStore } from '../store/store.ts'
+import { type HostOptions, openStoreOnHost } from '../store/host.ts'
 import { ensureTenant } from './apply.ts'
 import { insertUser } from './lifecycle.ts'
 import { hashPassword } from './password.ts'
 import { readTenantFile } from './tenant-file.ts'
 
-export interface CreateTenantOptions {
-  /** The server's data folder. */
-  data: string
+export interface CreateTenantOptions extends HostOptions {
   name: string
   displayName?: string
   /** User name of the first administrator; `admin@` and the tenant's name when absent. */
   admin?: string
-  log: Log
 }
 
 export interface CreatedTenant {
@@ -32,20 +26,17 @@ export interface CreatedTenant {
 const ON_THE_HOST: Actor = { kind: 'system', reason: 'caegis tenant create, on the host' }
 
 /**
- * Makes a tenant and its first administrator. It works on the data folder itself, whether or not the server runs: who can do that is the operator.
- * @throws CaegisError `no_data`, `tenant_exists`, `invalid_tenant_file` for a name that no tenant may have
+ * Makes a tenant and its first administrator. It works on the data themselves, whether or not the server runs: who can do that is the operator.
+ * @throws CaegisError `no_data`, `data_moved`, `tenant_exists`, `invalid_tenant_file` for a name that no tenant may have
  */
-export async function createTenant({ data, name, displayName, admin = `admin@${name}`, log }: CreateTenantOptions): Promise<CreatedTenant> {
+export async function createTenant({ data, database, name, displayName, admin = `admin@${name}`, log }: CreateTenantOptions): Promise<CreatedTenant> {
   const given = { tenant: { name, ...(displayName === undefined ? {} : { displayName }) }, users: [{ userPrincipalName: admin }] }
   // By the rules of the file: reserved names, and those that look like ids, would take another's place.
   const file = readTenantFile(
     given,
     ({ path, message }) => `${path[0] === 'users' ? `the administrator "${admin}"` : `the tenant's ${String(path[1] ?? 'name')}`} ${message}`,
   )
-  const database = join(data, 'caegis.db')
-  // Opening would make one: a wrong folder must not look like an empty server.
-  if (!existsSync(database)) throw new CaegisError('no_data', SERVER_ERRORS.no_data)
-  const store = await createStore({ file: database, now: Date.now, log })
+  const store = await openStoreOnHost({ data, database, log })
   try {
     const known = await store.db.selectFrom('tenants').select('id').where('name', '=', name).executeTakeFirst()
     if (known) throw new CaegisError('tenant_exists', SERVER_ERRORS.tenant_exists)

@@ -1,7 +1,7 @@
 import { createPrivateKey, type JsonWebKey, type KeyObject, sign as signBytes } from 'node:crypto'
 import { createStaticKeys, type KeySource } from '@caegis/guard'
 import { HORIZON } from '../access/lifetime.ts'
-import { createKeyRegistry, type KeyRegistry, type KeyState, type SigningAlg, statesOf } from '../directory/keys.ts'
+import { createKeyRegistry, type KeyRegistry, type KeyState, openKey, type SigningAlg, statesOf } from '../directory/keys.ts'
 import type { KeyRow } from '../store/schema.ts'
 import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
@@ -66,7 +66,7 @@ export async function loadKeys(store: Store, secrets: Secrets, tenant: string, r
       const { kid, alg, created_at, active_from } = row
       const known = pairs.find((one) => one.kid === kid)
       if (known) return { ...known, active_from }
-      const jwk = secrets.open(`key:${tenant}:${kid}`, row.sealed) as JsonWebKey
+      const jwk = openKey(secrets, row)
       return { kid, alg, created_at, active_from, jwk, public: JSON.parse(row.public), key: createPrivateKey({ key: jwk, format: 'jwk' }) }
     })
     shown = undefined

@@ -1,12 +1,10 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { CaegisError } from '@caegis/protocol'
 import { createDirectory } from '../directory/directory.ts'
 import { SERVER_ERRORS } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { readLdapPassword, readSettings, type SettingsInput } from '../settings.ts'
+import { readDatabase, readLdapPassword, readSettings, type SettingsInput } from '../settings.ts'
+import { openStoreOnHost } from '../store/host.ts'
 import { createSecrets } from '../store/secrets.ts'
-import { createStore } from '../store/store.ts'
 import type { LdapConfig } from './config.ts'
 import { createSync, type Sync } from './sync.ts'
 
@@ -18,17 +16,14 @@ export interface HostSyncOptions {
 }
 
 /**
- * The sync on the data folder itself, whether or not the server runs, as whoever has the host may. What it changes holds at once for who signs in; guards that wait for the server
+ * The sync on the data themselves, whether or not the server runs, as whoever has the host may. What it changes holds at once for who signs in; guards that wait for the server
  * hear of it at their next question, ten seconds later at the most.
- * @throws CaegisError `no_data`, `tenant_not_found`
+ * @throws CaegisError `no_data`, `data_moved`, `tenant_not_found`
  */
 export async function openLdapSync({ input, config, log }: HostSyncOptions): Promise<{ sync: Sync; close(): Promise<void> }> {
-  const file = join(input.CAEGIS_DATA ?? '.caegis', 'caegis.db')
-  // Opening would make one: a wrong folder must not look like an empty server.
-  if (!existsSync(file)) throw new CaegisError('no_data', SERVER_ERRORS.no_data)
-  const secrets = createSecrets(readSettings(input).keySecret.value)
-  const store = await createStore({ file, now: Date.now, log })
+  const store = await openStoreOnHost({ data: input.CAEGIS_DATA ?? '.caegis', database: readDatabase(input), log })
   try {
+    const secrets = createSecrets(readSettings(input).keySecret.value)
     const key = config.tenant.toLowerCase()
     const home = await store.db
       .selectFrom('tenants')

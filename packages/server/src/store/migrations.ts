@@ -18,6 +18,11 @@ export async function migrate(db: Kysely<Schema>): Promise<void> {
   if (error) throw error
 }
 
+/** All that an embedded database of this version has gone through. */
+export async function migrationNames(): Promise<string[]> {
+  return Object.keys(await provider.getMigrations())
+}
+
 /** Lists of statements as an engine runs them. */
 export function migrationsOf(lists: Record<string, readonly string[]>, toEngine: (statement: string) => string): Record<string, Migration> {
   const entries = Object.entries(lists).map(([name, statements]): [string, Migration] => [
