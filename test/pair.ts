@@ -56,9 +56,9 @@ interface World extends Pair {
   settingsOf(name: Name): SettingsInput
 }
 
-async function createWorld(environment: SettingsInput): Promise<World> {
+async function createWorld(environment: SettingsInput, durable: boolean): Promise<World> {
   const folder = temporaryFolder()
-  const postgres = await startPostgres()
+  const postgres = await startPostgres({ durable })
   const url = await postgres.database()
   const tls = await localTls(folder.path, Date.now())
   trustLocalCa(folder.path)
@@ -96,10 +96,12 @@ export interface PairOptions {
   environment?: SettingsInput
   /** Seconds by which each machine's own clock is wrong. */
   skew?: Record<Name, number>
+  /** What the database has acknowledged outlives its end. */
+  durable?: boolean
 }
 
-export async function startPair({ environment = {}, skew = { a: 0, b: 0 } }: PairOptions = {}): Promise<ServerPair> {
-  const world = await createWorld(environment)
+export async function startPair({ environment = {}, skew = { a: 0, b: 0 }, durable = false }: PairOptions = {}): Promise<ServerPair> {
+  const world = await createWorld(environment, durable)
   const make = (name: Name) => createServer({ settings: readSettings(world.settingsOf(name)), now: () => Date.now() + skew[name] * 1000 })
   const a = await make('a')
   await a.apply(TENANT)

@@ -97,7 +97,9 @@ export async function createServer({ settings: first, now = Date.now, storeClock
   const life = createLife(app, { settings, store, log, stopListening: listener.stop })
   const { drain, load, onFence } = life
   const holds = createHolds({ most: settings.heldPolls, onEnd: drain.onEnd })
-  const tenants = createTenants({ settings, store, leases, secrets, dialer, intelligence, bus, holds, onFence, log, now })
+  // The guards of the server's own doors, its streams and what it hears from others go by the store's clock, as all that is issued does.
+  const time = () => store.clock() * 1000
+  const tenants = createTenants({ settings, store, leases, secrets, dialer, intelligence, bus, holds, onFence, log, now: time })
   const { find } = tenants
   const housekeeping = startHousekeeping({ store, leases, tenants, log, retention: settings.retention, logRetention: settings.logRetention })
   let ldap: LdapRoom | undefined
@@ -110,7 +112,8 @@ export async function createServer({ settings: first, now = Date.now, storeClock
     if (error.code === 'overloaded') return load.refuse(request, reply)
     const status = error.statusCode ?? (error.code === 'busy' ? 503 : 500)
     // What is still under way at the end has lost its asker, and then the database.
-    if (status >= 500 && !closing) log.error('a request failed', { name: error.name, message: error.message, stack: error.stack })
+    if (status >= 500 && !closing && error.code !== 'store_unavailable')
+      log.error('a request failed', { name: error.name, message: error.message, stack: error.stack })
     return reply.code(status).send({ error: status < 500 ? 'invalid_request' : status === 503 ? 'temporarily_unavailable' : 'server_error' })
   })
   // The default answer repeats the URL, and with it what somebody put there by mistake.

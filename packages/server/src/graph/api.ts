@@ -84,7 +84,8 @@ export function createApi(app: FastifyInstance, { origin, log, admit, tag }: Api
     const known = toGraphError(error)
     if (known.status === 403) sayRefused(callers.get(request), request, known.message)
     if (known.status === 429) void reply.header('retry-after', '2')
-    if (known.status >= 500) log.error('the admin API failed', { name: error.name, message: error.message, stack: error.stack })
+    if (known.status >= 500 && known.status !== 503)
+      log.error('the admin API failed', { name: error.name, message: error.message, stack: error.stack })
     return reply.code(known.status).send(errorBody(known.code, known.message, id, known.details))
   })
   app.route({
@@ -239,6 +240,8 @@ function toGraphError(error: Error & { statusCode?: number }): GraphError {
       return new GraphError(409, 'Request_Conflict', error.message)
     if (error.code === 'last_admin' || error.code === 'command_line' || error.code === 'own_application')
       return new GraphError(400, 'Request_BadRequest', error.message)
+    if (error.code === 'store_unavailable')
+      return new GraphError(503, 'ServiceUnavailable', 'The database does not answer; try again a little later.')
     if (error.code === 'overloaded') return new GraphError(429, 'TooManyRequests', error.message)
     if (error.code === 'changed_meanwhile') return new GraphError(412, 'PreconditionFailed', error.message)
     if (['actor_revoked', 'administrator', 'emergency_account', 'mightier_application'].includes(error.code))

@@ -1,4 +1,5 @@
 import { CaegisError } from '@caegis/protocol'
+import { SERVER_ERRORS } from '../errors.ts'
 
 /** RFC 7644 section 3.12, table 9. */
 export type ScimType = 'invalidFilter' | 'uniqueness' | 'mutability' | 'invalidSyntax' | 'invalidPath' | 'noTarget' | 'invalidValue'
@@ -35,6 +36,7 @@ const STATUS: Partial<Record<string, [number, ScimType?]>> = {
   actor_revoked: [403],
   busy: [503],
   overloaded: [429],
+  store_unavailable: [503],
 }
 
 /** What went wrong, as far as the client may know. */
@@ -42,7 +44,7 @@ export function toScimError(error: Error & { statusCode?: number }): ScimError {
   if (error instanceof ScimError) return error
   if (error instanceof CaegisError) {
     const [status, scimType] = STATUS[error.code] ?? [500]
-    if (status !== 500) return new ScimError(status, error.message, scimType)
+    if (status !== 500) return new ScimError(status, error.code === 'store_unavailable' ? SERVER_ERRORS.store_unavailable : error.message, scimType)
   }
   const status = error.statusCode ?? 500
   if (status === 413) return new ScimError(413, 'The body is too large.')

@@ -203,7 +203,8 @@ export function createLeases({ keeper, log }: { keeper: LeaseKeeper; log: Log })
       wake()
       await running
       clearTimeout(alarm)
-      await keeper.end()
+      // Whoever cannot give it back loses it in a moment anyway; everything else still has to end.
+      await keeper.end().catch((error: Error) => log.warn('leases could not be given back', { message: error.message }))
     },
   }
 }
