@@ -8,7 +8,7 @@ import { createLog } from '../src/log.ts'
 import { createArtifacts } from '../src/store/artifacts.ts'
 import type { Target } from '../src/store/change.ts'
 import { createSecrets } from '../src/store/secrets.ts'
-import { createStore } from '../src/store/store.ts'
+import { openStore } from './open-store.ts'
 
 const TENANT = 't'
 const log = createLog('silent')
@@ -54,7 +54,7 @@ describe('A4: where a cutoff is placed', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40, size: 'max' }), async (steps) => {
         let seconds = 1_700_000_000
-        const store = await createStore({ file: ':memory:', now: () => seconds * 1000, log })
+        const store = await openStore({ file: ':memory:', now: () => seconds * 1000, log })
         try {
           const { db } = store
           await db.insertInto('tenants').values({ id: TENANT, name: 'tenant', display_name: 'T', epoch: 'e', created_at: 0 }).execute()
@@ -153,7 +153,7 @@ describe('A4: where a cutoff is placed', () => {
           await store.close()
         }
       }),
-      { numRuns: 60 },
+      { numRuns: process.env.CAEGIS_TEST_POSTGRES ? 12 : 60 },
     )
   }, 60_000)
 })

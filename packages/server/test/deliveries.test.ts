@@ -12,7 +12,8 @@ import { createDeliveries, type Deliveries } from '../src/signals/deliveries.ts'
 import { createDeliveryList } from '../src/signals/delivery-list.ts'
 import { createStreamStore } from '../src/signals/stream-store.ts'
 import { createSecrets } from '../src/store/secrets.ts'
-import { createStore, type Store } from '../src/store/store.ts'
+import type { Store } from '../src/store/store.ts'
+import { openStore } from './open-store.ts'
 
 const TENANT = 'tenant-1'
 const ISSUER = 'https://id.test/contoso/v2.0'
@@ -59,7 +60,7 @@ const record = async (...records: [stream: string, seq: number, state: DeliveryR
 beforeEach(async () => {
   data = mkdtempSync(join(tmpdir(), 'caegis-test-'))
   now = 1_800_000_000_000
-  store = await createStore({ file: join(data, 'caegis.db'), now: () => now, log })
+  store = await openStore({ file: join(data, 'caegis.db'), now: () => now, log })
   await store.db.insertInto('tenants').values({ id: TENANT, name: 'contoso', display_name: 'Contoso', epoch: 'e', created_at: 1 }).execute()
   deliveries = createDeliveries(store, TENANT, (limit) => streams.firstStreams(limit))
   streams = createStreamStore(store, createSecrets('x'.repeat(32)), TENANT, ISSUER, deliveries.record, 100_800)

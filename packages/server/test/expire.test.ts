@@ -2,11 +2,12 @@ import { sql } from 'kysely'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createLog } from '../src/log.ts'
 import { expire } from '../src/store/expire.ts'
-import { createStore, type Store } from '../src/store/store.ts'
+import type { Store } from '../src/store/store.ts'
+import { openStore } from './open-store.ts'
 
 let store: Store
 beforeAll(async () => {
-  store = await createStore({ file: ':memory:', now: Date.now, log: createLog('silent') })
+  store = await openStore({ file: ':memory:', now: Date.now, log: createLog('silent') })
   const row = (index: number) => ({ tenant: 't', jti: `j${index}`, owner: 'o', sid: null, until: index })
   for (let at = 0; at < 1600; at += 400)
     await store.db

@@ -4,14 +4,15 @@ import { createAttempt } from '../src/issuer/attempt.ts'
 import { passFence } from '../src/issuer/fence.ts'
 import type { Tenant } from '../src/issuer/tenant.ts'
 import { createLog } from '../src/log.ts'
-import { createStore, type Store } from '../src/store/store.ts'
+import type { Store } from '../src/store/store.ts'
+import { openStore } from './open-store.ts'
 
 const TENANT = 't'
 const NOW = 1_700_000_000
 let store: Store
 
 beforeAll(async () => {
-  store = await createStore({ file: ':memory:', now: () => NOW * 1000, log: createLog('silent') })
+  store = await openStore({ file: ':memory:', now: () => NOW * 1000, log: createLog('silent') })
   const tenant = { id: TENANT, name: 'tenant', display_name: 'T', epoch: 'e', created_at: 0 }
   await store.db.insertInto('tenants').values(tenant).execute()
 })

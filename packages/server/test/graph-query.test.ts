@@ -6,7 +6,8 @@ import { parseFilter } from '../src/graph/filter.ts'
 import { listOf, openToken, parseQuery, sealToken } from '../src/graph/query.ts'
 import { parseOrder, parseSearch } from '../src/graph/resource.ts'
 import { USERS } from '../src/graph/users.ts'
-import { createStore, type Store } from '../src/store/store.ts'
+import type { Store } from '../src/store/store.ts'
+import { openStore } from './open-store.ts'
 
 const ADMIN = { kind: 'system', reason: 'test' } as const
 const NAMES = ['Ann', 'anna', 'ANNE', 'Bo', 'Bo Ann', "O'Hara", '100%', 'a_b', 'a\\b', 'Zoë', 'ZOË']
@@ -26,7 +27,7 @@ const people: Person[] = []
 
 beforeAll(async () => {
   let now = 1_767_225_600_000
-  store = await createStore({ file: ':memory:', now: () => now, log: { debug() {}, info() {}, warn() {}, error() {} } })
+  store = await openStore({ file: ':memory:', now: () => now, log: { debug() {}, info() {}, warn() {}, error() {} } })
   for (const id of ['one', 'two'])
     await store.db.insertInto('tenants').values({ id, name: id, display_name: id, epoch: 'e', created_at: 1 }).execute()
   directory = createDirectory(store, 'one', 'https://id.test/one/v2.0')

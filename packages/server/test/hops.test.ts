@@ -7,7 +7,8 @@ import { signInRecord } from '../src/logs/sign-in.ts'
 import { createSignIns } from '../src/logs/sign-ins.ts'
 import { createHops } from '../src/signals/hops.ts'
 import { createInspection } from '../src/signals/inspection.ts'
-import { createStore, type Store } from '../src/store/store.ts'
+import type { Store } from '../src/store/store.ts'
+import { openStore } from './open-store.ts'
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} }
 const NOW = 1_800_000_000
@@ -18,7 +19,7 @@ let seq = 0
 
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'caegis-hops-'))
-  store = await createStore({ file: join(folder, 'db'), now: () => NOW * 1000, log: quiet })
+  store = await openStore({ file: join(folder, 'db'), now: () => NOW * 1000, log: quiet })
   await store.db
     .insertInto('tenants')
     .values({ id: 't', name: 't', display_name: 'T', epoch: 'e', created_at: 0 } as never)

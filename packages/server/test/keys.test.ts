@@ -6,7 +6,8 @@ import { parseTenantFile } from '../src/directory/tenant-file.ts'
 import { loadKeys } from '../src/issuer/keys.ts'
 import { createLog } from '../src/log.ts'
 import { createSecrets } from '../src/store/secrets.ts'
-import { createStore, type Store } from '../src/store/store.ts'
+import type { Store } from '../src/store/store.ts'
+import { openStore } from './open-store.ts'
 
 // Two processes over one database.
 const folder = temporaryFolder()
@@ -17,7 +18,7 @@ let ahead = 0
 let tenant = ''
 beforeAll(async () => {
   for (let i = 0; i < 2; i++)
-    stores.push(await createStore({ file: `${folder.path}/caegis.db`, now: () => Date.now() + ahead * 1000, log: createLog('silent') }))
+    stores.push(await openStore({ file: `${folder.path}/caegis.db`, now: () => Date.now() + ahead * 1000, log: createLog('silent') }))
   const [store] = stores as [Store]
   tenant = await applyTenantFile(store, secrets, parseTenantFile('tenant: { name: contoso, displayName: Contoso }'), () => 'https://x/contoso/v2.0')
 })

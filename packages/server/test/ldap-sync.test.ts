@@ -13,7 +13,8 @@ import { type Followed, followLdap } from '../src/ldap/follow.ts'
 import { createSync, type PassOptions, type Report } from '../src/ldap/sync.ts'
 import { createLog } from '../src/log.ts'
 import { createSecrets } from '../src/store/secrets.ts'
-import { createStore, type Store } from '../src/store/store.ts'
+import type { Store } from '../src/store/store.ts'
+import { openStore } from './open-store.ts'
 
 const ISSUER = 'https://id.example/contoso/v2.0'
 const SYSTEM = { kind: 'system', reason: 'test' } as const
@@ -33,7 +34,7 @@ beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'caegis-test-'))
   now = 1_800_000_000_000
   asked = []
-  store = await createStore({ file: join(folder, 'caegis.db'), now: () => now, log: createLog('silent') })
+  store = await openStore({ file: join(folder, 'caegis.db'), now: () => now, log: createLog('silent') })
   const file = { tenant: { name: 'contoso' }, users: [{ userPrincipalName: 'local@x.test', displayName: 'Local' }] }
   tenant = await applyTenantFile(store, createSecrets('x'.repeat(32)), parseTenantFile(JSON.stringify(file)), () => ISSUER)
   directory = createDirectory(store, tenant, ISSUER)

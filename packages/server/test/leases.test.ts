@@ -7,7 +7,8 @@ import { createLog } from '../src/log.ts'
 import { createLeaseFile } from '../src/store/lease-file.ts'
 import { createLeaseTable } from '../src/store/lease-table.ts'
 import { createLeases, type LeaseKeeper, type Leases } from '../src/store/leases.ts'
-import { createStore, type Store } from '../src/store/store.ts'
+import type { Store } from '../src/store/store.ts'
+import { openStore } from './open-store.ts'
 
 const log = createLog('silent')
 const LASTS = 5000
@@ -16,7 +17,7 @@ let store: Store
 const ending: { close(): Promise<void> }[] = []
 beforeEach(async () => {
   now = 1_700_000_000_000
-  store = await createStore({ file: ':memory:', now: () => now, log })
+  store = await openStore({ file: ':memory:', now: () => now, log })
 })
 afterEach(async () => {
   for (const one of ending.splice(0)) await one.close()

@@ -4,14 +4,15 @@ import { createThrottle, type Guesser } from '../src/issuer/throttle.ts'
 import { createLog } from '../src/log.ts'
 import { createLimits } from '../src/store/limits.ts'
 import { createSecrets } from '../src/store/secrets.ts'
-import { createStore, type Store } from '../src/store/store.ts'
+import type { Store } from '../src/store/store.ts'
+import { openStore } from './open-store.ts'
 
 // Two processes over one database, and a clock that stands still.
 const folder = temporaryFolder()
 let clock = 1_800_000_000
 let stores: Store[] = []
 beforeAll(async () => {
-  const open = () => createStore({ file: `${folder.path}/caegis.db`, now: () => clock * 1000, log: createLog('silent') })
+  const open = () => openStore({ file: `${folder.path}/caegis.db`, now: () => clock * 1000, log: createLog('silent') })
   stores = [await open(), await open()]
   await stores[0]?.db
     .insertInto('tenants')

@@ -6,7 +6,8 @@ import type { Brought } from '../src/access/signals.ts'
 import { createLog } from '../src/log.ts'
 import type { ChangeContext, Committed } from '../src/store/change.ts'
 import { scheduleReevaluation } from '../src/store/reevaluations.ts'
-import { createStore, type Store } from '../src/store/store.ts'
+import type { Store } from '../src/store/store.ts'
+import { openStore } from './open-store.ts'
 
 export const TENANT = 't'
 export const START = 1_700_000_000
@@ -33,7 +34,7 @@ export interface Asks {
 /** A directory in memory whose people live by decisions, made and kept as the fence keeps them, without an issuer around it. */
 export async function createLiving(people: readonly Person[], given: Partial<ReevaluationOptions> = {}) {
   const clock = { seconds: START }
-  const store = await createStore({ file: ':memory:', now: () => clock.seconds * 1000, log })
+  const store = await openStore({ file: ':memory:', now: () => clock.seconds * 1000, log })
   const { db } = store
   await db
     .insertInto('tenants')

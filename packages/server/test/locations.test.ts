@@ -1,14 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createLocations } from '../src/directory/locations.ts'
 import { createPolicies } from '../src/directory/policies.ts'
-import { createStore, type Store } from '../src/store/store.ts'
+import type { Store } from '../src/store/store.ts'
+import { openStore } from './open-store.ts'
 
 const ADMIN = { kind: 'system', reason: 'test' } as const
 const log = { debug() {}, info() {}, warn() {}, error() {} }
 
 let store: Store
 beforeAll(async () => {
-  store = await createStore({ file: ':memory:', now: Date.now, log })
+  store = await openStore({ file: ':memory:', now: Date.now, log })
   for (const id of ['one', 'two'])
     await store.db
       .insertInto('tenants')

@@ -4,7 +4,7 @@ import { describe, expect, it, vi } from 'vitest'
 import { createLog } from '../src/log.ts'
 import { createOwnSource } from '../src/signals/own-source.ts'
 import { createSecrets } from '../src/store/secrets.ts'
-import { createStore } from '../src/store/store.ts'
+import { openStore } from './open-store.ts'
 
 /** Milliseconds; how long it takes is no matter here. */
 const PATIENT = { timeout: 15_000 }
@@ -15,7 +15,7 @@ const SECOND = 1_700_000_000
 const log = createLog('silent')
 
 async function setUp() {
-  const store = await createStore({ file: ':memory:', now: () => SECOND * 1000, log })
+  const store = await openStore({ file: ':memory:', now: () => SECOND * 1000, log })
   await store.db.insertInto('tenants').values({ id: TENANT, name: 'tenant', display_name: 'T', epoch: 'e', created_at: 0 }).execute()
   const told: string[] = []
   const merged = new Map<string, Cutoff>()

@@ -4,13 +4,14 @@ import { createLog } from '../src/log.ts'
 import type { Change } from '../src/store/change.ts'
 import { type Scope, scheduleReevaluation } from '../src/store/reevaluations.ts'
 import type { DecisionRow } from '../src/store/schema.ts'
-import { createStore, type Store } from '../src/store/store.ts'
+import type { Store } from '../src/store/store.ts'
+import { openStore } from './open-store.ts'
 
 const NOW = 1_700_000_000
 let store: Store
 
 beforeEach(async () => {
-  store = await createStore({ file: ':memory:', now: () => NOW * 1000, log: createLog('silent') })
+  store = await openStore({ file: ':memory:', now: () => NOW * 1000, log: createLog('silent') })
   await store.db
     .insertInto('tenants')
     .values({ id: 't', name: 'tenant', display_name: 'T', epoch: 'e', created_at: 0, policies_version: 7, last_iat: NOW + 40 })

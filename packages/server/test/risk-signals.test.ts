@@ -7,7 +7,8 @@ import { insertSignal, readRecent } from '../src/issuer/risk-signals.ts'
 import { createLog } from '../src/log.ts'
 import { MOST } from '../src/risk/detection.ts'
 import { networkOf, type Signal } from '../src/risk/signal.ts'
-import { createStore, type Store } from '../src/store/store.ts'
+import type { Store } from '../src/store/store.ts'
+import { openStore } from './open-store.ts'
 
 const NOW = 1_800_000_000
 const folder = mkdtempSync(join(tmpdir(), 'caegis-risk-signals-'))
@@ -18,7 +19,7 @@ const signal = (given: Partial<Signal> = {}): Signal => {
 }
 
 beforeAll(async () => {
-  store = await createStore({ file: join(folder, 'caegis.db'), now: () => NOW * 1000, log: createLog('silent') })
+  store = await openStore({ file: join(folder, 'caegis.db'), now: () => NOW * 1000, log: createLog('silent') })
   const some = (count: number, given: Partial<Signal>) => Array.from({ length: count }, () => signal(given))
   await store.transaction({ tenant: 't' }, async (db) => {
     for (const one of [
@@ -65,6 +66,8 @@ it('each of its questions is answered by an index', async () => {
   })
   await readRecent({ ...store, db: listening }, 't', signal({ at: NOW, browser: 'new' }))
   expect(asked).toHaveLength(3)
+  // PostgreSQL plans by its statistics, of which a few rows have none.
+  if (store.engine === 'postgres') return
   for (const { sql, parameters } of asked) {
     const { rows } = await store.db.executeQuery<{ detail: string }>(CompiledQuery.raw(`explain query plan ${sql}`, [...parameters]))
     expect(rows.map(({ detail }) => detail).join('; ')).toMatch(/^SEARCH risk_signals USING INDEX risk_signals_(user|network) \(.*at>\?\)$/)

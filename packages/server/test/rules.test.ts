@@ -5,7 +5,8 @@ import { createLog } from '../src/log.ts'
 import { allEvaluate } from '../src/signals/routes.ts'
 import { ruleParts } from '../src/signals/rules.ts'
 import { createSecrets } from '../src/store/secrets.ts'
-import { createStore, type Store } from '../src/store/store.ts'
+import type { Store } from '../src/store/store.ts'
+import { openStore } from './open-store.ts'
 
 const TENANT = 't'
 const NOW = 1_700_000_000
@@ -13,7 +14,7 @@ const HORIZON = 100_800
 const secrets = createSecrets('x'.repeat(32))
 let store: Store
 beforeEach(async () => {
-  store = await createStore({ file: ':memory:', now: () => NOW * 1000, log: createLog('silent') })
+  store = await openStore({ file: ':memory:', now: () => NOW * 1000, log: createLog('silent') })
   for (const id of [TENANT, 'other']) {
     const row = { id, name: id, display_name: 'T', epoch: 'e', created_at: 0, policies_version: 5 }
     await store.db.insertInto('tenants').values(row).execute()

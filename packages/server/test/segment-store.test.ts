@@ -5,7 +5,8 @@ import type { SegmentList } from '@caegis/ssf/transmitter'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createSegmentStore, sweepSegments } from '../src/signals/segment-store.ts'
 import { createSecrets } from '../src/store/secrets.ts'
-import { createStore, type Store } from '../src/store/store.ts'
+import type { Store } from '../src/store/store.ts'
+import { openStore } from './open-store.ts'
 
 const log = { debug() {}, info() {}, warn() {}, error() {} }
 const secrets = createSecrets('x'.repeat(32))
@@ -14,7 +15,7 @@ let now: number
 /** Two nodes that share one database. */
 let nodes: [Store, Store]
 
-const open = () => createStore({ file: join(data, 'caegis.db'), now: () => now, log })
+const open = () => openStore({ file: join(data, 'caegis.db'), now: () => now, log })
 const at = (node: 0 | 1, tenant = 'one') => createSegmentStore(nodes[node], secrets, tenant)
 const listOf = (version: number, ...digests: string[]): SegmentList => ({
   ...{ version, epoch: 'e', seq: 1, event: 'x', base: 1 },

@@ -9,7 +9,8 @@ import { createDeliveries } from '../src/signals/deliveries.ts'
 import { createStreamStore, liveCutoffs } from '../src/signals/stream-store.ts'
 import { createLoader } from '../src/store/loader.ts'
 import { createSecrets } from '../src/store/secrets.ts'
-import { createStore, type Store } from '../src/store/store.ts'
+import type { Store } from '../src/store/store.ts'
+import { openStore } from './open-store.ts'
 
 const TENANT = 'tenant-1'
 const ISSUER = 'https://id.test/contoso/v2.0'
@@ -23,7 +24,7 @@ let now: number
 let logged: string[]
 const log = { debug() {}, info() {}, warn() {}, error: (message: string) => void logged.push(message) }
 
-const open = () => createStore({ file: join(data, 'caegis.db'), now: () => now, log })
+const open = () => openStore({ file: join(data, 'caegis.db'), now: () => now, log })
 const streamsOf = (of: Store) => createStreamStore(of, createSecrets('x'.repeat(32)), TENANT, ISSUER, () => {}, 100_800)
 const streamOf = (id: string, more: Partial<StreamRecord> = {}): StreamRecord => ({
   ...{ id, receiver: 'files-api', aud: 'api://files', delivery: { method: POLL }, subjects: 'complex', alg: 'ES256', guard: true },
@@ -349,7 +350,9 @@ describe('waiting for the log', () => {
     const called = streams.wait(1, still.signal)
     store.wake(TENANT)
     await called
-    expect(await Promise.race([streams.wait(1, still.signal), new Promise((resolve) => setTimeout(resolve, 50, 'waits'))])).toBe('waits')
+    // PostgreSQL calls whoever told it as well, a moment later: to be woken for nothing costs a look.
+    if (store.engine === 'embedded')
+      expect(await Promise.race([streams.wait(1, still.signal), new Promise((resolve) => setTimeout(resolve, 50, 'waits'))])).toBe('waits')
     still.abort()
   })
 })

@@ -1,11 +1,11 @@
 import { expect, it } from 'vitest'
 import { createSessions } from '../src/directory/sessions.ts'
 import { createLog } from '../src/log.ts'
-import { createStore } from '../src/store/store.ts'
+import { openStore } from './open-store.ts'
 
 it('A4: what was derived from a token in a second that the clock has left again dies with it all the same', async () => {
   let seconds = 1_700_000_100
-  const store = await createStore({ file: ':memory:', now: () => seconds * 1000, log: createLog('silent') })
+  const store = await openStore({ file: ':memory:', now: () => seconds * 1000, log: createLog('silent') })
   try {
     const derivedAt = seconds
     await store.db.insertInto('tenants').values({ id: 't', name: 't', display_name: 'T', epoch: 'e', created_at: 0, last_iat: derivedAt }).execute()

@@ -3,11 +3,12 @@ import type { ReceivedEvent } from '@caegis/ssf/receiver'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createDirectory, type Directory } from '../src/directory/directory.ts'
 import type { Upstream } from '../src/directory/upstream.ts'
-import { createStore, type Store } from '../src/store/store.ts'
+import type { Store } from '../src/store/store.ts'
 import { type Act, createAct } from '../src/upstream/act.ts'
 import { meaningOf, wantedTypes } from '../src/upstream/meaning.ts'
 import { createMemory } from '../src/upstream/memory.ts'
 import { readOutcomes } from '../src/upstream/outcomes.ts'
+import { openStore } from './open-store.ts'
 
 const US = 'https://id.test/one/v2.0'
 const THEM = 'https://them.test'
@@ -26,7 +27,7 @@ let made = 0
 const ids: Record<string, string> = {}
 
 beforeEach(async () => {
-  store = await createStore({ file: ':memory:', now: Date.now, log })
+  store = await openStore({ file: ':memory:', now: Date.now, log })
   for (const [id, issuer] of [
     ['one', US],
     ['two', 'https://id.test/two/v2.0'],

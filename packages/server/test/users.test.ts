@@ -1,7 +1,8 @@
 import { CaegisError, EVENT } from '@caegis/protocol'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createDirectory, type Directory } from '../src/directory/directory.ts'
-import { createStore, type Store } from '../src/store/store.ts'
+import type { Store } from '../src/store/store.ts'
+import { openStore } from './open-store.ts'
 
 const ADMIN = { kind: 'system', reason: 'test' } as const
 const log = { debug() {}, info() {}, warn() {}, error() {} }
@@ -10,7 +11,7 @@ let store: Store
 let directory: Directory
 
 beforeEach(async () => {
-  store = await createStore({ file: ':memory:', now: Date.now, log })
+  store = await openStore({ file: ':memory:', now: Date.now, log })
   for (const id of ['one', 'two']) {
     await store.db.insertInto('tenants').values({ id, name: id, display_name: id, epoch: 'e', created_at: 1 }).execute()
   }

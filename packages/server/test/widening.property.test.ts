@@ -7,7 +7,7 @@ import { passFence } from '../src/issuer/fence.ts'
 import type { Tenant } from '../src/issuer/tenant.ts'
 import { createLog } from '../src/log.ts'
 import { EXPIRY_LEEWAY } from '../src/store/change.ts'
-import { createStore } from '../src/store/store.ts'
+import { openStore } from './open-store.ts'
 
 const TENANT = 't'
 const ISSUER = 'https://id.test/t/v2.0'
@@ -46,7 +46,7 @@ it('A8(e): whatever is revoked one by one is dead at a guard, however many there
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 4, maxLength: 24, size: 'max' }), async (steps) => {
       let seconds = 1_700_000_000
-      const store = await createStore({ file: ':memory:', now: () => seconds * 1000, log })
+      const store = await openStore({ file: ':memory:', now: () => seconds * 1000, log })
       const { db } = store
       try {
         await db.insertInto('tenants').values({ id: TENANT, name: 'tenant', display_name: 'T', epoch: 'e', created_at: 0 }).execute()

@@ -108,10 +108,10 @@ function folded({ name, type }: Column): RawBuilder<unknown> {
   return type === 'text' ? sql`lower(${sql.ref(name)})` : (sql.ref(name) as unknown as RawBuilder<unknown>)
 }
 
-/** The database folds both sides itself: what it does not fold is then the same on both. */
+/** Folded as both engines fold a column: the letters of ASCII, and nothing else. */
 function operand({ type }: Column, value: Value): Expression<unknown> {
   if (typeof value !== 'string') return sql`${value}`
-  return type === 'text' ? sql`lower(${value})` : sql`${type === 'key' ? value.toLowerCase() : value}`
+  return sql`${type === 'text' ? value.replace(/[A-Z]/g, (letter) => letter.toLowerCase()) : type === 'key' ? value.toLowerCase() : value}`
 }
 
 function sortKey(column: Column): RawBuilder<unknown> {

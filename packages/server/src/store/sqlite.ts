@@ -9,7 +9,7 @@ const MAX_STATEMENTS = 500
 /** Opens (or makes) the embedded database: one file, written through to the disk at every commit. */
 export function openSqlite(file: string): Kysely<Schema> {
   // Made for its owner alone; SQLite gives the files beside it the same mode.
-  closeSync(openSync(file, 'a', 0o600))
+  if (file !== ':memory:') closeSync(openSync(file, 'a', 0o600))
   const db = new DatabaseSync(file)
   // FULL: an acknowledged change survives a power cut; WAL: a reader in another process does not wait for a writer.
   db.exec('pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 5000; pragma foreign_keys = on')
