@@ -6,7 +6,7 @@ import { asPerson, CONFIRMED, ORGANIZATION, STOPPED } from './emergency.ts'
 import { createFlow } from './flow.ts'
 import { claimsOf, PASSWORD, SCOPE, SECRET, verdictOf } from './loop.ts'
 import { type ServerPair, startPair } from './pair.ts'
-import { createReceiver } from './signals-tenant.ts'
+import { createReceiver, openSse } from './signals-tenant.ts'
 
 const REDIRECT = 'http://localhost'
 const LEAD = 1200
@@ -17,7 +17,9 @@ beforeAll(async () => {
   // Machines whose own clocks are five minutes off, one each way: they decide nothing.
   pair = await startPair({ skew: { a: -300, b: 300 } })
 })
+const ends: (() => unknown)[] = []
 afterAll(async () => {
+  for (const end of ends) await end()
   await pair.close()
 })
 
@@ -251,6 +253,41 @@ describe('what both count, and hear', () => {
     }
     expect(statuses.slice(0, 6)).toEqual(Array(6).fill(401))
     expect(statuses).toContain(429)
+  })
+
+  it('event streams of both tell what happened at either: changes, sign-ins, those that were refused too', async () => {
+    toward('a')
+    const token = await pair.daemonToken('watcher', `${pair.origin}/.default`)
+    const topics = '/v1.0/caegis/live?topics=events,signIns'
+    const streams = []
+    for (const name of ['a', 'b'] as const) {
+      toward(name)
+      const sse = await openSse(`${pair.origin}${topics}`, token)
+      ends.push(() => sse.close())
+      streams.push(sse)
+    }
+    for (const [name, who] of [
+      ['a', 'alice'],
+      ['b', 'bob'],
+    ] as const) {
+      toward(name)
+      const { accessToken } = await flowOf(who).tokens()
+      const bad = await pair.token({
+        grant_type: 'client_credentials',
+        client_id: `wrong-${name}`,
+        client_secret: SECRET,
+        scope: 'api://files/.default',
+      })
+      expect(bad.status).toBe(401)
+      const { headers } = await revoke(who)
+      const txn = headers.get('caegis-txn')
+      for (const sse of streams) {
+        await expect.poll(() => sse.messages.filter(({ event }) => event === 'event').map(({ data }) => data.txn), { timeout: 20_000 }).toContain(txn)
+        const signIns = () => sse.messages.filter(({ event }) => event === 'signIn').map(({ data }) => data.userPrincipalName)
+        await expect.poll(signIns, { timeout: 20_000 }).toContain(`${who}@contoso.test`)
+      }
+      expect(accessToken).toEqual(expect.any(String))
+    }
   })
 })
 

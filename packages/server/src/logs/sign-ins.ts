@@ -74,9 +74,15 @@ export function createSignIns(store: Store, tenant: string): SignIns {
   const flood = createFlood<SignIn>({ ...BOUNDS, clock: store.clock, merge })
   const listeners = new Set<(id: string) => void>()
   const news = createNews(store)
+  const topic = `sign-ins:${tenant}`
+  const heard = (id: string) => {
+    for (const one of listeners) one(id)
+  }
+  const spread = spreadLater((ids) => store.say(topic, ids))
   const tell = (db: Transaction<Schema>, record: SignIn) => {
-    for (const one of listeners) one(record.id)
+    heard(record.id)
     news.told(db, record)
+    store.after(db, () => spread(record.id))
   }
 
   const rowOf = (record: SignIn) => {
@@ -181,8 +187,15 @@ export function createSignIns(store: Store, tenant: string): SignIns {
     },
 
     watch(listener) {
+      // Those of other servers as well.
+      const end = store.listen(topic, (ids) => {
+        for (const id of ids.split(',')) listener(id)
+      })
       listeners.add(listener)
-      return () => void listeners.delete(listener)
+      return () => {
+        end()
+        listeners.delete(listener)
+      }
     },
 
     async since(at, of, limit) {
@@ -213,5 +226,22 @@ function merge(kept: SignIn, more: SignIn): SignIn {
     address: kept.address === more.address ? kept.address : '',
     rpAddress: kept.rpAddress === more.rpAddress ? kept.rpAddress : '',
     session: kept.session === more.session ? kept.session : '',
+  }
+}
+
+/** Milliseconds for which sign-ins are collected, and how many one message holds: more than that nobody reads as they come. */
+const COLLECT = 200
+const MOST_SPREAD = 100
+
+/** Not one by one: each message to the other servers takes its turn with all others. */
+function spreadLater(say: (ids: string) => void): (id: string) => void {
+  let waiting = new Set<string>()
+  return (id) => {
+    if (waiting.size === 0)
+      setTimeout(() => {
+        say([...waiting].join(','))
+        waiting = new Set()
+      }, COLLECT).unref()
+    if (waiting.size < MOST_SPREAD) waiting.add(id)
   }
 }

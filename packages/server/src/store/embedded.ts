@@ -41,6 +41,7 @@ export function createEmbedded(file: string, now: () => number): Engine {
     after: hooks.add,
     // There is no other process.
     tell() {},
+    say() {},
     async close() {
       // Behind all that wait for their turn.
       await transaction(async () => {})

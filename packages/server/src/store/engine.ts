@@ -34,6 +34,8 @@ export interface Engine {
   after(db: Transaction<Schema>, run: () => void): void
   /** Tells the other processes of this store to {@link Listeners.wake} a tenant. What moves a log tells by itself. */
   tell(tenant: string): void
+  /** Tells the other processes, and perhaps this one, something that nothing depends on; see {@link Listeners.said}. */
+  say(topic: string, text: string): void
   close(): Promise<void>
 }
 
@@ -42,6 +44,8 @@ export interface Listeners {
   /** A tenant's log was read, or said to be, at `seq`. */
   moved(tenant: string, seq: number): void
   wake(tenant: string): void
+  /** A process has said something. */
+  said(topic: string, text: string): void
   /** Whom somebody waits for here: looked up now and then, because no message is sure to arrive. */
   awaited(): string[]
 }

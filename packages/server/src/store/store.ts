@@ -42,6 +42,10 @@ export interface Store extends WriteBehind, Pick<Engine, 'engine' | 'db' | 'cloc
   wait(tenant: string, after: number, signal: AbortSignal): Promise<void>
   /** Wakes those who wait for something of this tenant that is not in the log (a verification that was asked for). */
   wake(tenant: string): void
+  /** Tells whoever listens to a topic in another process, and perhaps here: a moment late, or never. Neither topic nor text holds a space. */
+  say(topic: string, text: string): void
+  /** @returns what ends it */
+  listen(topic: string, listener: (text: string) => void): () => void
   close(): Promise<void>
 }
 
@@ -59,7 +63,11 @@ export async function createStore({ file, database, now, clock: given, log }: St
     heads.set(tenant, seq)
     wakeHere(tenant)
   }
-  const listeners = { moved, wake: wakeHere, awaited: () => [...waiting].filter(([, some]) => some.size > 0).map(([tenant]) => tenant) }
+  const hearing = new Map<string, Set<(text: string) => void>>()
+  const said = (topic: string, text: string) => {
+    for (const one of hearing.get(topic) ?? []) one(text)
+  }
+  const listeners = { moved, said, wake: wakeHere, awaited: () => [...waiting].filter(([, some]) => some.size > 0).map(([tenant]) => tenant) }
   const engine = database
     ? await (await import('./postgres/engine.ts')).createPostgres({ database, now, listeners, log, ...(given && { clock: given }) })
     : createEmbedded(file, now)
@@ -124,6 +132,12 @@ export async function createStore({ file, database, now, clock: given, log }: St
       }
     },
     wake,
+    say: engine.say,
+    listen(topic, listener) {
+      const some = hearing.get(topic) ?? new Set()
+      hearing.set(topic, some.add(listener))
+      return () => void some.delete(listener)
+    },
     async close() {
       await later.flush()
       await engine.close()

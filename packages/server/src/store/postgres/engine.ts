@@ -71,6 +71,7 @@ export async function createPostgres({ database, now, clock: given, listeners, l
         }),
       after: hooks.add,
       tell: wakes.tell,
+      say: wakes.say,
       async close() {
         measured.close()
         await wakes.close()

@@ -9,6 +9,8 @@ const CHANNEL = 'caegis_wakes'
 /** Milliseconds: messages get lost (a pooler in between, a connection that is dead and does not know), so those who wait are looked up as well. */
 const LOOK_EVERY = 1000
 const CONNECT_AGAIN = 500
+/** What such a message begins with: its topic and its text follow. */
+const SAID = '!'
 
 /** The commit of whatever moves a tenant's log says so: nobody can forget it, and no message is there before what it is about. */
 export const WAKES = [
@@ -18,6 +20,7 @@ export const WAKES = [
 
 export interface Wakes {
   tell(tenant: string): void
+  say(topic: string, text: string): void
   close(): Promise<void>
 }
 
@@ -30,7 +33,9 @@ export function createWakes(db: Kysely<Schema>, listenOn: () => pg.Client, liste
   let heard = 0
 
   const hear = (payload: string | undefined) => {
-    const [tenant, seq] = (payload ?? '').split(' ')
+    const [tenant, seq, text] = (payload ?? '').split(' ')
+    // No tenant has this id.
+    if (tenant === SAID) return listeners.said(seq ?? '', text ?? '')
     if (!tenant) return
     heard++
     if (seq === undefined) listeners.wake(tenant)
@@ -78,6 +83,7 @@ export function createWakes(db: Kysely<Schema>, listenOn: () => pg.Client, liste
   const ready = listen()
   const timer = setInterval(() => void look().catch(() => {}), LOOK_EVERY).unref()
   return {
+    say: (topic, text) => void sql`select pg_notify(${CHANNEL}, ${`${SAID} ${topic} ${text}`})`.execute(db).catch(() => {}),
     tell: (tenant) => void sql`select pg_notify(${CHANNEL}, ${tenant})`.execute(db).catch(() => {}),
     async close() {
       closed = true
