@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { sql } from 'kysely'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { breakRows } from './broken-rows.ts'
 import { createFlow } from './flow.ts'
 import { leaked } from './forge.ts'
 import { type Loop, PASSWORD, SCOPE, SECRET, startLoop } from './loop.ts'
@@ -50,7 +51,7 @@ describe('I2: a change, its events and its cutoffs are one', () => {
     const output = captureOutput()
     await createFlow(loop).tokens()
     const before = await state()
-    await sql.raw(`create trigger broken ${when} begin select raise(abort, 'no room'); end`).execute(loop.server.store.db)
+    const mend = await breakRows(loop, when)
     for (const [method, path, body] of [
       ['PATCH', '', { accountEnabled: false, displayName: 'Changed', passwordProfile: { password: PASSWORD } }],
       ['POST', '/revokeSignInSessions', undefined],
@@ -64,7 +65,7 @@ describe('I2: a change, its events and its cutoffs are one', () => {
     // The daemon's own tokens are noted meanwhile; nothing else moved.
     const settled = ({ tenants, ...rest }: Awaited<ReturnType<typeof state>>) => ({ ...rest, seq: tenants[0]?.seq, version: tenants[0]?.version })
     expect(settled(await state())).toEqual(settled(before))
-    await sql.raw('drop trigger broken').execute(loop.server.store.db)
+    await mend()
     expect((await loop.graph('PATCH', '/users/alice@contoso.test', { accountEnabled: false })).status).toBe(204)
     const after = await state()
     expect(after.tenants[0]?.seq).toBe((before.tenants[0]?.seq ?? 0) + 1)
@@ -78,15 +79,14 @@ describe('I3: the log is in the order of its commits', () => {
     const { store } = loop.server
     await createFlow(loop).tokens()
     // A reader of its own, as another process would be.
-    const reader = new DatabaseSync(join(loop.data, 'caegis.db'), { readOnly: true })
-    const look = reader.prepare(
-      'select (select count(*) from events) as count, (select max(seq) from events) as last, (select seq from tenants) as seq',
-    )
+    const reader = store.engine === 'embedded' ? new DatabaseSync(join(loop.data, 'caegis.db'), { readOnly: true }) : undefined
+    const text = 'select (select count(*) from events) as count, (select max(seq) from events) as last, (select seq from tenants) as seq'
+    const look = async () => reader?.prepare(text).get() ?? (await sql.raw(text).execute(store.db)).rows[0]
     let looks = 0
     let reading = true
     const watching = (async () => {
       while (reading) {
-        const { count, last, seq } = look.get() as { count: number; last: number | null; seq: number }
+        const { count, last, seq } = (await look()) as { count: number; last: number | null; seq: number }
         expect({ last: last ?? 0, seq }).toEqual({ last: count, seq: count })
         looks++
         await new Promise((resolve) => setImmediate(resolve))
@@ -130,7 +130,7 @@ describe('I3: the log is in the order of its commits', () => {
     await watching
     stop.abort()
     await following
-    reader.close()
+    reader?.close()
     const { seq } = await store.position(loop.tenant)
     expect(seq).toBeGreaterThan(80)
     expect(looks).toBeGreaterThan(3)
@@ -305,7 +305,7 @@ describe('I8: what is secret stays out of logs, URLs and the database', () => {
     })
     const { secrets, codes } = await live()
     // A failure inside says more than a refusal.
-    await sql.raw("create trigger broken before insert on events begin select raise(abort, 'no room'); end").execute(loop.server.store.db)
+    await breakRows(loop, 'before insert on events')
     await loop.graph('PATCH', '/users/bob@contoso.test', { passwordProfile: { password: 'another password of bob' } })
     const log = output.join('')
     expect(log).toContain('no room')
@@ -323,7 +323,8 @@ describe('I8: what is secret stays out of logs, URLs and the database', () => {
     expect(urls.some((url) => url.includes(codes[0] as string))).toBe(true)
   })
 
-  it('the database holds nothing that could be presented', async () => {
+  // The file says it for both: what is sealed is sealed before either engine has it.
+  it.skipIf(process.env.CAEGIS_TEST_POSTGRES)('the database holds nothing that could be presented', async () => {
     const cookies: string[] = []
     const real = globalThis.fetch
     vi.spyOn(globalThis, 'fetch').mockImplementation(async (input, init) => {
