@@ -14,6 +14,10 @@ if (hasRoomInMemory()) process.env.TMPDIR ??= '/dev/shm'
 
 /** Holds a guard to its staleness bound while servers are killed: a busy neighbour would look like a server that is late. */
 const ALONE = ['test/kill.test.ts', 'test/reevaluation-kill.test.ts']
+/** Contract and conformance; `npm run test:postgres` runs the rest there too. */
+const STORE =
+  'change.property,deliveries,expire,fence,graph-query,hops,limits,locations,organization,own-source,reevaluate,rules,segment-store,stream-store,token-cutoff,users'
+const ON_POSTGRES = [`packages/server/test/{${STORE}}.test.ts`, 'test/{conformance,fence,grants}.test.ts']
 const WAIT = { testTimeout: 60_000, hookTimeout: 60_000 }
 
 /** A test that waits for something says for what; how long that takes on a busy machine is no matter of any test. */
@@ -39,6 +43,14 @@ export default defineConfig({
       {
         ssr,
         test: { name: 'e2e', include: ['test/**/*.test.ts'], exclude: ALONE, ...WAIT, expect: patient, maxWorkers: 3, sequence: { groupOrder: 1 } },
+      },
+      // What is said about the store, and what depends on it most, on the other engine.
+      {
+        ssr,
+        test: {
+          ...{ name: 'postgres', include: ON_POSTGRES, globalSetup: 'test/postgres-setup.ts', setupFiles: 'test/postgres-worker.ts' },
+          ...{ ...WAIT, expect: patient, maxWorkers: 3, sequence: { groupOrder: 3 } },
+        },
       },
       { ssr, test: { name: 'e2e-alone', include: ALONE, ...WAIT, expect: patient, fileParallelism: false, sequence: { groupOrder: 2 } } },
     ],

@@ -154,6 +154,8 @@ export function holdNextMint(loop: Loop): { held: Promise<void>; release(): void
   const held = Promise.withResolvers<void>()
   const gate = Promise.withResolvers<void>()
   store.transaction = async (lock, work) => {
+    // Leases and guesses have transactions too.
+    if (!('tenant' in lock) || lock.also === undefined) return real(lock, work)
     store.transaction = real
     held.resolve()
     await gate.promise
