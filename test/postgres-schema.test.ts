@@ -2,7 +2,8 @@ import { sql } from 'kysely'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { readDatabaseUrl } from '../packages/server/src/database-url.ts'
 import { createLog } from '../packages/server/src/log.ts'
-import { toPostgres } from '../packages/server/src/store/postgres/migrate.ts'
+import { SCALE } from '../packages/server/src/store/migrations/scale.ts'
+import { migratePostgres, toPostgres } from '../packages/server/src/store/postgres/migrate.ts'
 import { createStore, type Store } from '../packages/server/src/store/store.ts'
 import { type Postgres, startPostgres } from './postgres.ts'
 
@@ -70,6 +71,65 @@ it('two processes that start at once on an empty database both come up, and a th
   const [one, other] = await Promise.all([open(empty), open(empty)])
   const third = await open(empty)
   for (const store of [one, other, third]) expect(await store.db.selectFrom('tenants').select('id').execute()).toEqual([])
+})
+
+it('a migration waits for nobody who works, and nobody who works fails because of it', async () => {
+  const database = await postgres.database()
+  const [old, young] = [await open(database), await open(database)]
+  const { db } = old
+  await db.insertInto('tenants').values({ id: 't', name: 't', display_name: 'T', epoch: 'e', created_at: 0 }).execute()
+  const name = (index: number) => ({
+    tenant: 't',
+    id: `${index}`,
+    upn: `${index}`,
+    upn_key: `${index}`,
+    display_name: 'U',
+    enabled: 1,
+    roles: '[]',
+    created_at: 0,
+  })
+  let over = false
+  let works = 0
+  const worker = async (lane: number) => {
+    for (let turn = 0; !over; turn++) {
+      await db.selectFrom('users').selectAll().where('tenant', '=', 't').where('id', '=', '1').execute()
+      await old.transaction({ tenant: 't', shared: true }, async (tx) => {
+        await tx.selectFrom('users').selectAll().where('tenant', '=', 't').where('id', '=', '2').execute()
+        await tx
+          .insertInto('users')
+          .values(name(1000 * lane + turn))
+          .execute()
+      })
+      works++
+    }
+  }
+  const working = Promise.all([1, 2, 3].map(worker))
+  // Somebody who reads the table for long, as a backup does: the migration gives way to those behind it, again and again.
+  const reading = Promise.withResolvers<void>()
+  const reader = db.transaction().execute(async (tx) => {
+    await tx.selectFrom('users').select('id').limit(1).execute()
+    await reading.promise
+  })
+  const migrating = migratePostgres(
+    young.db,
+    { ...SCALE, '9000-more': ['alter table users add column more text', 'create index users_more on users (more)'] },
+    100,
+  )
+  let moved = false
+  void migrating.then(() => {
+    moved = true
+  })
+  await new Promise((resolve) => setTimeout(resolve, 500))
+  const before = works
+  await expect.poll(() => works, { timeout: 15_000 }).toBeGreaterThan(before + 10)
+  expect(moved).toBe(false)
+  reading.resolve()
+  await Promise.all([migrating, reader])
+  const after = works
+  await expect.poll(() => works, { timeout: 15_000 }).toBeGreaterThan(after + 10)
+  over = true
+  await working
+  expect(await db.selectFrom('users').selectAll().limit(1).executeTakeFirst()).toHaveProperty('more')
 })
 
 it('translates types, and leaves texts alone', () => {

@@ -33,12 +33,15 @@ export function toPostgres(statement: string): string {
 const LOCK_WAIT = 2000
 const TRIES = 30
 
-/** Brings the database to this version's tables. Of several processes one does it, and the others wait (kysely's migrator takes an advisory lock). */
-export async function migratePostgres(db: Kysely<Schema>): Promise<void> {
-  const provider = { getMigrations: async () => ({ ...BEGINNING, ...migrationsOf(SCALE, toPostgres) }) }
+/**
+ * Brings the database to this version's tables. Of several processes one does it, and the others wait (kysely's migrator takes an advisory lock).
+ * @param lists what follows the beginning; this version's, but for tests
+ */
+export async function migratePostgres(db: Kysely<Schema>, lists: Record<string, readonly string[]> = SCALE, lockWait = LOCK_WAIT): Promise<void> {
+  const provider = { getMigrations: async () => ({ ...BEGINNING, ...migrationsOf(lists, toPostgres) }) }
   for (let tries = 1; ; tries++) {
     const { error } = await db.connection().execute(async (one) => {
-      await sql.raw(`set lock_timeout = ${LOCK_WAIT}`).execute(one)
+      await sql.raw(`set lock_timeout = ${lockWait}`).execute(one)
       try {
         return await new Migrator({ db: one, provider, allowUnorderedMigrations: true }).migrateToLatest()
       } finally {
