@@ -17,7 +17,7 @@ const ALONE = ['test/kill.test.ts', 'test/reevaluation-kill.test.ts']
 /** Contract and conformance; `npm run test:postgres` runs the rest there too. */
 const STORE =
   'change.property,deliveries,expire,fence,graph-query,hops,limits,locations,organization,own-source,reevaluate,rules,segment-store,stream-store,token-cutoff,users'
-const ON_POSTGRES = [`packages/server/test/{${STORE}}.test.ts`, 'test/{conformance,fence,grants}.test.ts']
+const ON_POSTGRES = [`packages/server/test/{${STORE}}.test.ts`, 'test/conformance.test.ts']
 const WAIT = { testTimeout: 60_000, hookTimeout: 60_000 }
 
 /** A test that waits for something says for what; how long that takes on a busy machine is no matter of any test. */
