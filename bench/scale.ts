@@ -7,7 +7,7 @@ import { type Figure, quantile } from './figure.ts'
 import { startPolls } from './polls.ts'
 
 /** Milliseconds of each measurement. */
-const SPELL = 8000
+const SPELL = 4000
 const POLLS = 10_000
 
 /**

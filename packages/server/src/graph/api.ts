@@ -83,7 +83,7 @@ export function createApi(app: FastifyInstance, { origin, log, admit, tag }: Api
     const id = String(request.headers['client-request-id'] ?? '') || undefined
     const known = toGraphError(error)
     if (known.status === 403) sayRefused(callers.get(request), request, known.message)
-    if (known.status === 429) void reply.header('retry-after', '2')
+    if (known.status === 429 && !reply.hasHeader('retry-after')) void reply.header('retry-after', '2')
     if (known.status >= 500 && known.status !== 503)
       log.error('the admin API failed', { name: error.name, message: error.message, stack: error.stack })
     return reply.code(known.status).send(errorBody(known.code, known.message, id, known.details))

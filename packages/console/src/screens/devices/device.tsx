@@ -1,6 +1,6 @@
 import { Anchor, Button, Stack, Text } from '@mantine/core'
 import { useQueryClient } from '@tanstack/react-query'
-import { useCallback } from 'react'
+import { type RefObject, useCallback, useRef } from 'react'
 import { Link, useLocation, useParams } from 'wouter'
 import { type DeviceUser, devicePath, type Device as Found, useDevice, useDeviceUsers } from '../../api/devices.ts'
 import { useLive } from '../../api/live.tsx'
@@ -24,12 +24,14 @@ export function Device() {
   const device = useDevice(id)
   const users = useDeviceUsers(id)
   const queries = useQueryClient()
+  /** Whoever deletes it hears of that too, before the page is left: there is nothing to look at any more. */
+  const leaving = useRef(false)
   useLive(
     ['events'],
     useCallback(
       (_event, data) => {
         const { subject } = (data ?? {}) as { subject?: { device?: { id?: string } } }
-        if (subject?.device?.id === id) void queries.invalidateQueries({ queryKey: ['devices'] })
+        if (subject?.device?.id === id && !leaving.current) void queries.invalidateQueries({ queryKey: ['devices'] })
       },
       [id, queries],
     ),
@@ -39,7 +41,7 @@ export function Device() {
     <Page
       title={data?.displayName ?? id}
       badge={data && <Enabled device={data} />}
-      actions={data && <Actions device={data} users={users.data?.value.length ?? 0} />}
+      actions={data && <Actions device={data} users={users.data?.value.length ?? 0} leaving={leaving} />}
     >
       <Answered query={device} rows={6}>
         {(found) => (
@@ -90,7 +92,7 @@ function Registered({ device: { createdDateTime, registeredFrom } }: { device: F
   )
 }
 
-function Actions({ device, users }: { device: Found; users: number }) {
+function Actions({ device, users, leaving }: { device: Found; users: number; leaving: RefObject<boolean> }) {
   const { id, displayName: name, accountEnabled, isCompliant } = device
   const confirm = useConfirm()
   const write = useWrite()
@@ -115,7 +117,11 @@ function Actions({ device, users }: { device: Found; users: number }) {
     confirm({
       ...{ title: t('devices.asks.delete.title', { name }), text: t('devices.asks.delete.text'), action: t('devices.asks.delete.action'), affects },
       async run() {
-        await write('DELETE', devicePath(id), { done: t('devices.asks.delete.done', { name }), proof: true, changes: [] })
+        leaving.current = true
+        await write('DELETE', devicePath(id), { done: t('devices.asks.delete.done', { name }), proof: true, changes: [] }).catch((error: unknown) => {
+          leaving.current = false
+          throw error
+        })
         go('/devices')
         // The list that was looked at before still has it.
         queries.removeQueries({ queryKey: ['devices'], type: 'inactive' })

@@ -44,7 +44,7 @@ export function RangeField({ initial, read, busy, tell, error }: RangeFieldProps
         />
       </Input.Wrapper>
       <Group id="ranges-read" role="status" gap="sm" mih={22}>
-        {busy && <Loader size={14} aria-label={t('locations.ranges.reading')} />}
+        {busy && <Loader size={14} role="status" aria-label={t('locations.ranges.reading')} />}
         {read && <Summary read={read} />}
       </Group>
       {read && read.mistaken > 0 && <Mistakes read={read} />}

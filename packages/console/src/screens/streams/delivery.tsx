@@ -34,7 +34,7 @@ export function DeliveryDrawer({ stream, seq, close }: { stream: Stream; seq: st
       }
       closeButtonProps={{ 'aria-label': t('parts.close') }}
     >
-      {error ? <Problem error={error} /> : data ? <Body stream={stream} delivery={data} /> : <Loader aria-label={t('shell.loading')} />}
+      {error ? <Problem error={error} /> : data ? <Body stream={stream} delivery={data} /> : <Loader role="status" aria-label={t('shell.loading')} />}
     </Drawer>
   )
 }
