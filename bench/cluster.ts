@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { localTls } from '@caegis/server'
@@ -34,6 +34,8 @@ export interface Cluster {
   signIn(lane: number, at?: number): Promise<Record<string, unknown>>
   refresh(token: string, at?: number): Promise<{ status: number; body: Record<string, unknown> }>
   sql(text: string): Promise<Record<string, unknown>[]>
+  /** Milliseconds of a processor that the servers and the database have had so far, each together. */
+  busy(): { servers: number; database: number }
   close(): Promise<void>
 }
 
@@ -136,6 +138,15 @@ export async function startCluster(count: number): Promise<Cluster> {
     },
     refresh: (refresh_token, at) => token({ grant_type: 'refresh_token', client_id: 'files-native', refresh_token }, at),
     sql: (text) => query(url, text),
+    busy() {
+      const postmaster = Number.parseInt(readFileSync(join(postgres.data, 'postmaster.pid'), 'utf8'), 10)
+      const all = processes()
+      const sum = (some: Process[]) => some.reduce((whole, { busy }) => whole + busy, 0)
+      return {
+        servers: sum(all.filter(({ pid }) => servers.some((server) => server.pid === pid))),
+        database: sum(all.filter(({ pid, parent }) => pid === postmaster || parent === postmaster)),
+      }
+    },
     async close() {
       await Promise.all(servers.map(({ pool }) => pool.destroy()))
       for (const child of children) {
@@ -147,4 +158,30 @@ export async function startCluster(count: number): Promise<Cluster> {
       rmSync(data, { recursive: true, force: true })
     },
   }
+}
+
+interface Process {
+  pid: number
+  parent: number
+  /** Milliseconds of a processor, its own and those of its children that have ended. */
+  busy: number
+}
+
+/** All of this machine (proc(5): fields 4 and 14 to 17 of `stat`, in ticks of 10 ms). */
+function processes(): Process[] {
+  return readdirSync('/proc').flatMap((name) => {
+    if (!/^\d+$/.test(name)) return []
+    try {
+      const text = readFileSync(`/proc/${name}/stat`, 'utf8')
+      // The second field is a name in brackets, of any words.
+      const fields = text
+        .slice(text.lastIndexOf(')') + 2)
+        .split(' ')
+        .map(Number)
+      const busy = fields.slice(11, 15).reduce((sum, ticks) => sum + ticks, 0) * 10
+      return [{ pid: Number(name), parent: fields[1] as number, busy }]
+    } catch {
+      return []
+    }
+  })
 }

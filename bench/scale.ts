@@ -61,9 +61,18 @@ async function throughput(cluster: Cluster, say: Say): Promise<void> {
     if (status !== 200) throw new Error(`a refresh was answered with ${status} ${body.error}`)
     lineages[lane] = String(body.refresh_token)
   }
+  const measured = async (name: string, lanes: number, work: (lane: number) => Promise<void>) => {
+    const before = cluster.busy()
+    const rate = await spell(SPELL, lanes, work)
+    const after = cluster.busy()
+    const each = (key: keyof typeof before) => (after[key] - before[key]) / ((rate * SPELL) / 1000)
+    say(name, rate, '/s')
+    say(`${name}: a processor of the servers for each`, each('servers'), 'ms')
+    say(`${name}: a processor of the database for each`, each('database'), 'ms')
+  }
   await spell(1500, LANES, refresh)
-  say('refreshes, each at another server than the last', await spell(SPELL, LANES, refresh), '/s')
-  say('client credentials', await spell(SPELL, LANES, async () => void (await cluster.daemon('nightly', 'api://files/.default'))), '/s')
+  await measured('refreshes, each at another server than the last', LANES, refresh)
+  await measured('client credentials', LANES, async () => void (await cluster.daemon('nightly', 'api://files/.default')))
 
   const guard = createGuard({ issuer: cluster.issuer, audience: 'api://files', clientId: 'files-api', clientSecret: SECRET })
   try {
@@ -87,13 +96,12 @@ async function throughput(cluster: Cluster, say: Say): Promise<void> {
 
     // Nobody who has a token is revoked: what the guard says of it stays the same.
     let last = ''
-    const events = await spell(SPELL, 8, async (lane) => {
+    await measured('revocations committed', 8, async (lane) => {
       const { status, body } = await cluster.graph('POST', `/users/user${lane}@contoso.test/revokeSignInSessions`)
       if (status !== 200) throw new Error(`the admin API answered ${status} ${body.slice(0, 200)}`)
       last = body
     })
     const end = performance.now()
-    say('revocations committed', events, '/s')
     const [{ seq }] = (await cluster.sql('select max(seq) as seq from events')) as [{ seq: string }]
     while ((guard.status().head?.seq ?? 0) < Number(seq)) await sleep(1)
     say('until a guard had applied the last of them', performance.now() - end, 'ms')
