@@ -16,7 +16,7 @@ if (hasRoomInMemory()) process.env.TMPDIR ??= '/dev/shm'
 const ALONE = ['test/kill.test.ts', 'test/reevaluation-kill.test.ts']
 /** Contract and conformance; `npm run test:postgres` runs the rest there too. */
 const STORE =
-  'change.property,deliveries,expire,fence,graph-query,hops,limits,locations,organization,own-source,reevaluate,rules,segment-store,stream-store,token-cutoff,users'
+  'change.property,deliveries,expire,fence,graph-query,groups,hops,limits,locations,organization,own-source,reevaluate,rules,segment-store,stream-store,token-cutoff,users'
 const ON_POSTGRES = [`packages/server/test/{${STORE}}.test.ts`, 'test/conformance.test.ts']
 const WAIT = { testTimeout: 60_000, hookTimeout: 60_000 }
 

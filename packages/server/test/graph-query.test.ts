@@ -79,12 +79,14 @@ const leaf: fc.Arbitrary<Test> = fc.oneof(
     text: `accountEnabled ${is} ${value}`,
     holds: ({ accountEnabled }: Person) => (accountEnabled === value) === (is === 'eq'),
   })),
-  fc.record({ is: fc.constantFrom('eq', 'ne', 'ge', 'gt', 'le', 'lt'), minute: fc.integer({ min: 0, max: 15 }) }).map(({ is, minute }) => {
-    const at = 1_767_225_600 + minute * 60
-    const than = { eq: (a: number) => a === at, ne: (a: number) => a !== at, ge: (a: number) => a >= at, gt: (a: number) => a > at }
-    const holds = { ...than, le: (a: number) => a <= at, lt: (a: number) => a < at }[is as 'eq']
-    return { text: `createdDateTime ${is} ${new Date(at * 1000).toISOString()}`, holds: (person: Person) => holds(person.createdDateTime) }
-  }),
+  fc
+    .record({ is: fc.constantFrom('eq', 'ne', 'ge', 'gt', 'le', 'lt'), minute: fc.integer({ min: 0, max: 15 }), part: fc.constantFrom(0, 0.5) })
+    .map(({ is, minute, part }) => {
+      const at = 1_767_225_600 + minute * 60 + part
+      const than = { eq: (a: number) => a === at, ne: (a: number) => a !== at, ge: (a: number) => a >= at, gt: (a: number) => a > at }
+      const holds = { ...than, le: (a: number) => a <= at, lt: (a: number) => a < at }[is as 'eq']
+      return { text: `createdDateTime ${is} ${new Date(at * 1000).toISOString()}`, holds: (person: Person) => holds(person.createdDateTime) }
+    }),
 )
 /** What a search box asks: these are answered by the index of each. */
 const beginnings: fc.Arbitrary<Test> = fc.array(fc.record({ name: texts, value }), { minLength: 2, maxLength: 3 }).map((all) => ({

@@ -37,7 +37,7 @@ const look = async () => {
   const hops = createHops({
     ...{ store, tenant: 't', countDeadLetters, committedAt, maxStaleness: 30 },
     lanes: async () => [],
-    streams: { head: async () => ({ epoch: 'e', seq, asOf: NOW }), allStreams: async () => streams },
+    streams: { head: async () => ({ epoch: 'e', seq, asOf: NOW + 0.25 }), allStreams: async () => streams },
   })
   const found = await hops.look()
   return Object.fromEntries(found.hops.map((hop) => [hop.hop, hop]))

@@ -38,10 +38,12 @@ export function createGroups(store: Store, tenant: string) {
 
     /** The members of a group; `deep`: also those of groups in it. */
     membersOf(group: string, deep: boolean) {
+      // The first row is read from the table, so that it is sorted as those behind it are, which PostgreSQL insists on.
+      const own = sql`select id from groups where tenant = ${tenant} and id = ${group}`
       const within = deep
-        ? sql`with recursive down(id) as (select ${group} union select member_id from down join nested on nested.tenant = ${tenant} and nested.group_id = down.id)
+        ? sql`with recursive down(id) as (${own} union select member_id from down join nested on nested.tenant = ${tenant} and nested.group_id = down.id)
             select id from down`
-        : sql`select ${group}`
+        : own
       const among = {
         users: sql<SqlBool>`id in (select user_id from members where tenant = ${tenant} and group_id in (${within}))`,
         groups: sql<SqlBool>`id in (select member_id from nested where tenant = ${tenant} and group_id in (${within}))`,

@@ -110,6 +110,8 @@ function folded({ name, type }: Column): RawBuilder<unknown> {
 
 /** Folded as both engines fold a column: the letters of ASCII, and nothing else. */
 function operand({ type }: Column, value: Value): Expression<unknown> {
+  // An instant between two seconds: PostgreSQL takes no fraction beside a column of whole ones.
+  if (type === 'time' && !Number.isInteger(value)) return sql`cast(${value} as double precision)`
   if (typeof value !== 'string') return sql`${value}`
   return sql`${type === 'text' ? value.replace(/[A-Z]/g, (letter) => letter.toLowerCase()) : type === 'key' ? value.toLowerCase() : value}`
 }

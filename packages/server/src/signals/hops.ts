@@ -119,7 +119,7 @@ export function createHops({ store, tenant, streams, lanes, countDeadLetters, co
   async function readEvents(now: number): Promise<{ first: number; count: number; changes: number }> {
     const { rows } = await sql<{ first: number | null; count: number; changes: number }>`
       select min(seq) as first, count(*) as count, count(distinct txn) as changes from
-        (select seq, txn, at from events where tenant = ${tenant} order by seq desc limit ${MOST_EVENTS}) as newest where at >= ${now - WINDOW}`.execute(
+        (select seq, txn, at from events where tenant = ${tenant} order by seq desc limit ${MOST_EVENTS}) as newest where at >= ${Math.ceil(now - WINDOW)}`.execute(
       db,
     )
     const { first = null, count = 0, changes = 0 } = rows[0] ?? {}
