@@ -3,6 +3,9 @@ import { EXIT, exitCodeOf } from './exit-codes.ts'
 import { explain } from './explain.ts'
 import { createProgram } from './program.ts'
 
+/** Milliseconds. */
+const LINGER = 1000
+
 try {
   await createProgram().parseAsync()
 } catch (error) {
@@ -11,5 +14,7 @@ try {
   else {
     process.stderr.write(`${explain(error)}\n`)
     process.exitCode = exitCodeOf(error)
+    // What was begun before it failed, as a server's connections to PostgreSQL, must not keep a process that serves nobody.
+    setTimeout(() => process.exit(), LINGER).unref()
   }
 }

@@ -39,6 +39,14 @@ describe('what the doctor looks at on the host', () => {
     expect(checkData(data, () => 1024 ** 2)[1]).toMatchObject({ check: 'disk', state: 'fail' })
     // Without a stub: the disk that the tests run on.
     expect(checkData(data)[1]?.says).toMatch(/^\d+\.\d GiB are free$/)
+    // The rows are in PostgreSQL: what is left is as private.
+    rmSync(join(data, 'caegis.db'))
+    expect(checkData(data)).toMatchObject([{ check: 'data folder', state: 'ok' }])
+    chmodSync(join(data, 'tls', 'ca-key.pem'), 0o640)
+    expect(checkData(data)).toMatchObject([{ check: 'data folder', state: 'warn', says: expect.stringContaining('ca-key.pem') }])
+    // Who only trusts the authority has no data.
+    rmSync(join(data, 'tls', 'ca-key.pem'))
+    expect(checkData(data)).toMatchObject([{ check: 'data folder', state: 'skipped' }])
   })
 
   it('no broker where none is meant, and what is no URL', async () => {

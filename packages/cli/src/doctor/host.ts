@@ -15,22 +15,24 @@ export function checkNode(version: string): Finding {
 
 /** The data folder of a server on this machine: who may read it, and whether there is room. */
 export function checkData(data: string, room = (folder: string) => freeBytes(folder)): Finding[] {
-  if (!existsSync(join(data, 'caegis.db')))
-    return [skipped('data folder', `${data} holds no data of a server: is it on another machine, or elsewhere (CAEGIS_DATA)?`)]
+  // A server that keeps its rows in PostgreSQL has its certificates and secrets here still.
+  const has = (name: string) => existsSync(join(data, name))
+  if (!PRIVATE.some(has)) return [skipped('data folder', `${data} holds no data of a server: is it on another machine, or elsewhere (CAEGIS_DATA)?`)]
   const isOpen = (path: string) => existsSync(path) && (statSync(path).mode & 0o077) !== 0
   const files = PRIVATE.map((name) => join(data, name)).filter(isOpen)
   const shut = `chmod -R go= ${data}`
-  const free = room(data)
+  const folder = isOpen(data)
+    ? fail('data folder', `others of this machine can look into ${[data, ...files].join(', ')}`, shut)
+    : files.length > 0
+      ? warn('data folder', `nothing but the folder keeps others of this machine out of ${files.join(', ')}`, shut)
+      : ok('data folder', `${data} is for its owner alone`)
+  return has('caegis.db') ? [folder, checkDisk(data, room(data))] : [folder]
+}
+
+function checkDisk(data: string, free: number): Finding {
   const left = `${(free / 1024 ** 3).toFixed(1)} GiB are free`
   const next = `Make room on the disk of ${data}, or let the logs be kept for less long (CAEGIS_LOG_RETENTION).`
-  return [
-    isOpen(data)
-      ? fail('data folder', `others of this machine can look into ${[data, ...files].join(', ')}`, shut)
-      : files.length > 0
-        ? warn('data folder', `nothing but the folder keeps others of this machine out of ${files.join(', ')}`, shut)
-        : ok('data folder', `${data} is for its owner alone`),
-    free < DISK.fail ? fail('disk', left, next) : free < DISK.warn ? warn('disk', left, next) : ok('disk', left),
-  ]
+  return free < DISK.fail ? fail('disk', left, next) : free < DISK.warn ? warn('disk', left, next) : ok('disk', left)
 }
 
 function freeBytes(folder: string): number {
