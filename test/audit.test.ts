@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { sql } from 'kysely'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { breakRows } from './broken-rows.ts'
 import { asPerson } from './emergency.ts'
 import { createFlow } from './flow.ts'
 import { createLogReader, LOGS_TENANT } from './logs-tenant.ts'
@@ -233,9 +233,9 @@ it('who may not is told of, where it was a change; a read is not', async () => {
 it('a change whose record cannot be written does not happen', async () => {
   const { db } = loop.server.store
   const before = await loop.server.store.position(loop.tenant)
-  await sql`create trigger no_audits before insert on audits begin select raise(abort, 'the disk is full'); end`.execute(db)
+  const mend = await breakRows(loop, 'before insert on audits')
   const answer = await log.admin('PATCH', '/users/bob@contoso.test', { accountEnabled: false })
-  await sql`drop trigger no_audits`.execute(db)
+  await mend()
   expect(answer.status).toBe(500)
   expect((await loop.server.store.position(loop.tenant)).seq).toBe(before.seq)
   expect(

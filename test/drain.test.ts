@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { freePort, holdNextMint, type Loop, SECRET, startLoop } from './loop.ts'
+import { freePort, holdNextMint, type Loop, SECRET, startLoop, storeOf } from './loop.ts'
 import { killPrograms, startProgram, temporaryFolder } from './process.ts'
 import { createReceiver, openSse, SIGNALS_TENANT } from './signals-tenant.ts'
 
@@ -84,6 +84,7 @@ describe('a process that ends', () => {
     const folder = temporaryFolder()
     const serve = async (drain: number) => {
       const port = String(await freePort())
+      await storeOf(folder.path)
       const program = startProgram(['serve', '--port', port, '--data', folder.path, '--drain', String(drain), '--log', 'info'])
       await program.says('stderr', /Certificates are signed/)
       return program

@@ -7,7 +7,7 @@ import { createLog, type LdapConfig, localTls, openLdapSync, readLdapConfig } fr
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createFlow } from './flow.ts'
 import { eventually, type Loop, PASSWORD, startLoop, verdictOf } from './loop.ts'
-import { killPrograms, runProgram } from './process.ts'
+import { killPrograms, runProgram, storeBeside } from './process.ts'
 import { BASE, dnOf, hasSlapd, ldif, MANAGER, MANAGER_PASSWORD, PEOPLE, person, type Slapd, startSlapd, startWire } from './slapd.ts'
 
 /** `CAEGIS_ENTRIES=10000 npx vitest run test/ldap.test.ts -t half-way` tries a directory of that size. */
@@ -72,7 +72,7 @@ describe.skipIf(!hasSlapd())('people of an LDAP directory', () => {
   }
   /** Passes by hand, on the host, whatever else the server does. */
   const byHand = async <T>(given: LdapConfig, work: (sync: Awaited<ReturnType<typeof openLdapSync>>['sync']) => Promise<T>): Promise<T> => {
-    const input = { CAEGIS_DATA: loop.data, CAEGIS_LDAP_PASSWORD: MANAGER_PASSWORD }
+    const input = { CAEGIS_DATA: loop.data, CAEGIS_LDAP_PASSWORD: MANAGER_PASSWORD, ...storeBeside(loop.data) }
     const { sync, close } = await openLdapSync({ input, config: given, log: createLog('silent') })
     try {
       return await work(sync)

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { breakRows } from './broken-rows.ts'
 import { evidence } from './evidence.ts'
 import { createFlow } from './flow.ts'
 import { approveDevice, createLogReader, LOGS_TENANT, type SignInRecord } from './logs-tenant.ts'
@@ -244,8 +245,7 @@ describe('the sign-in log', () => {
     const flow = createFlow(loop)
     const { refreshToken } = await flow.tokens()
     const { db } = loop.server.store
-    const { sql } = await import('kysely')
-    await sql`create trigger no_sign_ins before insert on sign_ins begin select raise(abort, 'the disk is full'); end`.execute(db)
+    const mend = await breakRows(loop, 'before insert on sign_ins')
     const before = await db
       .selectFrom('users')
       .select('last_iat')
@@ -254,7 +254,7 @@ describe('the sign-in log', () => {
     ahead += 5
     const answer = await flow.refresh(refreshToken)
     const daemon = await loop.token({ grant_type: 'client_credentials', client_id: 'weak', client_secret: SECRET, scope: `${loop.origin}/.default` })
-    await sql`drop trigger no_sign_ins`.execute(db)
+    await mend()
     for (const { status, body } of [answer, daemon]) {
       expect(status).toBe(500)
       expect(body).not.toHaveProperty('access_token')

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createGuard, type Guard, type GuardOptions } from '@caegis/guard'
@@ -6,7 +6,7 @@ import { createServer, readSettings, type Server, type Settings, type SettingsIn
 import { createPerson, type Person, type PersonOptions } from '../packages/cli/src/demo/person.ts'
 import { trustLocalCa } from '../packages/cli/src/trust.ts'
 import { createDatabase } from './postgres.ts'
-import { freePorts } from './process.ts'
+import { freePorts, storeBeside } from './process.ts'
 
 export const PASSWORD = 'correct horse battery'
 export const SECRET = 'a-secret-that-is-long-enough-for-a-test'
@@ -136,15 +136,17 @@ export function createCallers(origin: string, issuer: string): Callers & { close
 }
 
 /**
- * `npm run test:postgres` names a server: each data folder has a database of its own there, and the whole suite stores in it.
+ * `npm run test:postgres` names a server: each data folder has a database of its own there, and the whole suite stores in it, commands on the folder included.
  * Otherwise it is the embedded one.
  */
-async function storeOf(data: string): Promise<SettingsInput> {
+export async function storeOf(data: string): Promise<SettingsInput> {
   const server = process.env.CAEGIS_TEST_POSTGRES
-  if (!server) return {}
-  const file = join(data, 'database-url')
-  if (!existsSync(file)) writeFileSync(file, await createDatabase(server))
-  return { DATABASE_URL: readFileSync(file, 'utf8'), CAEGIS_KEY_SECRET: SECRET }
+  const file = join(data, 'store.json')
+  if (server && !existsSync(file)) {
+    mkdirSync(data, { recursive: true, mode: 0o700 })
+    writeFileSync(file, JSON.stringify({ DATABASE_URL: await createDatabase(server), CAEGIS_KEY_SECRET: SECRET }))
+  }
+  return storeBeside(data)
 }
 
 /** Stops the next transaction of the fence at its door: the decision is taken, nothing has left yet. */

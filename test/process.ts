@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { isAbsolute, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const BIN = fileURLToPath(new URL('../packages/cli/bin/caegis.js', import.meta.url))
@@ -43,7 +43,7 @@ export function startProgram(args: string[], { env = {}, node = process.execPath
   // npx would start the server as a grandchild and leave it behind: the process that is kept has to be the one that is meant.
   const child = spawn(node, [BIN, ...args], {
     cwd,
-    env: { PATH, HOME, NODE_COMPILE_CACHE, TMPDIR: tmpdir(), ...env },
+    env: { PATH, HOME, NODE_COMPILE_CACHE, TMPDIR: tmpdir(), ...storeBeside(args[args.lastIndexOf('--data') + 1], env.CAEGIS_DATA), ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
   // A process that ends without reading it has done nothing wrong.
@@ -90,6 +90,13 @@ export function startProgram(args: string[], { env = {}, node = process.execPath
   }
   running.add(program)
   return program
+}
+
+/** Which database a data folder is served from, where it is none of its own: what `storeOf` has left there. The first folder that is named counts. */
+export function storeBeside(...folders: (string | undefined)[]): Record<string, string> {
+  const folder = folders.find((one) => one !== undefined && isAbsolute(one))
+  const file = join(folder ?? tmpdir(), 'store.json')
+  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {}
 }
 
 /** Runs a command to its end. */

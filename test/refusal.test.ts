@@ -5,7 +5,8 @@ import { PUSH_METHOD } from '@caegis/ssf/transmitter'
 import { decodeJwt } from 'jose'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { eventually, freePort, type Loop, SECRET, startLoop, verdictOf } from './loop.ts'
-import { temporaryFolder } from './process.ts'
+import { query } from './postgres.ts'
+import { storeBeside, temporaryFolder } from './process.ts'
 import { createReceiver, SIGNALS_TENANT, startEndpoint } from './signals-tenant.ts'
 
 let loop: Loop
@@ -117,6 +118,25 @@ describe('the first refusal', () => {
   })
 })
 
+/** Copies the database of a data folder, which nobody has open. @returns puts it back as it was */
+async function keepStore(data: string): Promise<() => Promise<void>> {
+  const { DATABASE_URL: url } = storeBeside(data)
+  if (url === undefined) {
+    const [file, copy] = [join(data, 'caegis.db'), join(data, 'backup.db')]
+    copyFileSync(file, copy)
+    return async () => {
+      for (const suffix of ['', '-wal', '-shm']) rmSync(`${file}${suffix}`, { force: true })
+      copyFileSync(copy, file)
+    }
+  }
+  const [server, name] = [new URL('postgres', url).href, new URL(url).pathname.slice(1)]
+  await query(server, `create database ${name}_kept template ${name}`)
+  return async () => {
+    await query(server, `drop database ${name}`)
+    await query(server, `alter database ${name}_kept rename to ${name}`)
+  }
+}
+
 describe('a log that was restored from an older copy', () => {
   it('B5: is noticed when a guard has applied more; what follows at a re-used position is applied and acted on by all', async () => {
     let said = ''
@@ -154,9 +174,8 @@ describe('a log that was restored from an older copy', () => {
       (count) => count === 1,
     )
     const behind = await loop.server.store.position(loop.tenant)
-    const [file, copy] = [join(folder.path, 'caegis.db'), join(folder.path, 'backup.db')]
     await loop.server.close()
-    copyFileSync(file, copy)
+    const restore = await keepStore(folder.path)
 
     await start()
     for (const name of ['alice', 'alice', 'admin']) await revoke(name)
@@ -169,8 +188,7 @@ describe('a log that was restored from an older copy', () => {
       'everybody hears',
     )
     await loop.server.close()
-    for (const suffix of ['', '-wal', '-shm']) rmSync(`${file}${suffix}`, { force: true })
-    copyFileSync(copy, file)
+    await restore()
 
     await start()
     const token = await loop.person('bob').signIn()

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { connect } from 'node:tls'
 import { localTls } from '@caegis/server'
 import { afterAll, expect, it } from 'vitest'
-import { freePort } from './loop.ts'
+import { freePort, storeOf } from './loop.ts'
 import { killPrograms, startProgram, temporaryFolder } from './process.ts'
 
 const folder = temporaryFolder()
@@ -41,6 +41,7 @@ it('reads its settings and its certificate again on SIGHUP, all of them or none'
   const port = await freePort()
   const say = (more: string) => write(config, `CAEGIS_TLS_CERT=${cert}\nCAEGIS_TLS_KEY=${key}\nCAEGIS_PORT=${port}\n${more}\n`)
   say('CAEGIS_LOG=info')
+  await storeOf(join(folder.path, 'data'))
   const program = startProgram(['serve', '--data', join(folder.path, 'data'), '--config', config])
   await program.says('stderr', /"listening"/)
   const old = await serialAt(port)
