@@ -28,10 +28,12 @@ export default defineConfig({
   test: {
     reporters: ['default', './tools/closing-line.ts'],
     projects: [
+      // One process after another would compile what they test anew for each file. None replaces a module (`vi.mock`): that lasts as long as the process.
       {
         ssr,
         test: {
           name: 'unit',
+          isolate: false,
           include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts'],
           expect: patient,
           ...WAIT,

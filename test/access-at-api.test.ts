@@ -3,10 +3,12 @@ import type { Checker, Verdict } from '@caegis/guard'
 import { readClaimsChallenge } from '@caegis/protocol'
 import { Secret, TOTP } from 'otpauth'
 import { describe, expect, it } from 'vitest'
-import { CAFE, CP1, flow, LOCATIONS, lastRecord, loop, now, OFFICE, OUTSIDE, only, submitCode, world } from './access-world.ts'
+import { CAFE, CP1, enterWorld, flow, LOCATIONS, lastRecord, loop, now, OFFICE, OUTSIDE, only, submitCode, world } from './access-world.ts'
 import { evidence } from './evidence.ts'
 import { claimsOf, eventually, PASSWORD, SECRET } from './loop.ts'
 import { grant, policy, setPolicies } from './policies-of.ts'
+
+enterWorld()
 
 describe('an address that the API saw', () => {
   const block = policy('Nobody from outside', { conditions: OUTSIDE, ...grant('block') })

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { createBrowser } from '../packages/cli/src/demo/browser.ts'
-import { CAFE, CP1, flow, LOCATIONS, lastRecord, loop, now, OFFICE, OUTSIDE, only, submitCode, world } from './access-world.ts'
+import { CAFE, CP1, enterWorld, flow, LOCATIONS, lastRecord, loop, now, OFFICE, OUTSIDE, only, submitCode, world } from './access-world.ts'
 import { claimsOf, eventually, PASSWORD, SCOPE, SECRET } from './loop.ts'
 import { grant, policy, setPolicies } from './policies-of.ts'
+
+enterWorld()
 
 describe('a policy that blocks', () => {
   it('ends the sign-in on a page that says why, with a number for the administrator; the application hears of it', async () => {

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { SECRET } from './loop.ts'
-import { aboutAll, BLOCK, client, eventsSince, LOCATIONS, loop, POLICIES, refusal, seq, version } from './policy-admin.ts'
+import { aboutAll, administerPolicies, BLOCK, client, eventsSince, LOCATIONS, loop, POLICIES, refusal, seq, version } from './policy-admin.ts'
+
+administerPolicies()
 
 describe('named locations', () => {
   it('of addresses and of countries are made, shown, listed, changed and deleted', async () => {

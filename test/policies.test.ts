@@ -3,6 +3,7 @@ import { administrator, asPerson, emergency } from './emergency.ts'
 import { eventually, SECRET } from './loop.ts'
 import {
   aboutAll,
+  administerPolicies,
   BLOCK,
   CONTEXTS,
   client,
@@ -22,6 +23,8 @@ import {
   version,
 } from './policy-admin.ts'
 import { killPrograms, runProgram } from './process.ts'
+
+administerPolicies()
 
 describe('policies', () => {
   it('are made, shown, listed, changed and deleted with the unmodified client', async () => {

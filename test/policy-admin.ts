@@ -41,11 +41,14 @@ export const clientOf = (tenant: string) => {
     },
   })
 }
-beforeAll(async () => {
-  loop = await startLoop({ tenant: JSON.stringify(tenantOf('contoso')) })
-  client = clientOf('contoso')
-})
-afterAll(() => loop.close())
+/** A server for the tests of a file, and Graph's own client of it. */
+export function administerPolicies(): void {
+  beforeAll(async () => {
+    loop = await startLoop({ tenant: JSON.stringify(tenantOf('contoso')) })
+    client = clientOf('contoso')
+  })
+  afterAll(() => loop.close())
+}
 
 export type Refusal = { status: number; code: string; message: string; paths: string[] }
 /** What the client throws when it is refused: Graph's error body as it reads it. */

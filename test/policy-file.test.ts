@@ -1,6 +1,23 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { CONTEXTS, client, db, eventsSince, idOf, LOCATIONS, loop, MFA, POLICIES, refusal, seq, tenantOf, version } from './policy-admin.ts'
+import {
+  administerPolicies,
+  CONTEXTS,
+  client,
+  db,
+  eventsSince,
+  idOf,
+  LOCATIONS,
+  loop,
+  MFA,
+  POLICIES,
+  refusal,
+  seq,
+  tenantOf,
+  version,
+} from './policy-admin.ts'
+
+administerPolicies()
 
 describe('the legacy switch of continuous access evaluation', () => {
   const SWITCH = '/identity/continuousAccessEvaluationPolicy'

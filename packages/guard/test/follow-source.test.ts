@@ -1,5 +1,6 @@
 import { type Cutoff, EVENT, type Head, packCutoffs, type SecurityEvent, event as written } from '@caegis/protocol'
-import type { FollowOptions } from '@caegis/ssf/receiver'
+import type { Follower, FollowOptions } from '@caegis/ssf/receiver'
+import * as receiver from '@caegis/ssf/receiver'
 import { describe, expect, it, vi } from 'vitest'
 import { createLoop, ISSUER as LOOP_ISSUER, revoke, until } from '../../ssf/test/loop.ts'
 import { createDiscovery } from '../src/discovery.ts'
@@ -8,16 +9,13 @@ import { silent } from '../src/log.ts'
 import type { Sink } from '../src/source.ts'
 import { createClocks, cutoff, head, ISSUER, START } from './tokens.ts'
 
-const followed = vi.hoisted(() => ({ options: undefined as FollowOptions | undefined, closed: 0, real: false }))
-vi.mock('@caegis/ssf/receiver', async (original) => {
-  const actual = await original<typeof import('@caegis/ssf/receiver')>()
-  return {
-    follow(options: FollowOptions) {
-      if (followed.real) return actual.follow(options)
-      followed.options = options
-      return { status: () => ({}), close: async () => void followed.closed++ }
-    },
-  }
+const followed = { options: undefined as FollowOptions | undefined, closed: 0, real: false }
+const { follow } = receiver
+// For this file alone: vitest takes spies back after each.
+vi.spyOn(receiver, 'follow').mockImplementation((options) => {
+  if (followed.real) return follow(options)
+  followed.options = options
+  return { status: () => ({}), close: async () => void followed.closed++ } as unknown as Follower
 })
 
 const SECRET = 'a:secret/with+signs'

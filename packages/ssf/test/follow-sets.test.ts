@@ -1,8 +1,10 @@
 import { EVENT } from '@caegis/protocol'
 import { describe, expect, it } from 'vitest'
 import type { StreamRecord } from '../src/transmitter/index.ts'
-import { answering, guardOf, isPoll, jwtOf } from './followers.ts'
+import { answering, endFollowers, guardOf, isPoll, jwtOf } from './followers.ts'
 import { AUDIENCE, createLoop, es256, ISSUER, makeKey, revoke, truth, until } from './loop.ts'
+
+endFollowers()
 
 describe('SETs', () => {
   it('a gap is out of sync, and a new snapshot mends it', async () => {

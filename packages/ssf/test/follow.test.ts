@@ -4,8 +4,10 @@ import { SignJWT } from 'jose'
 import { describe, expect, it } from 'vitest'
 import { follow } from '../src/receiver/index.ts'
 import type { StreamRecord } from '../src/transmitter/index.ts'
-import { answering, guardOf, isPoll, jwtOf } from './followers.ts'
+import { answering, endFollowers, guardOf, isPoll, jwtOf } from './followers.ts'
 import { AUDIENCE, createLoop, es256, ISSUER, type Loop, makeKey, revoke, snapshotOf, truth, until } from './loop.ts'
+
+endFollowers()
 
 describe('the loop', () => {
   it('subscribes, hydrates, follows, acknowledges and leaves nothing behind', async () => {

@@ -3,9 +3,12 @@ import { afterEach } from 'vitest'
 import { es256, type Loop, startGuard } from './loop.ts'
 
 export const running: { close(): Promise<void> }[] = []
-afterEach(async () => {
-  await Promise.all(running.splice(0).map((one) => one.close()))
-})
+/** Ends those of each test after it. */
+export function endFollowers(): void {
+  afterEach(async () => {
+    await Promise.all(running.splice(0).map((one) => one.close()))
+  })
+}
 
 export function guardOf(loop: Loop, options: Parameters<typeof startGuard>[1] = {}) {
   const guard = startGuard(loop, options)

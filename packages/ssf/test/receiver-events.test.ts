@@ -2,7 +2,9 @@ import { EVENT } from '@caegis/protocol'
 import { describe, expect, it } from 'vitest'
 import { createForeign, THEM } from './foreign.ts'
 import { makeKey, until } from './loop.ts'
-import { forSubject, started } from './receivers.ts'
+import { endReceivers, forSubject, started } from './receivers.ts'
+
+endReceivers()
 
 describe('polled events', () => {
   it('are acted on once, however often they come', async () => {

@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest'
 import { createReceiver } from '../src/receiver/index.ts'
 import { createForeign, PUSH, QUICK, receive, THEM, US } from './foreign.ts'
 import { createLoop, ISSUER, revoke, until } from './loop.ts'
-import { open, started } from './receivers.ts'
+import { endReceivers, open, started } from './receivers.ts'
+
+endReceivers()
 
 describe('with our own transmitter', () => {
   it('makes a stream, is handed typed events, acknowledges, verifies, finds its stream again, and deletes it', async () => {

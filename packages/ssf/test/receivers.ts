@@ -3,9 +3,12 @@ import type { Receiver } from '../src/receiver/index.ts'
 import { receive, THEM } from './foreign.ts'
 
 export const open: Receiver[] = []
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((one) => one.close()))
-})
+/** Ends those of each test after it. */
+export function endReceivers(): void {
+  afterEach(async () => {
+    await Promise.all(open.splice(0).map((one) => one.close()))
+  })
+}
 export function started(...args: Parameters<typeof receive>) {
   const made = receive(...args)
   open.push(made.receiver)

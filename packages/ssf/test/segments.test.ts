@@ -13,8 +13,10 @@ import {
   type TransmitterLimits,
 } from '../src/transmitter/index.ts'
 import { asSet } from '../src/transmitter/meaning.ts'
-import { guardOf } from './followers.ts'
+import { endFollowers, guardOf } from './followers.ts'
 import { BASE, createLoop, ISSUER, type Loop, merge, revoke, snapshotOf, type Table, truth, until } from './loop.ts'
+
+endFollowers()
 
 const isSegment = (path: string) => path.includes('/segments/')
 const namesIn = (snapshot: string): SegmentName[] =>
