@@ -6,6 +6,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { parse } from 'yaml'
 import { MODULE_NAMES } from '../conformance/plans.ts'
+import { sourceOf, stands } from './titles.ts'
 
 interface Requirement {
   section: string
@@ -42,11 +43,9 @@ const files = new Map<string, string>()
 const named = new Set<string>()
 const pages: [string, string][] = []
 
-/** A title holds no quotes of its own kind in the source. */
-function stands(file: string, title: string): boolean {
-  if (!files.has(file)) files.set(file, existsSync(file) ? readFileSync(file, 'utf8').replaceAll("\\'", "'") : '')
-  const text = files.get(file) as string
-  return [`'${title}'`, `"${title}"`, `\`${title}\``].some((quoted) => text.includes(quoted))
+function shows(file: string, title: string): boolean {
+  if (!files.has(file)) files.set(file, sourceOf(file))
+  return stands(file, files.get(file) as string, title)
 }
 
 const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('<', '&lt;')
@@ -58,7 +57,7 @@ function shownBy({ modules = [], tests = [] }: Requirement, where: string): stri
   }
   const titles = tests.map((test) => {
     const [, file = '', title = ''] = /^(\S+): (.+)$/s.exec(test) ?? []
-    if (!stands(file, title)) wrong.push(`${where}: ${file || 'no file'} has no test '${title}'`)
+    if (!shows(file, title)) wrong.push(`${where}: ${file || 'no file'} has no test '${title}'`)
     return `[${file.slice(file.lastIndexOf('/') + 1)}](../${file}): ${cell(title)}`
   })
   return [...modules.map((module) => `\`${module}\``), ...titles].join('<br>')
