@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { createGuard, type Guard } from '@caegis/guard'
 import { POLL_METHOD, PUSH_METHOD } from '@caegis/ssf/transmitter'
 import { decodeJwt } from 'jose'
@@ -5,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createPerson } from '../packages/cli/src/demo/person.ts'
 import { PASSWORD, SCOPE, SECRET, verdictOf } from './loop.ts'
 import { type Nodes, startNodes } from './nodes.ts'
-import { hasPostgres, type Postgres, startPostgres } from './postgres.ts'
+import { hasPostgres, type Postgres, query, startPostgres } from './postgres.ts'
+import { runProgram } from './process.ts'
 import { SIGNALS_TENANT, startEndpoint } from './signals-tenant.ts'
 
 const PATIENT = { timeout: 30_000, interval: 20 }
@@ -145,6 +147,17 @@ describe.runIf(hasPostgres())('two servers over one PostgreSQL', () => {
     await world.sql("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query ilike 'listen%'")
     const txn = await revoke(0, 'alice')
     expect(Object.values((await held).sets).map((one) => decodeJwt(one).txn)).toEqual([txn])
+  })
+
+  it('a server that fails at its start gives back at once what it had taken on for all', async () => {
+    const database = await postgres.database()
+    const port = String(Number(new URL(world.origin).port) + 1)
+    const failed = await runProgram(['serve', '--port', port, '--data', world.data, '--import', join(world.data, 'tenant.yaml'), '--log', 'debug'], {
+      env: { DATABASE_URL: database, CAEGIS_KEY_SECRET: SECRET },
+    })
+    expect(failed).toMatchObject({ code: 1, stderr: expect.stringMatching(/"a lease was taken".*port is taken/s) })
+    expect(await query(database, 'select name from leases')).toEqual([])
+    expect(await query(database, 'select id from nodes')).toEqual([])
   })
 
   it('B10(d): a guard that polls now here, now there, is in sync, and both servers know it', async () => {

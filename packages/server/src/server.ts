@@ -184,7 +184,8 @@ export async function createServer({ settings: first, now = Date.now, storeClock
   }
 
   async function close(): Promise<void> {
-    await drain.run()
+    // Of a start that failed, nobody has to notice.
+    if (listening) await drain.run()
     await ldap?.close()
     await housekeeping.close()
     // First: another server takes over what this one did alone.

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { parseEnv } from 'node:util'
 import { CaegisError } from '@caegis/protocol'
+import type { Server } from '@caegis/server'
 import type { Command } from 'commander'
 import { createProgress } from '../progress.ts'
-import { stopOnSignals } from '../stop.ts'
+import { giveUp, stopOnSignals } from '../stop.ts'
 
 /** Flags that stand for settings; secrets are never flags, because every user of a machine can read another's command line. */
 const FLAGS = [
@@ -55,15 +56,14 @@ export function addServe(program: Command): void {
     }
     const settings = read()
     const server = await createServer({ settings })
-    if (options.import !== undefined) {
-      const progress = createProgress('Importing')
-      try {
-        await server.apply(readFileSync(options.import, 'utf8'), progress.at)
-      } finally {
-        progress.end()
-      }
+    try {
+      if (options.import !== undefined) await importTenant(server, options.import)
+      await server.listen()
+    } catch (error) {
+      // Other servers would wait seconds for the work that this one has taken on.
+      await giveUp(() => server.close())
+      throw error
     }
-    await server.listen()
     process.on('SIGHUP', () => {
       try {
         server.reload(read())
@@ -84,6 +84,15 @@ export function addServe(program: Command): void {
         `Certificates are signed by the local authority ${server.caFile}: trust it in your browser, or with NODE_EXTRA_CA_CERTS.\n`,
       )
   })
+}
+
+async function importTenant(server: Server, file: string): Promise<void> {
+  const progress = createProgress('Importing')
+  try {
+    await server.apply(readFileSync(file, 'utf8'), progress.at)
+  } finally {
+    progress.end()
+  }
 }
 
 /** @throws CaegisError `invalid_settings` for names that are none of a setting: a word that is misspelt would be a setting that does not hold */
