@@ -1,10 +1,10 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { seedLiving } from '../test/living-rows.ts'
 import { type Loop, SECRET, startLoop } from '../test/loop.ts'
+import { withRows } from '../test/rows-of.ts'
 import { type Figure, quantile } from './figure.ts'
 
 const LIVING = { sessions: 100_000, users: 20_000, groups: 200 }
@@ -27,9 +27,7 @@ export async function run(emit: (figure: Figure) => void): Promise<void> {
   const data = mkdtempSync(join(tmpdir(), 'caegis-bench-'))
   const first = await startLoop({ data, tenant: TENANT })
   await first.close()
-  const file = new DatabaseSync(join(data, 'caegis.db'))
-  seedLiving(file, first.tenant, LIVING, Math.floor(Date.now() / 1000))
-  file.close()
+  await withRows(data, (rows) => seedLiving(rows, first.tenant, LIVING, Math.floor(Date.now() / 1000)), { readOnly: false })
   const loop = await startLoop({ data, tenant: TENANT })
   try {
     const guard = await loop.guard()
