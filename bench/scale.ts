@@ -178,13 +178,18 @@ async function longPolls(cluster: Cluster, say: Say): Promise<void> {
   say('long polls: until all had connected', (performance.now() - began) / 1000, 's')
   const samples: number[] = []
   const start = await polls.ask()
+  const idle = cluster.busy()
   for (let i = 0; i < 20; i++) {
     await sleep(1000)
     samples.push((await polls.ask()).open)
   }
   const later = await polls.ask()
   say('long polls: open at a time, median', quantile(samples, 0.5), '')
-  say('long polls: answers', (later.answers - start.answers) / 20, '/s')
+  const busy = cluster.busy()
+  const count = later.answers - start.answers
+  say('long polls: answers', count / 20, '/s')
+  say('long polls: a processor of the server for each answer', (busy.servers - idle.servers) / count, 'ms')
+  say('long polls: a processor of the database for each answer', (busy.database - idle.database) / count, 'ms')
   say(
     'long polls: refused',
     Object.values(later.refused).reduce((sum, one) => sum + one, 0),

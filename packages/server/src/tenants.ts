@@ -8,7 +8,7 @@ import { createReevaluation } from './access/reevaluate.ts'
 import { createWhatIf } from './access/what-if.ts'
 import { dialFetch } from './dial-fetch.ts'
 import { createDialer, type Dialer } from './dialer.ts'
-import { findApplication, listApis } from './directory/application.ts'
+import { findApplications, listApis } from './directory/application.ts'
 import { createApplications } from './directory/applications.ts'
 import { createCaeSwitch } from './directory/cae-switch.ts'
 import { createContexts } from './directory/contexts.ts'
@@ -52,6 +52,7 @@ import { shareSource } from './signals/share-source.ts'
 import { createStreamStore } from './signals/stream-store.ts'
 import { createArtifacts } from './store/artifacts.ts'
 import type { Leases } from './store/leases.ts'
+import { createLoader } from './store/loader.ts'
 import type { Secrets } from './store/secrets.ts'
 import type { Store } from './store/store.ts'
 import { createAct } from './upstream/act.ts'
@@ -154,7 +155,7 @@ export function createTenants({ settings, store, leases, secrets, dialer, intell
       usual: { lifetimes: settings.lifetimes, logRetention: settings.logRetention },
       countryOf,
       ownGuard: { live: true, addresses: true, countries: settings.countryDb !== undefined },
-      application: (appId) => findApplication(store.db, id, appId),
+      application: createLoader((appIds) => findApplications(store.db, id, appIds)),
       async readToken(text) {
         const claims = await verifyAccessToken(store, tenant, text)
         return claims && factsOf(claims)

@@ -1,6 +1,5 @@
 import type { Kysely, Transaction } from 'kysely'
 import type { ApplicationRow, CredentialRow, Schema } from '../store/schema.ts'
-import { credentialsOf } from './credentials.ts'
 
 /** The public client of the `caegis` command, in every tenant: device code, or a code on a loopback address. */
 export const CLI_APP_ID = 'caegis-cli'
@@ -44,14 +43,32 @@ export interface Application {
 type Db = Kysely<Schema> | Transaction<Schema>
 
 export async function findApplication(db: Db, tenant: string, appId: string): Promise<Application | undefined> {
-  const row = await db
+  return (await findApplications(db, tenant, [appId])).get(appId)
+}
+
+/** By their ids; what was deleted, or never was, is not among them. */
+export async function findApplications(db: Db, tenant: string, appIds: readonly string[]): Promise<Map<string, Application>> {
+  const rows = await db
     .selectFrom('applications')
     .selectAll()
     .where('tenant', '=', tenant)
-    .where('app_id', '=', appId)
+    .where('app_id', 'in', appIds)
     .where('deleted_at', 'is', null)
-    .executeTakeFirst()
-  return row && toApplication(row, await credentialsOf(db, tenant, appId))
+    .execute()
+  if (rows.length === 0) return new Map()
+  const credentials = await db
+    .selectFrom('credentials')
+    .selectAll()
+    .where('tenant', '=', tenant)
+    .where(
+      'app_id',
+      'in',
+      rows.map((row) => row.app_id),
+    )
+    .orderBy('id')
+    .execute()
+  const of = Map.groupBy(credentials, (one) => one.app_id)
+  return new Map(rows.map((row) => [row.app_id, toApplication(row, of.get(row.app_id) ?? [])]))
 }
 
 /** All applications of a tenant that offer something as an API. */

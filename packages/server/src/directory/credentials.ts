@@ -22,10 +22,6 @@ export interface CertificateKey {
   thumbprint: string
 }
 
-export function credentialsOf(db: Db, tenant: string, appId: string): Promise<CredentialRow[]> {
-  return db.selectFrom('credentials').selectAll().where('tenant', '=', tenant).where('app_id', '=', appId).orderBy('id').execute()
-}
-
 export function isGood({ not_before, expires_at }: CredentialRow, now: number): boolean {
   return not_before <= now && (expires_at === null || now < expires_at)
 }

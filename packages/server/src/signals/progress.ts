@@ -1,5 +1,6 @@
 import type { StreamProgress } from '@caegis/ssf/transmitter'
 import { sql, type Transaction } from 'kysely'
+import { padded } from '../store/loader.ts'
 import type { Schema } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 
@@ -23,7 +24,7 @@ interface Unwritten {
 }
 
 /** Streams that one job writes. */
-const BATCH = 50
+const BATCH = 512
 
 export function createProgress(store: Store, tenant: string): Progress {
   const unwritten = new Map<string, Unwritten>()
@@ -50,19 +51,20 @@ export function createProgress(store: Store, tenant: string): Progress {
     const written = new Map([...unwritten].filter(([id]) => streams.has(id)))
     // In one order, so that two servers that write of the same streams never wait for each other.
     const ids = [...written.keys()].sort()
-    if (ids.length === 0) return written
-    const rows = await tx.selectFrom('streams').select(['id', 'progress']).where('tenant', '=', tenant).where('id', 'in', ids).execute()
-    const found = new Map(rows.map(({ id, progress }) => [id, progress]))
-    for (const id of ids) {
-      for (let before = found.get(id); before !== undefined; ) {
+    for (let left = ids; left.length > 0; ) {
+      const rows = await tx.selectFrom('streams').select(['id', 'progress']).where('tenant', '=', tenant).where('id', 'in', padded(left)).execute()
+      const news = rows.flatMap(({ id, progress: before }) => {
         const after = JSON.stringify(merge(JSON.parse(before) as StreamProgress, written.get(id)?.progress))
-        if (after === before) break
-        // As text: to build this statement takes longer than to run it. Only over what was read: another server may have written meanwhile.
-        const { numAffectedRows } =
-          await sql`update streams set progress = ${after} where tenant = ${tenant} and id = ${id} and progress = ${before}`.execute(tx)
-        if (numAffectedRows !== 0n) break
-        before = (await tx.selectFrom('streams').select('progress').where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst())?.progress
-      }
+        return after === before ? [] : [sql`(${id}, ${before}, ${after})`]
+      })
+      if (news.length === 0) break
+      // All by one statement; each only over what was read: another server may have written meanwhile, and then it is looked at again.
+      const done = await sql<{ id: string }>`with news (id, before, after) as (values ${sql.join(padded(news))})
+        update streams set progress = news.after from news where streams.tenant = ${tenant} and streams.id = news.id and streams.progress = news.before
+        returning streams.id as id`.execute(tx)
+      if (done.rows.length === news.length) break
+      const settled = new Set(done.rows.map(({ id }) => id))
+      left = left.filter((id) => !settled.has(id))
     }
     return written
   }

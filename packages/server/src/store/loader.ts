@@ -25,8 +25,8 @@ export function createLoader<T>(load: (keys: string[]) => Promise<ReadonlyMap<st
   }
 }
 
-/** To a power of two, by naming one key again: statements are prepared by their text, and there should be few. */
-function padded(keys: string[]): string[] {
+/** To a power of two, by naming one again: statements are prepared by their text, and there should be few. */
+export function padded<T>(keys: readonly T[]): T[] {
   const size = 2 ** Math.ceil(Math.log2(keys.length))
-  return [...keys, ...new Array<string>(size - keys.length).fill(keys[0] as string)]
+  return [...keys, ...new Array<T>(size - keys.length).fill(keys[0] as T)]
 }
