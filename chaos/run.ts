@@ -1,6 +1,6 @@
 /**
- * `npm run chaos -- [soak] [--short] [--seconds=n] [--json]`: what only shows after a while, or under stress, against models that know what must come of it. `--short` keeps all
- * runs together under ten minutes. The last line is the summary; the exit code is 1 when something did not hold. With `--json` one line a figure goes to stdout, the rest to stderr.
+ * `npm run chaos -- [soak] [kills] [--short] [--seconds=n] [--kills=n] [--seed=n] [--store=name] [--json]`: what only shows after a while, or under stress, against models that know what must come
+ * of it. `--short` keeps all runs together under ten minutes. The last line is the summary; the exit code is 1 when something did not hold. With `--json` one line a figure goes to stdout, the rest to stderr.
  */
 import type { Figure } from '../bench/figure.ts'
 
@@ -8,6 +8,12 @@ export interface RunOptions {
   short: boolean
   /** Length, in place of the run's own. */
   seconds?: number
+  /** How many processes are killed, in place of the run's own. */
+  kills?: number
+  /** Says who is killed when; another one each time unless it is given. */
+  seed?: number
+  /** One of them only. */
+  store?: 'sqlite' | 'postgres'
   emit(figure: Figure): void
   progress(text: string): void
 }
@@ -20,17 +26,26 @@ export interface Outcome {
 
 const RUNS: Record<string, () => Promise<{ run(options: RunOptions): Promise<Outcome> }>> = {
   soak: () => import('./soak.ts'),
+  kills: () => import('./kills.ts'),
 }
 
 if (import.meta.main) {
   const given = process.argv.slice(2)
   const json = given.includes('--json')
   const short = given.includes('--short')
-  const length = given.find((one) => one.startsWith('--seconds='))?.slice('--seconds='.length)
+  const textOf = (name: string) => given.find((one) => one.startsWith(`--${name}=`))?.slice(name.length + 3)
+  const [length, kills, seed, store] = ['seconds', 'kills', 'seed', 'store'].map(textOf)
   const named = given.filter((one) => !one.startsWith('--'))
   const unknown = named.filter((one) => !Object.hasOwn(RUNS, one))
-  if (unknown.length > 0 || (length !== undefined && !(Number(length) >= 20))) {
-    process.stderr.write(`There are the runs ${Object.keys(RUNS).join(', ')}, and a length is at least 20 seconds.\n`)
+  if (
+    unknown.length > 0 ||
+    (length !== undefined && !(Number(length) >= 20)) ||
+    ![kills ?? '1', seed ?? '1'].every((text) => /^[1-9]\d{0,8}$/.test(text)) ||
+    !['sqlite', 'postgres'].includes(store ?? 'sqlite')
+  ) {
+    process.stderr.write(
+      `There are the runs ${Object.keys(RUNS).join(', ')}, a length is at least 20 seconds, kills and seed are numbers, the stores sqlite and postgres.\n`,
+    )
     process.exit(1)
   }
   const say = (text: string) => (json ? process.stderr : process.stdout).write(`${text}\n`)
@@ -42,6 +57,9 @@ if (import.meta.main) {
     const { failed, summary } = await run({
       short,
       ...(length !== undefined && { seconds: Number(length) }),
+      ...(kills !== undefined && { kills: Number(kills) }),
+      ...(seed !== undefined && { seed: Number(seed) }),
+      ...((store === 'sqlite' || store === 'postgres') && { store }),
       emit(figure) {
         if (json) process.stdout.write(`${JSON.stringify(figure)}\n`)
         const value = `${figure.value.toLocaleString('en', { maximumSignificantDigits: 4 })} ${figure.unit}`

@@ -25,6 +25,8 @@ export interface Nats {
   start(): Promise<void>
   /** As if the power had gone. */
   kill(): Promise<void>
+  /** Resolves when the process that was started last is gone. */
+  ended(): Promise<void>
   /** Everything that it has stored is gone. */
   wipe(): void
   close(): Promise<void>
@@ -70,6 +72,7 @@ authorization {
       await listening(port, started)
     },
     kill: () => stop('SIGKILL'),
+    ended: () => ended,
     wipe: () => rmSync(store, { recursive: true, force: true }),
     async close() {
       await stop('SIGKILL')
@@ -81,7 +84,7 @@ authorization {
 }
 
 async function listening(port: number, child: ChildProcess): Promise<void> {
-  while (child.exitCode === null) {
+  while (child.exitCode === null && child.signalCode === null) {
     const open = await new Promise<boolean>((resolve) => {
       const socket = connect(port, '127.0.0.1')
       socket.once('data', () => resolve(true)).once('error', () => resolve(false))

@@ -122,7 +122,8 @@ export async function startNodes({ postgres, tenant, environment = {}, count = 2
 
 export type Nodes = Awaited<ReturnType<typeof startNodes>>
 
-async function balance(port: number, targets: () => number[]): Promise<{ close(): void }> {
+/** Gives each new connection to the next of those who are named then. */
+export async function balance(port: number, targets: () => number[]): Promise<{ close(): void }> {
   const sockets = new Set<Socket>()
   let turn = 0
   const server: Server = createServer((near) => {

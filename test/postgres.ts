@@ -36,6 +36,10 @@ export interface Postgres {
   database(): Promise<string>
   /** Ends the server as `kill -9` does. */
   kill(): Promise<void>
+  /** Of the postmaster that was started last. */
+  pid(): number | undefined
+  /** Resolves when it is gone. */
+  ended(): Promise<void>
   /** Starts it again on its data. */
   start(): Promise<void>
   close(): Promise<void>
@@ -66,9 +70,11 @@ export async function startPostgres({ durable = false, settings = {} }: Postgres
     ...settings,
   }).flatMap(([name, value]) => ['-c', `${name}=${value}`])
   let child: ReturnType<typeof spawn> | undefined
+  let ended: Promise<void> = Promise.resolve()
   const run = async () => {
     const process = spawn(join(POSTGRES as string, 'postgres'), ['-D', data, ...words], { ...own, cwd: data, stdio: 'ignore' })
     child = process
+    ended = new Promise((resolve) => process.once('exit', () => resolve()))
     for (let tries = 0; ; tries++) {
       const client = new pg.Client({ host: '127.0.0.1', port, user: 'caegis', database: 'postgres' })
       try {
@@ -77,7 +83,7 @@ export async function startPostgres({ durable = false, settings = {} }: Postgres
       } catch (error) {
         await client.end().catch(() => {})
         // It takes a moment, more of them after a kill.
-        if (tries === 300 || process.exitCode !== null) throw error
+        if (tries === 300 || process.exitCode !== null || process.signalCode !== null) throw error
         await new Promise((resolve) => setTimeout(resolve, 50))
       }
     }
@@ -85,9 +91,8 @@ export async function startPostgres({ durable = false, settings = {} }: Postgres
   const end = async (signal: NodeJS.Signals) => {
     const process = child
     if (!process || process.exitCode !== null || process.signalCode !== null) return
-    const gone = new Promise((resolve) => process.once('exit', resolve))
     process.kill(signal)
-    await gone
+    await ended
   }
   const url = `postgres://caegis@127.0.0.1:${port}/postgres`
   await run()
@@ -95,6 +100,8 @@ export async function startPostgres({ durable = false, settings = {} }: Postgres
     ...{ port, data, url, start: run },
     database: () => createDatabase(url),
     kill: () => end('SIGKILL'),
+    ended: () => ended,
+    pid: () => child?.pid,
     async close() {
       // Not waiting for anybody who is still connected.
       await end('SIGQUIT')
