@@ -27,6 +27,8 @@ export interface State {
   /** Milliseconds, by the clock that all processes of a machine share. */
   at: number
   head: { epoch: string; seq: number; asOf: number } | undefined
+  /** Seconds: how old the guard believes that what it knows is. */
+  age: number
   inSync: boolean
   reason: string | undefined
   cutoffs: number
@@ -68,9 +70,9 @@ async function main(start: GuardStart): Promise<void> {
   }
 
   function state(): State {
-    const { head, inSync, reason, cutoffs, source } = guard.status()
+    const { head, age, inSync, reason, cutoffs, source } = guard.status()
     const { fleet } = (source ?? {}) as { fleet?: { carries?: boolean } }
-    return { at: Date.now(), head, inSync, reason, cutoffs, byBroker: fleet?.carries === true }
+    return { at: Date.now(), head, age, inSync, reason, cutoffs, byBroker: fleet?.carries === true }
   }
 }
 

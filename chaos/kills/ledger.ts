@@ -3,8 +3,8 @@ import type { Answers } from './guard.ts'
 import type { Found } from './store.ts'
 import { BOUND } from './world.ts'
 
-/** Milliseconds that a head needs to arrive on a busy machine: a guard cannot know how long it travelled. */
-const TRAVEL = 1000
+/** Milliseconds that a head may need to arrive on a busy machine: a guard cannot know how long the fastest one travelled. */
+export const TRAVEL = 3000
 /** What a guard says that cannot know at present. */
 const UNKNOWING = new Set(['not_ready', 'out_of_sync'])
 
@@ -46,17 +46,20 @@ export type Ledger = ReturnType<typeof createLedger>
 export function createLedger(say: (fault: string) => void) {
   const tokens = new Set<Held>()
   const changes: Change[] = []
-  const counts = { checks: 0, allowed: 0, unknowing: 0, wrong: 0, falseDenials: 0, byBroker: 0 }
+  const counts = { checks: 0, allowed: 0, unknowing: 0, wrong: 0, stale: 0, falseDenials: 0, byBroker: 0 }
   /** Milliseconds from the acknowledgement to the first refusal by each guard, and to each request that was let in meanwhile. */
   const lags: number[] = []
   const late: number[] = []
   /** Seconds: how old the knowledge was by which somebody was let in. */
   let oldest = 0
+  /** Seconds: how much older it was than the guard believed. */
+  let travelled = 0
   let epoch: string | undefined
 
   return {
     ...{ tokens, changes, counts, lags, late },
     oldest: () => oldest,
+    travelled: () => travelled,
     hold(text: string, steady: boolean): Held {
       const { oid, sid, iat, exp, sub } = JSON.parse(Buffer.from(text.split('.')[1] as string, 'base64url').toString()) as Record<string, any>
       const held: Held = { text, user: sid === undefined ? undefined : (oid ?? sub), sid, iat, exp, steady, allowedAt: -1, refused: new Set() }
@@ -74,7 +77,7 @@ export function createLedger(say: (fault: string) => void) {
       if (txn === undefined) say(`${change.op} was acknowledged without a txn`)
       for (const held of ends) held.covered ??= change
     },
-    judge(guard: number, { at, head, codes, byBroker }: Answers, asked: readonly Held[]): void {
+    judge(guard: number, { at, head, age: believed, codes, byBroker }: Answers, asked: readonly Held[]): void {
       const age = head === undefined ? Number.POSITIVE_INFINITY : at / 1000 - head.asOf
       if (head && epoch !== undefined && head.epoch !== epoch) say(`the log has another epoch: ${epoch}, then ${head.epoch}`)
       epoch ??= head?.epoch
@@ -88,11 +91,13 @@ export function createLedger(say: (fault: string) => void) {
           held.allowedAt = Math.max(held.allowedAt, head?.seq ?? 0)
           const since = at - (held.covered?.acked ?? Number.POSITIVE_INFINITY)
           if (since > 0) late.push(since)
-          if (since > BOUND * 1000 + TRAVEL || age > BOUND + TRAVEL / 1000) {
+          travelled = Math.max(travelled, age - believed)
+          if (since > BOUND * 1000 + TRAVEL) {
             counts.wrong++
-            say(
-              `guard ${guard} let in ${name(held)} ${since} ms after the acknowledgement of ${held.covered?.txn}, by a head of ${age.toFixed(1)} s (${at})`,
-            )
+            say(`guard ${guard} let in ${name(held)} ${since} ms after the acknowledgement of ${held.covered?.txn}, at ${head?.seq} (${at})`)
+          } else if (age > BOUND + TRAVEL / 1000) {
+            counts.stale++
+            say(`guard ${guard} let in ${name(held)} by a head of ${age.toFixed(1)} s, and believed ${believed.toFixed(1)} s (${at})`)
           }
         } else if (UNKNOWING.has(code)) counts.unknowing++
         else if (code !== 'revoked' || held.steady) {

@@ -13,17 +13,19 @@ export interface LegOptions {
   store: WorldOptions['store']
   kills: number
   seed: number
+  /** Whoever wants it to end gets what is known by then. */
+  stopping: AbortSignal
   progress(text: string): void
 }
 
 /** People: those whom nobody touches, those whose refresh tokens are shown again, those to whom things happen. */
 const [STEADY, SPENDERS, OTHERS] = [3, 3, 24]
 /** After so many kills everything comes back, and is looked at. */
-const ROUND = 20
+const ROUND = 40
 /** Milliseconds from one kill to the next, on average. */
 const PACE = 700
 /** After so many in a row, so many changes are acknowledged and somebody is let in before the next one: on a busy machine nothing would be but starts. */
-const IN_A_ROW = 5
+const IN_A_ROW = 8
 const PROGRESS = 6
 /** Milliseconds between two batches for each guard. */
 const TICK = 80
@@ -38,7 +40,7 @@ const WATCHER = 'the receiver that is told everything'
 export type Leg = Awaited<ReturnType<typeof runLeg>>
 
 /** All parts over one store, killed at random under load, until so many kills are done. */
-export async function runLeg({ store, kills, seed, progress }: LegOptions) {
+export async function runLeg({ store, kills, seed, stopping, progress }: LegOptions) {
   const faults: string[] = []
   let wrongs = 0
   let told = 0
@@ -83,14 +85,14 @@ export async function runLeg({ store, kills, seed, progress }: LegOptions) {
     // A guard that is killed in its first second would never have seen a token let in.
     const ticking = setInterval(() => asking.tick(ledger.tokens), TICK)
     try {
-      while (done < kills) {
-        for (const end = Math.min(kills, done + ROUND); done < end; ) {
+      while (done < kills && !stopping.aborted) {
+        for (const end = Math.min(kills, done + ROUND); done < end && !stopping.aborted; ) {
           await sleep(schedule.wait(PACE))
           if (!(await killOne())) continue
           done++
           if (done % IN_A_ROW === 0) await progressed()
         }
-        await look(done >= kills)
+        await look(done >= kills || stopping.aborted)
       }
     } finally {
       clearInterval(ticking)
@@ -144,7 +146,7 @@ export async function runLeg({ store, kills, seed, progress }: LegOptions) {
 
   async function progressed(): Promise<void> {
     const [changes, { allowed }] = [acknowledged() + PROGRESS, { ...ledger.counts }]
-    await until(() => (acknowledged() >= changes && ledger.counts.allowed > allowed) || undefined)
+    await until(() => (acknowledged() >= changes && ledger.counts.allowed > allowed) || stopping.aborted || undefined)
   }
 
   async function allBack(): Promise<void> {

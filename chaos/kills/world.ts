@@ -63,10 +63,16 @@ export async function startWorld({ store, users }: WorldOptions): Promise<World>
   }
   const servers = ports.map((port, i) => serverUnit(i, port, ['--origin', origin, '--data', data, '--loop-limit', '9999999'], env))
   const [own] = servers
-  // Once with the tenant's file, and to its orderly end: what it has compiled is kept then, as it would be on a machine that has run it before.
-  await own?.start(['--import', file])
-  own?.stop()
-  await own?.ended()
+  try {
+    // Once with the tenant's file, and to its orderly end: what it has compiled is kept then, as it would be on a machine that has run it before.
+    await own?.start(['--import', file])
+    own?.stop()
+    await own?.ended()
+  } catch (error) {
+    await Promise.all([nats.close(), postgres?.close()])
+    folder.remove()
+    throw new Error(`the first server did not start: ${await own?.ended()}`, { cause: error })
+  }
   let settings: (() => GuardStart)[] = []
   const children: (ChildProcess | undefined)[] = []
   const answers: ((told: Answers) => void)[] = []
