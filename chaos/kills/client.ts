@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createBrowser } from '../../packages/cli/src/demo/browser.ts'
 import { BACK, PASSWORD, SCOPE, SECRET, type World } from './world.ts'
 
@@ -30,12 +31,17 @@ export function createClient({ origin, authority }: Pick<World, 'origin' | 'auth
     try {
       const response = await fetch(url, { ...init, signal: AbortSignal.timeout(PATIENCE) })
       const text = await response.text()
-      if (response.status >= 500 || response.status === 429) return undefined
+      if (response.status >= 500 || response.status === 429) return await nothing()
       return { status: response.status, body: text === '' ? {} : JSON.parse(text), txn: response.headers.get('caegis-txn') ?? undefined }
     } catch {
       if (performance.now() - from >= PATIENCE) client.late++
-      return undefined
+      return await nothing()
     }
+  }
+
+  /** Whoever asks again at once only keeps the machine from starting what is missing. */
+  function nothing(): Promise<undefined> {
+    return sleep(100, undefined)
   }
 
   function token(form: Record<string, string>): Promise<Answer | undefined> {
@@ -57,7 +63,7 @@ export function createClient({ origin, authority }: Pick<World, 'origin' | 'auth
     const browser = createBrowser((url, init) => fetch(url, { ...init, signal: AbortSignal.timeout(PATIENCE) }))
     const end = await browser.signIn(`${authority}/oauth2/v2.0/authorize?${asked}`, BACK, { username, password: PASSWORD }).catch(() => undefined)
     const code = end?.searchParams.get('code')
-    if (!code) return undefined
+    if (!code) return nothing()
     const form = { grant_type: 'authorization_code', client_id: 'files-native', redirect_uri: BACK, code, code_verifier: verifier }
     const answer = await token(form)
     return answer?.status === 200 ? { access: String(answer.body.access_token), refresh: String(answer.body.refresh_token) } : undefined
