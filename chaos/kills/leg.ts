@@ -42,11 +42,15 @@ export type Leg = Awaited<ReturnType<typeof runLeg>>
 /** All parts over one store, killed at random under load, until so many kills are done. */
 export async function runLeg({ store, kills, seed, stopping, progress }: LegOptions) {
   const faults: string[] = []
+  const kinds = new Map<string, number>()
   let wrongs = 0
   let told = 0
   const say = (fault: string) => {
     wrongs++
-    if (faults.length < 30) faults.push(`${new Date().toISOString()} ${store}: ${fault}`)
+    // A thousand of one kind must not hide the one of another.
+    const kind = fault.replace(/[\da-f]{8}\S*|\d+/g, '').slice(0, 40)
+    kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
+    if ((kinds.get(kind) ?? 0) <= 5) faults.push(`${new Date().toISOString()} ${store}: ${fault}`)
   }
   const [schedule, choices] = [createRandom(seed), createRandom(seed + 1)]
   const names = Array.from({ length: STEADY + SPENDERS + OTHERS }, (_, i) => `user${i}@contoso.test`)
