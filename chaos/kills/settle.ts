@@ -22,7 +22,7 @@ export interface SettleOptions {
 }
 
 /** Milliseconds within which everything is back, and everybody knows what happened. */
-const PATIENCE = 180_000
+const PATIENCE = 300_000
 const BATCH = 200
 
 /** Nothing is under way any more: now all that was acknowledged must be there, everywhere. */
