@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { createInputs } from './inputs.ts'
-import type { Target } from './targets.ts'
+import type { Target } from './target.ts'
 import type { Report, Share } from './worker.ts'
 
 export interface FuzzOptions {

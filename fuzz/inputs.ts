@@ -1,6 +1,6 @@
 import { createArbitrary } from './arbitrary.ts'
 import { createRandom } from './random.ts'
-import type { Target } from './targets.ts'
+import type { Target } from './target.ts'
 
 export interface Input {
   target: Target

@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { createInputs, tryInput } from './inputs.ts'
-import type { Target } from './targets.ts'
+import type { Target } from './target.ts'
 
 /** One share of the inputs: every `step`-th from `first` on. */
 export interface Share {

@@ -277,6 +277,14 @@ describe('paths, headers, bodies', () => {
     expect(claimsOf(JSON.parse(answer.body).access_token)).toMatchObject({ iss: loop.issuer, ipaddr: expect.stringMatching(/^(127\.0\.0\.1|::1)$/) })
   })
 
+  it('the form of a device without the session that it was made in is refused, not a failure', async () => {
+    for (const form of [{ user_code: 'ABCD-EFGH' }, { xsrf: 'x', user_code: 'ABCD-EFGH', confirm: 'yes' }, { client_id: 'files-native' }]) {
+      const answer = await fetch(`${loop.authority}/oauth2/v2.0/device`, { method: 'POST', body: new URLSearchParams(form as never) })
+      expect([answer.status, answer.headers.get('content-type')]).toEqual([400, 'text/html; charset=utf-8'])
+      expect(answer.headers.get('set-cookie') ?? '').not.toContain('session=')
+    }
+  })
+
   it('bombs in claims, forms and JSON are refused at once', async () => {
     const deep = `{"access_token":${'{"a":'.repeat(1200)}1${'}'.repeat(1200)}}`
     for (const claims of [

@@ -11,6 +11,7 @@ export type Kind = 'private key' | 'token of a service' | 'signed token' | 'secr
 /** What stands here on purpose. An entry that nothing needs is a mistake too. */
 export const ALLOWED: { file: string; kind: Kind; why: string }[] = [
   { file: 'fuzz/captures.json', kind: 'signed token', why: 'what the fuzzer mutates: SETs of keys that were made for them and thrown away' },
+  { file: 'fuzz/guard-captures.json', kind: 'signed token', why: 'the same, access tokens and proofs among them' },
 ]
 
 /** Bits for each character, below which it is words or filler. */

@@ -96,8 +96,10 @@ export function readJws(text: string, isOfType: (header: JsonObject) => boolean 
   // We understand no extension, so none may be critical (RFC 7515 section 4.1.11).
   if (header.crit !== undefined) return 'token_malformed'
   const claims = decodeJson(text.slice(first + 1, last))
-  const signature = decode(text.slice(last + 1))
-  if (!claims || !signature) return 'token_malformed'
+  const spelled = text.slice(last + 1)
+  const signature = decode(spelled)
+  // One spelling of each signature: the bits behind its last byte would make other texts of the same token (RFC 4648 section 3.5).
+  if (!claims || !signature || signature.toString('base64url') !== spelled) return 'token_malformed'
   return { header, algorithm: alg, claims, signed: Buffer.from(text.slice(0, last), 'latin1'), signature }
 }
 

@@ -47,10 +47,13 @@ export function* parseColumns(value: unknown, issuer: string): Generator<Cutoff[
       const batch: Cutoff[] = []
       for (let i = at; i < Math.min(at + BATCH, ids.length); i++) {
         const id: unknown = ids[i]
-        const t = (from as number) + times[i]
-        const until = t + lasts[i]
+        const after: unknown = times[i]
+        const lasting: unknown = lasts[i]
+        // A list that nests deep has no sum at all: to make a text of it would overflow.
+        if (typeof from !== 'number' || typeof after !== 'number' || typeof lasting !== 'number') throw invalid('a time')
+        const t = from + after
+        const until = t + lasting
         if (!isIdOf(kind, id)) throw invalid('whom columns name')
-        // Of anything but numbers the sum is no number.
         if (!isSecond(t) || !isSecond(until)) throw invalid('a time')
         batch.push({ issuer, kind, id, t, depth, until })
       }

@@ -13,6 +13,7 @@ import {
   mergeCutoffs,
   packCutoffs,
   pairId,
+  parseColumns,
   parseCutoffs,
   type SecurityEvent,
   type Subject,
@@ -28,6 +29,15 @@ const subject = { format: 'complex', tenant: { format: 'opaque', id: 'contoso' }
 function listOf(cutoffs: unknown, iss = OWN): SecurityEvent {
   return { iss, jti: 'j', iat: IAT, aud: ['rp'], subject, type: EVENT.cutoffs, payload: { cutoffs } }
 }
+
+it('columns of which the times are no numbers are refused, however deep they nest', () => {
+  const deep = JSON.parse(`${'['.repeat(20_000)}1${']'.repeat(20_000)}`) as unknown
+  const columns = (from: unknown, t: unknown, lasts: unknown) => [['user', 'access', from, ['alice'], [t], [lasts]]]
+  expect([...parseColumns(columns(IAT, 0, 60), OWN)].flat()).toHaveLength(1)
+  for (const wrong of [deep, '1', null, [1], {}])
+    for (const one of [columns(wrong, 0, 60), columns(IAT, wrong, 60), columns(IAT, 0, wrong)])
+      expect(() => [...parseColumns(one, OWN)]).toThrow(expect.objectContaining({ code: 'invalid_cutoffs' }))
+})
 
 const row = (t: number, until = IAT + 60): CutoffRow => ['user', 'alice', t, 'access', until]
 

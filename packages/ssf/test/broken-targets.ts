@@ -1,5 +1,5 @@
-import type { Target } from '../../../fuzz/targets.ts'
-import { targets as real } from '../../../fuzz/targets.ts'
+import { SIGNALS as real } from '../../../fuzz/signals.ts'
+import type { Target } from '../../../fuzz/target.ts'
 
 const oneOf =
   (end: number): Target['make'] =>

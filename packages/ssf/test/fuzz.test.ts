@@ -1,10 +1,21 @@
+import { existsSync, readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { fuzz } from '../../../fuzz/fuzz.ts'
 import { createInputs, tryInput } from '../../../fuzz/inputs.ts'
+import { LIVE, PARSERS, parserRows } from '../../../fuzz/parsers.ts'
 import { targets } from '../../../fuzz/targets.ts'
 import { targets as broken } from './broken-targets.ts'
 
 const SEED = 20_260_101
+const ROOT = new URL('../../../', import.meta.url)
+
+it('has a target for every parser that is known to meet strangers, a parser for every target, and the page says so', () => {
+  const named = new Set(PARSERS.map(({ target }) => target))
+  expect([...named].sort()).toEqual([...targets.map(({ name }) => name), LIVE].sort())
+  expect(PARSERS.filter(({ file }) => !existsSync(new URL(file, ROOT)))).toEqual([])
+  const page = readFileSync(new URL('docs/reliability.md', ROOT), 'utf8')
+  expect(parserRows().filter((row) => !page.includes(`${row}\n`))).toEqual([])
+})
 
 it('every parser that meets strangers takes or refuses whatever it is given, and accepts nothing that nobody signed', async () => {
   const { failures, counts } = await fuzz({ inputs: 4000, seed: SEED })

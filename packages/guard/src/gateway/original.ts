@@ -55,5 +55,7 @@ export function readOriginal(request: IncomingMessage, proxy: Proxy): Original |
   if (typeof method !== 'string' || typeof target !== 'string' || typeof host !== 'string') return undefined
   if (!METHOD.test(method) || !HOST.test(host) || target[0] !== '/' || target.includes(' ')) return undefined
   const scheme = headers['x-forwarded-proto'] === 'http' ? 'http' : 'https'
-  return { proxy, method, target, url: `${scheme}://${host}${target}` }
+  const absolute = `${scheme}://${host}${target}`
+  // A port may be too high.
+  return URL.canParse(absolute) ? { proxy, method, target, url: absolute } : undefined
 }

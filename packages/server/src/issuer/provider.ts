@@ -347,6 +347,12 @@ export function createProvider(tenant: Tenant, { store, secrets, lifetimes, log,
     )
     return right !== undefined && right.length > 0
   }
+  // The form of a device that comes without the session it was made in is answered with a new form, in a session that nobody has and nothing has stored.
+  const sessions = (provider as unknown as { Session: { prototype: { exp?: number; persist(): Promise<unknown> } } }).Session.prototype
+  const { persist } = sessions
+  sessions.persist = async function () {
+    return this.exp === undefined ? undefined : persist.call(this)
+  }
   provider.use(async (ctx, next) => {
     ctx.set('content-security-policy', cspFor([]))
     await next()
