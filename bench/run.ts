@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- [guard|client|policy|signals|issuer|access|directory|loop|gateway|risk|console|scale] [--json]`: every figure beside its budget. With `--json` one line a figure goes to stdout and the table to stderr.
+ * `npm run bench -- [guard|client|policy|signals|issuer|access|directory|loop|gateway|risk|console|scale|simulate] [--json]`: every figure beside its budget. With `--json` one line a figure goes to stdout and the table to stderr.
  * The machine and what else it does decide about half of every figure: compare within a run, not between machines.
  */
 import { cpus } from 'node:os'
@@ -18,6 +18,7 @@ const SUITES: Record<string, () => Promise<{ run(emit: (figure: Figure) => void)
   risk: () => import('./risk.ts'),
   console: () => import('./console.ts'),
   scale: () => import('./scale.ts'),
+  simulate: () => import('./simulate.ts'),
 }
 
 const json = process.argv.includes('--json')
