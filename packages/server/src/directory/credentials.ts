@@ -1,10 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import { CaegisError } from '@caegis/protocol'
-import type { Kysely, Transaction } from 'kysely'
 import { SERVER_ERRORS } from '../errors.ts'
-import type { CredentialRow, Schema } from '../store/schema.ts'
-
-type Db = Kysely<Schema> | Transaction<Schema>
+import type { CredentialRow } from '../store/schema.ts'
 
 /** A secret or a certificate of an application, as administrators see it. */
 export interface Credential {
