@@ -77,6 +77,8 @@ export async function startPostgres({ durable = false, settings = {} }: Postgres
     ended = new Promise((resolve) => process.once('exit', () => resolve()))
     for (let tries = 0; ; tries++) {
       const client = new pg.Client({ host: '127.0.0.1', port, user: 'caegis', database: 'postgres' })
+      // It may be killed at any moment; who waits for an answer is told apart from this.
+      client.on('error', () => {})
       try {
         await client.connect()
         return await client.end()
@@ -120,6 +122,7 @@ export async function createDatabase(url: string): Promise<string> {
 /** One statement, or several, over a connection of its own. */
 export async function query(url: string, text: string): Promise<Record<string, unknown>[]> {
   const client = new pg.Client({ connectionString: url })
+  client.on('error', () => {})
   await client.connect()
   try {
     return (await client.query(text)).rows as Record<string, unknown>[]
