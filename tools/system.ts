@@ -18,6 +18,8 @@ const NEEDED = [
   { program: '/usr/sbin/nats-server', packages: ['nats-server'], why: 'guard fleets are tested with a real broker' },
   { program: '/usr/sbin/apache2', packages: ['apache2-bin', 'lua-socket'], why: 'the gateway is tested behind it' },
   { program: '/usr/lib/postgresql', packages: ['postgresql'], why: 'the store is tested on it' },
+  { program: '/usr/bin/spin', packages: ['spin'], why: 'the model of the protocol is searched through by it' },
+  { program: '/usr/bin/gcc', packages: ['gcc', 'libc6-dev'], why: 'what Spin makes of the model is compiled' },
   { program: '/usr/bin/zsh', packages: ['zsh'], why: 'the completion of the command is read by it' },
   { program: '/usr/bin/fish', packages: ['fish'], why: 'the completion of the command is read by it' },
 ]

@@ -18,6 +18,20 @@ export interface Position {
   seq: number
 }
 
+/**
+ * A position, and which event stands there. A number alone does not say of which log it is one: a database that is restored from an older copy gives out the same
+ * numbers again, in the same epoch, to other events.
+ */
+export interface Place extends Position {
+  /** Its id, without the part of its `jti` that names the stream; absent at the beginning of a log. */
+  event?: string
+}
+
+/** The event's id within the `jti` of any stream. */
+export function eventOf(jti: string): string {
+  return jti.slice(0, jti.lastIndexOf('.'))
+}
+
 /** JOSE `typ` of a head on its own (our extension). */
 export const HEAD_TYPE = 'caegis-head+jwt'
 

@@ -174,6 +174,36 @@ describe('B5: the log goes backwards', () => {
     },
   )
 
+  it.each([
+    ['an event', 'the host renews the epoch'],
+    ['a snapshot', 'the host renews the epoch'],
+    ['an event', 'nobody renews the epoch'],
+    ['a snapshot', 'nobody renews the epoch'],
+  ])(
+    'B5: a guard that got where it stands by %s finds that another event stands there, though the log has gone past it again, and %s',
+    async (way, host) => {
+      const renews = host === 'the host renews the epoch'
+      const loop: Loop = createLoop({
+        transmitter: { ...(renews && { onAhead: async ({ head }) => loop.store.restore(head.seq) }) },
+      })
+      loop.store.commit(revoke('before'))
+      const guard = guardOf(loop)
+      await until(() => guard.heads.at(-1)?.seq === 1)
+      // What is lost below: heard of as an event, or found in the snapshot of a guard that begins now.
+      loop.store.commit(revoke('lost'))
+      const late = way === 'a snapshot' ? guardOf(loop) : guard
+      await until(() => late.heads.at(-1)?.seq === 2)
+      const { epoch } = await loop.store.head()
+      // Within one turn, so that nobody polls in between.
+      loop.store.lose(1)
+      loop.store.commit(revoke('in its place'), revoke('behind it'))
+      await until(() => late.table.has('user behind it') && late.told.at(-1) === 'synced' && late.reasons.length > 0)
+      expect(late.table.has('user in its place')).toBe(true)
+      expect(late.reasons[0]).toBe(renews ? 'the log has a new epoch' : 'unknown stream')
+      expect((await loop.store.head()).epoch === epoch).toBe(!renews)
+    },
+  )
+
   it.each(['poll', 'push'])('B5: a receiver by %s that has seen the lost SETs acts on those that take their places', async (delivery) => {
     const pushing = pushingOf()
     const { loop } = pushing

@@ -1,6 +1,6 @@
 import { CaegisError, type Cutoff, EVENT, type Head, type SecurityEvent } from '@caegis/protocol'
 import { createBackoff, sleep } from '../wait.ts'
-import type { Position } from '../wire.ts'
+import { eventOf, type Place, type Position } from '../wire.ts'
 import { type CarrierStatus, createCarrier } from './carrier.ts'
 import { arrange, isControl, type PollAnswer, statusChange, verifyAll } from './delivery.ts'
 import { failure } from './errors.ts'
@@ -67,7 +67,7 @@ export function follow(options: FollowOptions): Follower {
   const subscribe = createSessions(settings, closing.signal)
 
   let session: Session | undefined
-  let position: Position | undefined
+  let position: Place | undefined
   /** The oldest snapshot that may be believed. */
   let notBefore: Position | undefined
   let poller: Poller | undefined
@@ -122,7 +122,7 @@ export function follow(options: FollowOptions): Follower {
         counts: { ...counts },
         ...(reason !== undefined && { reason }),
         ...(session && { stream: session.id }),
-        ...(position && { position: { ...position } }),
+        ...(position && { position: { epoch: position.epoch, seq: position.seq } }),
         ...(head && { head: { ...head } }),
         ...(heardAt !== undefined && { heardAt }),
         ...(error !== undefined && { error }),
@@ -202,7 +202,7 @@ export function follow(options: FollowOptions): Follower {
   }
 
   async function hydrate({ snapshot, segment }: Session): Promise<void> {
-    const { head: at, segments, batches, rules } = await snapshot(notBefore as Position)
+    const { head: at, event, segments, batches, rules } = await snapshot(notBefore as Position)
     let count = 0
     let turns = 0
     const merge = async (some: Iterable<Cutoff[]>) => {
@@ -233,7 +233,7 @@ export function follow(options: FollowOptions): Follower {
     if (closing.signal.aborted) return
     if (rules.length > 0) apply('the location rules', () => on.rules?.load(rules))
     rulesAt = { epoch: at.epoch, seq: at.seq }
-    position = { epoch: at.epoch, seq: at.seq }
+    position = { epoch: at.epoch, seq: at.seq, ...(event !== undefined && { event }) }
     poller?.hurry()
     log.info('snapshot loaded', { cutoffs: count, segments: segments.length, seq: at.seq })
   }
@@ -264,6 +264,7 @@ export function follow(options: FollowOptions): Follower {
     const late = await bringRules(session, at, event)
     if (late !== undefined) throw late
     at.seq = event.seq
+    at.event = eventOf(event.jti)
     counts.applied++
   }
 
@@ -328,6 +329,7 @@ export function follow(options: FollowOptions): Follower {
       // What follows holds from now on, and comes again: a position is reached only when everything up to it is in force.
       if (late !== undefined) continue
       at.seq = event.seq as number
+      at.event = eventOf(event.jti)
       acknowledge(event.jti)
       counts.applied++
     }

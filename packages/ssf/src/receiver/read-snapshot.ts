@@ -1,5 +1,15 @@
 import { createHash } from 'node:crypto'
-import { CaegisError, type Cutoff, type Head, isNumericDate, isObject, type JsonObject, parseCutoffs, parseHead } from '@caegis/protocol'
+import {
+  CaegisError,
+  type Cutoff,
+  type Head,
+  isIdentifier,
+  isNumericDate,
+  isObject,
+  type JsonObject,
+  parseCutoffs,
+  parseHead,
+} from '@caegis/protocol'
 import { isDigest, MAX_SEGMENT, MAX_SEGMENTS, type SegmentName } from '../segment.ts'
 import { type Position, SEAL_TYPE } from '../wire.ts'
 import { failure } from './errors.ts'
@@ -20,6 +30,8 @@ export interface SnapshotExpectation {
 
 export interface Snapshot {
   head: Head
+  /** Which event stands there. */
+  event?: string
   /** Where most of the cutoffs are. */
   segments: SegmentName[]
   /** Those that are in none. */
@@ -35,6 +47,7 @@ const MAX_LINE = 1_048_576
 /** All lines together: a few million ranges of locations. */
 const MAX_BYTES = 2 ** 31
 const MAX_AHEAD = 60
+const MAX_ID = 256
 const LINE_FEED = 0x0a
 
 /**
@@ -50,6 +63,7 @@ export async function readSnapshot(
 ): Promise<Snapshot> {
   const hash = createHash('sha256')
   let head: Head | undefined
+  let event: string | undefined
   const segments: SegmentName[] = []
   const batches: Cutoff[][] = []
   const rules: JsonObject[] = []
@@ -62,8 +76,10 @@ export async function readSnapshot(
       continue
     }
     hash.update(bytes)
-    if (!head) head = readHead(line.head)
-    else if ('rules' in line) rules.push(readPart(line.rules))
+    if (!head) {
+      head = readHead(line.head)
+      if (isIdentifier(line.event, MAX_ID)) event = line.event
+    } else if ('rules' in line) rules.push(readPart(line.rules))
     else if ('segments' in line && expected.only === undefined) segments.push(...readNames(line.segments, segments.length))
     else batches.push(readCutoffs(expected.only === undefined ? line.cutoffs : undefined, expected.issuer))
   }
@@ -71,7 +87,7 @@ export async function readSnapshot(
   await checkSeal(seal, head, hash.digest('base64url'), verifier, expected, signal)
   const { epoch, seq } = expected.notBefore
   if (head.epoch !== epoch || head.seq < seq) throw refused(SNAPSHOT_TOO_OLD)
-  return { head, segments, batches, rules }
+  return { head, ...(event !== undefined && { event }), segments, batches, rules }
 }
 
 async function checkSeal(

@@ -13,6 +13,8 @@ export interface MemoryStore extends TransmitterStore {
   setStatus(streamId: string, status: StreamStatus, reason?: string): void
   /** Gives the log a new epoch and, as a restore would, cuts it back to a position. */
   restore(seq: number): void
+  /** Cuts it back and says so to nobody, as a restore from an older copy does. */
+  lose(afterSeq: number): void
   /** Forgets the rows below a position. */
   cut(belowSeq: number): void
   /** Streams of every receiver. */
@@ -71,6 +73,9 @@ export function createMemoryStore({ issuer, now = Date.now, horizon = 100_800 }:
     },
     restore(seq) {
       epoch = randomUUID()
+      this.lose(seq)
+    },
+    lose(seq) {
       log = log.slice(0, Math.max(0, seq - gone))
       for (const stream of streams.values()) {
         stream.acked = Math.min(stream.acked, seq)

@@ -1,5 +1,5 @@
 import { isIdentifier, isNumericDate, isObject } from '@caegis/protocol'
-import { MAX_REFUSED, type Position } from '../wire.ts'
+import { MAX_REFUSED, type Place } from '../wire.ts'
 
 /** A poll (RFC 8936 section 2.2) with our extension members, checked. */
 export interface PollRequest {
@@ -9,7 +9,7 @@ export interface PollRequest {
   /** `jti` and error code. */
   errors: [jti: string, err: string][]
   /** What a guard has applied: everything after it is what it needs. */
-  applied?: Position
+  applied?: Place
   /** Requests that a guard has refused first because of an event: its position, and when (seconds). */
   refused: [seq: number, at: number][]
   /** Longest hold that the receiver wants, seconds. */
@@ -48,7 +48,8 @@ export function parsePollRequest(body: Record<string, unknown>, limits: { events
   if (applied !== undefined) {
     if (!isObject(applied) || !isIdentifier(applied.epoch, 64)) return 'caegis_applied'
     if (!Number.isSafeInteger(applied.seq) || (applied.seq as number) < 0) return 'caegis_applied'
-    request.applied = { epoch: applied.epoch, seq: applied.seq as number }
+    if (applied.event !== undefined && !isJti(applied.event)) return 'caegis_applied'
+    request.applied = { epoch: applied.epoch, seq: applied.seq as number, ...(applied.event !== undefined && { event: applied.event as string }) }
   }
   if (refused !== undefined) {
     if (!Array.isArray(refused) || refused.length > MAX_REFUSED || !refused.every(isRefusal)) return 'caegis_refused'

@@ -130,18 +130,23 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
       const claim = stream.guard ? request.applied : undefined
       let due: EventRow[] = []
       const progress: StreamProgress = {}
-      if (claim && (claim.epoch !== epoch || claim.seq > seq)) {
+      // By one query the row where it stands and those behind it: in between, the log could be replaced.
+      const rows = claim?.epoch === epoch && claim.seq <= seq ? await store.events(Math.max(0, claim.seq - 1), want + 2) : []
+      const isReplaced = claim?.event !== undefined && rows[0]?.seq === claim.seq && rows[0].id !== claim.event
+      if (claim && (claim.epoch !== epoch || claim.seq > seq || isReplaced)) {
         // It stands in another log than ours: it learns that from the head, at once.
         found.ready = true
         if (claim.epoch === epoch && settings.onAhead) {
-          await settings.onAhead({ stream: id, receiver: stream.receiver, claimed: claim, head })
+          await settings.onAhead({ stream: id, receiver: stream.receiver, claimed: { epoch, seq: claim.seq }, head })
           found.head = { ...(await store.head()), status: stream.status }
         }
+        // The head would not show it; a guard whose stream is unknown makes another one, and loads a snapshot.
+        if (isReplaced && found.head.epoch === epoch) return undefined
       } else if (claim) {
-        due = claim.seq < seq ? await store.events(claim.seq, want + 1) : []
+        due = rows.filter((row) => row.seq > claim.seq)
         if (first) {
           // Its state is complete up to the commit of the first row that it lacks, or up to now.
-          progress.applied = { ...claim, asOf: Math.min(due[0]?.at ?? asOf, asOf) }
+          progress.applied = { epoch, seq: claim.seq, asOf: Math.min(due[0]?.at ?? asOf, asOf) }
           cursor.moveTo(claim.seq)
           await recordApplied(stream, { ...head, seq: claim.seq }, first)
           await recordRefused(stream, request, head, first)

@@ -19,7 +19,7 @@ export interface SnapshotPart {
 /**
  * The snapshot (our extension): what a receiver that starts now must know of what happened before.
  *
- *     {"head": {epoch, seq, asOf, status}}
+ *     {"head": {epoch, seq, asOf, status}, "event": id}    which event stands there
  *     {"segments": [[digest, bytes, key], ...]}            where most of the cutoffs are (see segments.ts), and what opens it
  *     {"cutoffs": [[kind, id, t, depth, until], ...]}      those that no segment holds yet; both as often as needed
  *     {"rules": ...}                                       the location rules, a part each
@@ -60,7 +60,9 @@ async function* lines(
     return text
   }
   const head = await store.head()
-  yield line(JSON.stringify({ head: { epoch: head.epoch, seq: head.seq, asOf: head.asOf, status: stream.status } }))
+  const [last] = head.seq > 0 ? await store.events(head.seq - 1, 1) : []
+  const event = last?.seq === head.seq ? { event: last.id } : {}
+  yield line(JSON.stringify({ head: { epoch: head.epoch, seq: head.seq, asOf: head.asOf, status: stream.status }, ...event }))
   if (only === undefined) {
     const { segments: named, later } = await segments.at(head)
     for (let at = 0; at < named.length; at += LINE_SEGMENTS) {
