@@ -303,7 +303,7 @@ export function follow(options: FollowOptions): Follower {
    * Everything of the log, without a hole, or out of sync. Returns how much was new.
    * @param applied what was so when the answer was asked for; the channel may have brought more meanwhile
    */
-  async function receiveAsGuard(own: Session, { at, applied }: { at: Position; applied: Position }, answer: PollAnswer): Promise<number> {
+  async function receiveAsGuard(own: Session, { at, applied }: { at: Place; applied: Position }, answer: PollAnswer): Promise<number> {
     const heard = answer.head
     if (!heard) throw failure('answer_malformed', 'no head')
     if (heard.epoch !== at.epoch) {
@@ -318,7 +318,7 @@ export function follow(options: FollowOptions): Follower {
     return alone(() => putInForce(own, at, heard, verified))
   }
 
-  async function putInForce(own: Session, at: Position, heard: Head, { events, refused }: Awaited<ReturnType<typeof verifyAll>>): Promise<number> {
+  async function putInForce(own: Session, at: Place, heard: Head, { events, refused }: Awaited<ReturnType<typeof verifyAll>>): Promise<number> {
     if (closing.signal.aborted) return 0
     const { due, known, control, problem } = arrange(events, at.seq)
     for (const event of known) acknowledge(event.jti)
