@@ -18,11 +18,13 @@ export type Exit = keyof typeof EXIT
 /** By the code of a CaegisError, of this command or of the server that it runs. */
 const BY_CODE: Record<string, Exit> = {
   ...{ not_signed_in: 'notSignedIn', other_tenant: 'notSignedIn', tenant_stopped: 'refused' },
-  ...{ unknown_tenant: 'notFound', unknown_policy: 'notFound', tenant_not_found: 'notFound', no_data: 'notFound' },
+  ...{ unknown_tenant: 'notFound', unknown_policy: 'notFound', tenant_not_found: 'notFound', no_data: 'notFound', no_backup: 'notFound' },
   ...{
     data_in_use: 'conflict',
     data_moved: 'conflict',
     data_outdated: 'conflict',
+    data_exists: 'conflict',
+    backup_exists: 'conflict',
     database_not_empty: 'conflict',
     database_unreachable: 'unreachable',
   },
@@ -31,6 +33,7 @@ const BY_CODE: Record<string, Exit> = {
   ...{
     invalid_settings: 'usage',
     wrong_key_secret: 'usage',
+    invalid_backup: 'usage',
     invalid_tenant_file: 'usage',
     invalid_ldap_config: 'usage',
     invalid_policy: 'usage',

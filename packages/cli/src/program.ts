@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { addApply } from './commands/apply.ts'
+import { addBackup } from './commands/backup.ts'
 import { addCompletion } from './commands/completion.ts'
 import { addDemo } from './commands/demo.ts'
 import { addDevice } from './commands/device.ts'
@@ -49,6 +50,7 @@ export function createProgram(): Command {
   addKeys(program)
   addLogs(program)
   addRecover(program)
+  addBackup(program)
   addMigrate(program)
   addSync(program)
   addCompletion(program)

@@ -45,6 +45,11 @@ export const SERVER_ERRORS = {
   too_many_tokens: 'Too many tokens are revoked by their ids alone: give the tokens themselves, or end the session or everything of the user.',
   no_data: 'There is no data of a server in that folder.',
   data_in_use: 'Somebody has the data of that folder open: stop the server, and whatever else reads them.',
+  data_exists: 'There are data of a server in that folder already: with --replace they are put aside, and kept.',
+  backup_exists: 'There is a file of that name already: name another one.',
+  backup_failed: 'The backup was not made.',
+  no_backup: 'There is no such backup.',
+  invalid_backup: 'That is no backup of a server, or it is damaged.',
   data_moved: 'The data of this folder were moved to PostgreSQL.',
   data_outdated:
     'The data are those of another version, or have a tenant that was never served: run "caegis serve" of this version on them once, and stop it.',

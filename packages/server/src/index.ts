@@ -1,3 +1,4 @@
+export { type BackedUp, type BackUpOptions, backUp, type Restored, type RestoreOptions, restore } from './backup.ts'
 export { CLI_APP_ID } from './directory/application.ts'
 export { type Recovered, type RecoverOptions, recover } from './directory/recover.ts'
 export { type CreatedTenant, type CreateTenantOptions, createTenant } from './directory/tenant-create.ts'

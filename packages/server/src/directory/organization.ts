@@ -1,7 +1,7 @@
 import { EVENT } from '@caegis/protocol'
 import { z } from 'zod'
 import { modified } from '../store/audit.ts'
-import type { Actor, ChangeContext, Committed } from '../store/change.ts'
+import type { Actor, ChangeContext, Committed, Draft } from '../store/change.ts'
 import type { Store } from '../store/store.ts'
 
 const range = (least: number, most: number) =>
@@ -75,9 +75,16 @@ export interface Organizations {
   stop(actor: Actor): Promise<Committed<boolean>>
   /** Lets sign-ins begin again. What died by the stop stays dead: its cutoff is never taken back. */
   resume(actor: Actor): Promise<Committed<boolean>>
+  /** Everything that was issued or proved so far dies, and sign-ins go on: nobody knows what was taken back since the backup that these data are of. */
+  restored(actor: Actor): Promise<Committed<void>>
 }
 
 export function createOrganization(store: Store, tenant: string): Organizations {
+  const endOfAll = (reason: string): Draft => ({
+    ...{ type: EVENT.sessionRevoked, reason },
+    subject: { complex: { format: 'complex', tenant: { format: 'opaque', id: tenant } } },
+    cut: { kind: 'tenant', id: tenant, depth: 'sign-in' },
+  })
   /** @param stop the state that is wanted */
   const turn = (actor: Actor, stop: boolean): Promise<Committed<boolean>> =>
     store.commit({
@@ -96,14 +103,7 @@ export function createOrganization(store: Store, tenant: string): Organizations 
           ...{ activity: stop ? 'Stop organization' : 'Resume organization', category: 'DirectoryManagement', operation: 'Update' },
           targets: [{ type: 'Directory', id: tenant }],
         })
-        if (stop) {
-          publish({
-            type: EVENT.sessionRevoked,
-            subject: { complex: { format: 'complex', tenant: { format: 'opaque', id: tenant } } },
-            reason: 'The tenant was stopped',
-            cut: { kind: 'tenant', id: tenant, depth: 'sign-in' },
-          })
-        }
+        if (stop) publish(endOfAll('The tenant was stopped'))
         return true
       },
     })
@@ -134,6 +134,18 @@ export function createOrganization(store: Store, tenant: string): Organizations 
     update: (actor, patch) => store.commit({ tenant, actor, edit: (context) => saveOrganization(context, patch) }),
     stop: (actor) => turn(actor, true),
     resume: (actor) => turn(actor, false),
+    restored: (actor) =>
+      store.commit({
+        tenant,
+        actor,
+        async edit({ publish, audit }) {
+          audit({
+            ...{ activity: 'Restore organization', category: 'DirectoryManagement', operation: 'Update' },
+            targets: [{ type: 'Directory', id: tenant }],
+          })
+          publish(endOfAll('The data were restored from a backup'))
+        },
+      }),
   }
 }
 

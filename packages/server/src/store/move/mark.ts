@@ -1,7 +1,8 @@
-import { closeSync, fsyncSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { CaegisError } from '@caegis/protocol'
 import { z } from 'zod'
+import { syncFolder } from '../durable.ts'
 
 const schema = z.object({
   /** `moving` also of a move that was cut off: nobody here knows how it ended. */
@@ -29,11 +30,7 @@ export function readMark(database: string): Mark | undefined {
 export function writeMark(database: string, mark: Mark): string {
   const file = fileOf(database)
   writeFileSync(file, `${JSON.stringify(mark)}\n`, { mode: 0o600, flush: true })
-  if (process.platform !== 'win32') {
-    const folder = openSync(dirname(database), 'r')
-    fsyncSync(folder)
-    closeSync(folder)
-  }
+  syncFolder(dirname(database))
   return file
 }
 
