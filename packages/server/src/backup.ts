@@ -93,6 +93,10 @@ const ON_THE_HOST: Actor = { kind: 'system', reason: 'caegis restore, on the hos
  * nothing was done then
  */
 export async function restore({ input, from, replace = false, keepTokens = false, log }: RestoreOptions): Promise<Restored> {
+  // Otherwise one would be made up, which opens nothing.
+  const hasSecret = input.CAEGIS_KEY_SECRET !== undefined || input.CAEGIS_KEY_SECRET_FILE !== undefined
+  if (!hasSecret && !existsSync(join(resolve(input.CAEGIS_DATA ?? '.caegis'), 'key-secret')))
+    throw new CaegisError('wrong_key_secret', SERVER_ERRORS.wrong_key_secret)
   const { data, database, keySecret } = readSettings(input)
   const secrets = createSecrets(keySecret.value)
   if (database) {
