@@ -5,7 +5,8 @@ import { placesOf } from '../src/completion.ts'
 import { EXIT } from '../src/exit-codes.ts'
 import { createProgram } from '../src/program.ts'
 
-const text = readFileSync(new URL('../../../docs/cli.md', import.meta.url), 'utf8')
+const read = (name: string) => readFileSync(new URL(`../../../docs/${name}.md`, import.meta.url), 'utf8')
+const text = read('cli')
 const program = createProgram()
 const places = placesOf(program)
 
@@ -24,8 +25,10 @@ describe('docs/cli.md', () => {
     expect(table).toEqual(Object.values(EXIT).map(({ code, means }) => `| ${code} | ${means} |`))
   })
 
-  it('gives examples that the program understands', () => {
-    const examples = [...text.matchAll(/^ {4}(?:source <\()?caegis ([^#|)\n]+)/gm)].map(([, rest]) => (rest as string).trim().split(/\s+/))
+  it.each(['cli', 'operate'])('gives examples that the program understands: %s', (name) => {
+    const examples = [...read(name).matchAll(/(?:^ {4}(?:source <\()?|&& |`)caegis ([^#|)`&\n]+)/gm)].map(([, rest]) =>
+      (rest as string).trim().split(/\s+/),
+    )
     expect(examples.length).toBeGreaterThan(3)
     for (const words of examples) {
       let at = ''
