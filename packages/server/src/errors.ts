@@ -73,6 +73,6 @@ export const SERVER_ERRORS = {
   ldap_mass_removal:
     'So many people are gone from the LDAP directory at once that nobody was touched: look into it, then run: caegis sync ldap --allow-mass-removal',
   busy: 'What the request reads keeps changing; try again.',
-  store_unavailable: 'The database does not answer; try again a little later.',
+  store_unavailable: 'The database does not answer, or cannot write; try again a little later.',
   overloaded: 'The server has too much to do at once; try again a little later.',
 } as const

@@ -1,6 +1,8 @@
 import { type Kysely, sql } from 'kysely'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { createLog } from '../src/log.ts'
 import { createGroupCommit } from '../src/store/group-commit.ts'
+import { createOutage } from '../src/store/outage.ts'
 import type { Schema } from '../src/store/schema.ts'
 import { openSqlite } from '../src/store/sqlite.ts'
 
@@ -8,7 +10,7 @@ let db: Kysely<Schema>
 let transaction: ReturnType<typeof createGroupCommit>
 
 beforeEach(async () => {
-  db = openSqlite(':memory:')
+  db = openSqlite(':memory:', createOutage(createLog('silent')))
   transaction = createGroupCommit(db)
   await sql`create table notes (id integer primary key, text text not null unique)`.execute(db)
 })
@@ -37,6 +39,15 @@ describe('transactions that share a commit', () => {
     expect(await settled([note('a'), bad, note('b'), note('a'), note('c')])).toEqual(['fulfilled', 'rejected', 'fulfilled', 'rejected', 'fulfilled'])
     await expect(bad).rejects.toThrow('no')
     expect(await notes()).toEqual(['a', 'b', 'c'])
+  })
+
+  it('tells everybody who waits when not even a transaction can begin, and works again when one can', async () => {
+    await sql`pragma query_only = on`.execute(db)
+    const [first, second] = await Promise.allSettled([note('a'), note('b')])
+    expect([first, second]).toMatchObject([{ reason: { code: 'store_unavailable', statusCode: 503 } }, { reason: { code: 'store_unavailable' } }])
+    await sql`pragma query_only = off`.execute(db)
+    await note('c')
+    expect(await notes()).toEqual(['c'])
   })
 
   it('I2: nobody is told that it is done when the commit fails, and nothing of it exists', async () => {

@@ -1,3 +1,4 @@
+import { SERVER_ERRORS } from '../errors.ts'
 import { CaegisError } from '@caegis/protocol'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { z } from 'zod'
@@ -241,7 +242,7 @@ function toGraphError(error: Error & { statusCode?: number }): GraphError {
     if (error.code === 'last_admin' || error.code === 'command_line' || error.code === 'own_application')
       return new GraphError(400, 'Request_BadRequest', error.message)
     if (error.code === 'store_unavailable')
-      return new GraphError(503, 'ServiceUnavailable', 'The database does not answer; try again a little later.')
+      return new GraphError(503, 'ServiceUnavailable', SERVER_ERRORS.store_unavailable)
     if (error.code === 'overloaded') return new GraphError(429, 'TooManyRequests', error.message)
     if (error.code === 'changed_meanwhile') return new GraphError(412, 'PreconditionFailed', error.message)
     if (['actor_revoked', 'administrator', 'emergency_account', 'mightier_application'].includes(error.code))

@@ -1,15 +1,17 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
+import type { Log } from '../log.ts'
 import type { Engine } from './engine.ts'
 import { createGroupCommit } from './group-commit.ts'
 import { createHooks } from './hooks.ts'
 import { refuseMoved } from './move/mark.ts'
+import { createOutage } from './outage.ts'
 import type { Schema } from './schema.ts'
 import { openSqlite } from './sqlite.ts'
 
 /** One file and one process: a single connection, so that every transaction holds everything. */
-export function createEmbedded(file: string, now: () => number): Engine {
+export function createEmbedded(file: string, now: () => number, log: Log): Engine {
   refuseMoved(file)
-  const db = openSqlite(file)
+  const db = openSqlite(file, createOutage(log))
   // It could have been moved in between; now that it is open, it cannot be.
   refuseMoved(file)
   const clock = () => now() / 1000

@@ -41,7 +41,8 @@ export function createGroupCommit(db: Kysely<Schema>, hooks: Hooks = createHooks
         if (ended) hooks.run(ended)
         for (const job of taken) job.settle()
       } catch (error) {
-        for (const job of taken) job.fail(error)
+        // One that could not even begin is everybody's who waited for it.
+        for (const job of taken.length > 0 ? taken : waiting.splice(0)) job.fail(error)
       }
       // Whoever waits for the connection itself goes first.
       await new Promise((resolve) => setImmediate(resolve))
@@ -60,7 +61,10 @@ export function createGroupCommit(db: Kysely<Schema>, hooks: Hooks = createHooks
             const result = await work(tx)
             outcome = () => resolve(result)
           } catch (error) {
-            await sql`rollback to work`.execute(tx)
+            // Where all of it is over already, none of those who shared it is done.
+            await sql`rollback to work`.execute(tx).catch(() => {
+              throw error
+            })
             hooks.forget(tx, before)
             outcome = () => reject(error)
           }

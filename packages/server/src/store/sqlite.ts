@@ -1,13 +1,14 @@
 import { closeSync, openSync } from 'node:fs'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import { Kysely, type SqliteDatabase, SqliteDialect, type SqliteStatement } from 'kysely'
+import type { Outage } from './outage.ts'
 import type { Schema } from './schema.ts'
 import { refuseNul } from './texts.ts'
 
 const MAX_STATEMENTS = 500
 
 /** Opens (or makes) the embedded database: one file, written through to the disk at every commit. */
-export function openSqlite(file: string): Kysely<Schema> {
+export function openSqlite(file: string, outage: Outage): Kysely<Schema> {
   // Made for its owner alone; SQLite gives the files beside it the same mode.
   if (file !== ':memory:') closeSync(openSync(file, 'a', 0o600))
   const db = new DatabaseSync(file)
@@ -15,11 +16,11 @@ export function openSqlite(file: string): Kysely<Schema> {
   db.exec('pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 5000; pragma foreign_keys = on')
   // PostgreSQL's word; SQLite's own is `max`, which means something else there.
   db.function('greatest', { deterministic: true }, (a, b) => ((a as number) > (b as number) ? a : b))
-  return new Kysely<Schema>({ dialect: new SqliteDialect({ database: adapt(db) }) })
+  return new Kysely<Schema>({ dialect: new SqliteDialect({ database: adapt(db, outage) }) })
 }
 
 /** Makes node:sqlite fit kysely's driver, which was written for better-sqlite3. Prepared statements are kept, least recently used first out. */
-function adapt(db: DatabaseSync): SqliteDatabase {
+function adapt(db: DatabaseSync, outage: Outage): SqliteDatabase {
   const cache = new Map<string, SqliteStatement>()
   return {
     close: () => db.close(),
@@ -32,11 +33,40 @@ function adapt(db: DatabaseSync): SqliteDatabase {
         cache.set(source, known)
         return known
       }
-      const made = wrap(db.prepare(source))
+      const made = guarded(wrap(db.prepare(source)), source, db, outage)
       cache.set(source, made)
       if (cache.size > MAX_STATEMENTS) cache.delete(cache.keys().next().value as string)
       return made
     },
+  }
+}
+
+/** Result codes (sqlite.org/rescode.html): locked by somebody else for long, no memory, read-only, the disk fails, is full, or its file is not to be had. */
+const AWAY = new Map([
+  [5, 'BUSY'],
+  [7, 'NOMEM'],
+  [8, 'READONLY'],
+  [10, 'IOERR'],
+  [13, 'FULL'],
+  [14, 'CANTOPEN'],
+])
+
+function guarded(statement: SqliteStatement, source: string, db: DatabaseSync, outage: Outage): SqliteStatement {
+  const guard = <T>(work: () => T): T => {
+    try {
+      return work()
+    } catch (error) {
+      const code = AWAY.get(((error as { errcode?: number }).errcode ?? 0) & 0xff)
+      if (code !== undefined) return outage.refuse(error, `SQLITE_${code}`)
+      throw error
+    }
+  }
+  return {
+    reader: statement.reader,
+    all: (parameters) => guard(() => statement.all(parameters)),
+    // A disk that is full may have ended the transaction already: then there is nothing to take back, and what ended it is what counts.
+    run: (parameters) => (source === 'rollback' && !db.isTransaction ? { changes: 0, lastInsertRowid: 0 } : guard(() => statement.run(parameters))),
+    iterate: (parameters) => statement.iterate(parameters),
   }
 }
 

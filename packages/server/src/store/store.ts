@@ -70,7 +70,7 @@ export async function createStore({ file, database, now, clock: given, log }: St
   const listeners = { moved, said, wake: wakeHere, awaited: () => [...waiting].filter(([, some]) => some.size > 0).map(([tenant]) => tenant) }
   const engine = database
     ? await (await import('./postgres/engine.ts')).createPostgres({ database, now, listeners, log, ...(given && { clock: given }) })
-    : createEmbedded(file, now)
+    : createEmbedded(file, now, log)
   if (!database) await migrate(engine.db)
   const { db, clock, transaction } = engine
   const later = createWriteBehind(engine, log)

@@ -1,9 +1,8 @@
-import { CaegisError } from '@caegis/protocol'
 import { Kysely, PostgresDialect, type PostgresPoolClient } from 'kysely'
 import pg from 'pg'
 import type { DatabaseSettings } from '../../database-url.ts'
-import { SERVER_ERRORS } from '../../errors.ts'
 import type { Log } from '../../log.ts'
+import { createOutage, type Outage } from '../outage.ts'
 import type { Schema } from '../schema.ts'
 import { refuseNul } from '../texts.ts'
 
@@ -31,8 +30,9 @@ export function connect(settings: DatabaseSettings, log: Log): { db: Kysely<Sche
   // One that is in use says it to its user; without a listener, it would end the process as well.
   pool.on('connect', (client) => client.on('error', () => {}))
   const statements = createStatements()
+  const outage = createOutage(log)
   const taken = async (): Promise<PostgresPoolClient> => {
-    const client = await pool.connect().catch(told)
+    const client = await pool.connect().catch((error) => told(error, outage))
     let open = false
     const query = async (asked: string, parameters: readonly unknown[]) => {
       refuseNul(parameters)
@@ -43,7 +43,7 @@ export function connect(settings: DatabaseSettings, log: Log): { db: Kysely<Sche
         return await client.query({ text, values: parameters as unknown[], ...statements.nameOf(text) })
       } catch (error) {
         // A migration has changed what `select *` means. Within a transaction, all of that begins again.
-        if (codeOf(error) !== STALE_PLAN) return told(error)
+        if (codeOf(error) !== STALE_PLAN) return told(error, outage)
         statements.renew()
         if (open) throw error
         return client.query({ text, values: parameters as unknown[] })
@@ -55,18 +55,17 @@ export function connect(settings: DatabaseSettings, log: Log): { db: Kysely<Sche
   return { db: new Kysely<Schema>({ dialect }), listenOn: () => new pg.Client({ ...options, keepAlive: true }) }
 }
 
-/** PostgreSQL's appendix A: connections (08, 53300), its end and its start (57P0x), what took too long (57014, 25P03). */
-const AWAY = /^(08...|53300|57P0[123]|57014|25P03|ECONN\w+|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/
+/**
+ * PostgreSQL's appendix A: connections (08), its end and its start (57P0x), what it lacks (53: connections, memory, room on its disk), a disk that fails (58030), one that only
+ * reads (25006), what took too long (57014, 25P03).
+ */
+const AWAY = /^(08...|53...|57P0[123]|58030|57014|25006|25P03|ECONN\w+|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|E[MN]FILE)$/
 /** What the client says itself has no code. */
 const AWAY_WORDS = /connection terminated|timeout exceeded when trying to connect|not queryable/i
 
-/** Whoever asks while the database is away is told that it is a matter of time (503), and not that something is wrong with the request, or here. */
-function told(error: unknown): never {
+function told(error: unknown, outage: Outage): never {
   if (!AWAY.test(codeOf(error)) && !AWAY_WORDS.test((error as Error).message)) throw error
-  throw Object.assign(new CaegisError('store_unavailable', 'temporarily_unavailable'), {
-    ...{ statusCode: 503, status: 503, expose: true, cause: error },
-    error_description: SERVER_ERRORS.store_unavailable,
-  })
+  return outage.refuse(error, codeOf(error))
 }
 
 /** A list of nothing: no value is in it. The embedded database takes `in ()`; values are never part of the text. */
