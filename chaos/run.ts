@@ -1,5 +1,5 @@
 /**
- * `npm run chaos -- [soak] [kills] [--short] [--seconds=n] [--kills=n] [--seed=n] [--store=name] [--json]`: what only shows after a while, or under stress, against models that know what must come
+ * `npm run chaos -- [soak] [kills] [machine] [--short] [--seconds=n] [--kills=n] [--seed=n] [--store=name] [--json]`: what only shows after a while, or under stress, against models that know what must come
  * of it. `--short` keeps all runs together under ten minutes. The last line is the summary; the exit code is 1 when something did not hold. With `--json` one line a figure goes to stdout, the rest to stderr.
  */
 import type { Figure } from '../bench/figure.ts'
@@ -27,6 +27,7 @@ export interface Outcome {
 const RUNS: Record<string, () => Promise<{ run(options: RunOptions): Promise<Outcome> }>> = {
   soak: () => import('./soak.ts'),
   kills: () => import('./kills.ts'),
+  machine: () => import('./machine.ts'),
 }
 
 if (import.meta.main) {
