@@ -81,3 +81,43 @@ describe.skipIf(process.env.CAEGIS_TEST_POSTGRES)('a disk that cannot be written
     },
   )
 })
+
+describe.skipIf(process.env.CAEGIS_TEST_POSTGRES)('a clock that jumps', () => {
+  let offset = 0
+  let loop: Loop
+  beforeAll(async () => {
+    loop = await startLoop({ now: () => Date.now() + offset * 1000 })
+  })
+  afterAll(() => loop.close())
+
+  it.each([-3600, 3600])(
+    'A4, I4: by %i seconds, and back: strict guards say that they cannot know, and all goes on when it is right again',
+    async (seconds) => {
+      const guard = await loop.guard({ maxStaleness: 2, staleness: 'strict' })
+      const flow = createFlow(loop, { capable: true })
+      const other = createFlow(loop, { capable: true, username: 'bob@contoso.test' })
+      const alice = await flow.tokens()
+      const bob = await other.tokens()
+      const said = (token: string) => verdictOf(guard, token).then((verdict) => (verdict.allowed ? 'allowed' : verdict.code))
+
+      offset = seconds
+      expect((await loop.graph('POST', '/users/bob@contoso.test/revokeSignInSessions')).status).toBe(200)
+      await expect.poll(() => said(alice.accessToken), PATIENT).toBe('out_of_sync')
+      expect(await said(bob.accessToken)).not.toBe('allowed')
+      const during = await flow.refresh(alice.refreshToken)
+      expect(during.status).toBe(200)
+      expect(await said(String(during.body.access_token))).toBe(seconds > 0 ? 'token_not_yet' : 'out_of_sync')
+
+      offset = 0
+      await expect.poll(() => said(alice.accessToken), PATIENT).toBe('allowed')
+      expect(await said(bob.accessToken)).toBe('revoked')
+      const after = await flow.refresh(String(during.body.refresh_token))
+      expect(after.status).toBe(200)
+      expect(await said(String(after.body.access_token))).toBe('allowed')
+      // Who was revoked by a clock that was ahead is let in when the right one has come to that instant: nothing issued before it can be told from what was revoked.
+      const anew = await createFlow(loop, { capable: true, username: 'bob@contoso.test' }).tokens()
+      expect(await said(anew.accessToken)).toBe(seconds > 0 ? 'token_not_yet' : 'allowed')
+      expect(await said((await createFlow(loop, { capable: true }).tokens()).accessToken)).toBe('allowed')
+    },
+  )
+})
