@@ -1,9 +1,9 @@
-import { SERVER_ERRORS } from '../errors.ts'
 import { CaegisError } from '@caegis/protocol'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { z } from 'zod'
 import type { Actor, Committed, Seen } from '../directory/directory.ts'
 import type { Permission } from '../directory/permissions.ts'
+import { SERVER_ERRORS } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { type Admitted, authorize, authorizeSelf, type Caller, mayThemselves } from './caller.ts'
 import { badRequest, errorBody, GraphError, notFound } from './errors.ts'
@@ -241,8 +241,7 @@ function toGraphError(error: Error & { statusCode?: number }): GraphError {
       return new GraphError(409, 'Request_Conflict', error.message)
     if (error.code === 'last_admin' || error.code === 'command_line' || error.code === 'own_application')
       return new GraphError(400, 'Request_BadRequest', error.message)
-    if (error.code === 'store_unavailable')
-      return new GraphError(503, 'ServiceUnavailable', SERVER_ERRORS.store_unavailable)
+    if (error.code === 'store_unavailable') return new GraphError(503, 'ServiceUnavailable', SERVER_ERRORS.store_unavailable)
     if (error.code === 'overloaded') return new GraphError(429, 'TooManyRequests', error.message)
     if (error.code === 'changed_meanwhile') return new GraphError(412, 'PreconditionFailed', error.message)
     if (['actor_revoked', 'administrator', 'emergency_account', 'mightier_application'].includes(error.code))
