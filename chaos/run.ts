@@ -1,6 +1,6 @@
 /**
- * `npm run chaos -- [soak] [kills] [machine] [--short] [--seconds=n] [--kills=n] [--seed=n] [--store=name] [--json]`: what only shows after a while, or under stress, against models that know what must come
- * of it. `--short` keeps all runs together under ten minutes. The last line is the summary; the exit code is 1 when something did not hold. With `--json` one line a figure goes to stdout, the rest to stderr.
+ * `npm run chaos -- [soak] [kills] [machine] [network] [--short] [--seconds=n] [--kills=n] [--seed=n] [--store=name] [--only=text] [--json]`: what only shows after a while, or under stress, against models
+ * that know what must come of it. `--short` keeps all runs together under ten minutes. The last line is the summary; the exit code is 1 when something did not hold. With `--json` one line a figure goes to stdout, the rest to stderr.
  */
 import type { Figure } from '../bench/figure.ts'
 
@@ -14,6 +14,8 @@ export interface RunOptions {
   seed?: number
   /** One of them only. */
   store?: 'sqlite' | 'postgres'
+  /** Of the run's parts, those whose names hold this, or one of these with bars between. */
+  only?: string
   emit(figure: Figure): void
   progress(text: string): void
 }
@@ -28,6 +30,7 @@ const RUNS: Record<string, () => Promise<{ run(options: RunOptions): Promise<Out
   soak: () => import('./soak.ts'),
   kills: () => import('./kills.ts'),
   machine: () => import('./machine.ts'),
+  network: () => import('./network.ts'),
 }
 
 if (import.meta.main) {
@@ -35,7 +38,7 @@ if (import.meta.main) {
   const json = given.includes('--json')
   const short = given.includes('--short')
   const textOf = (name: string) => given.find((one) => one.startsWith(`--${name}=`))?.slice(name.length + 3)
-  const [length, kills, seed, store] = ['seconds', 'kills', 'seed', 'store'].map(textOf)
+  const [length, kills, seed, store, only] = ['seconds', 'kills', 'seed', 'store', 'only'].map(textOf)
   const named = given.filter((one) => !one.startsWith('--'))
   const unknown = named.filter((one) => !Object.hasOwn(RUNS, one))
   if (
@@ -61,6 +64,7 @@ if (import.meta.main) {
       ...(kills !== undefined && { kills: Number(kills) }),
       ...(seed !== undefined && { seed: Number(seed) }),
       ...((store === 'sqlite' || store === 'postgres') && { store }),
+      ...(only !== undefined && { only }),
       emit(figure) {
         if (json) process.stdout.write(`${JSON.stringify(figure)}\n`)
         const value = `${figure.value.toLocaleString('en', { maximumSignificantDigits: 4 })} ${figure.unit}`

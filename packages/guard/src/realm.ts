@@ -59,6 +59,14 @@ export function createRealm(settings: GuardSettings, cache: TokenCache, decision
   // First what may throw: keys would be fetched for ever for nobody.
   const source = openSource(settings, discovery, (cutoffs) => keepIn(settings.store, cutoffs, log))
   const keys = settings.keys ?? createJwksKeys({ issuer, discovery, fetch, monotonic, log })
+  /** Some key has come. */
+  let keyed = settings.keys !== undefined
+  keys.ready().then(
+    () => {
+      keyed = true
+    },
+    () => {},
+  )
   const hash = createKeyedHash()
   const table = createCutoffTable(settings.leeway)
   const freshness = createFreshness({ now, monotonic })
@@ -188,6 +196,8 @@ export function createRealm(settings: GuardSettings, cache: TokenCache, decision
   }
 
   function verify(parsed: ParsedToken, candidates: readonly VerifyKey[], request: GuardRequest, shown: Shown, needs?: Needs): Verdict {
+    // Where no key has ever come, nobody's token can be known to be bad.
+    if (candidates.length === 0 && !keyed) return refuse('not_ready', request, needs)
     // A client that can be challenged must be, or it would serve the token of a removed key from its cache until that expires.
     if (candidates.length === 0)
       return refuse('token_key', request, needs, isCapable(parsed.claims) ? { dpop: shown.dpop, challenge: { nbf: parsed.times.iat + 1 } } : {})

@@ -1,9 +1,10 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { createDiscovery } from '../src/discovery.ts'
+import { createGuard } from '../src/guard.ts'
 import { createJwksKeys } from '../src/jwks.ts'
 import type { KeySource } from '../src/keys.ts'
 import { silent } from '../src/log.ts'
-import { ec, head, ISSUER, jwkOf, mint, otherEc, outcome, request, startGuard } from './tokens.ts'
+import { AUDIENCE, ec, head, ISSUER, jwkOf, mint, otherEc, outcome, request, START, startGuard } from './tokens.ts'
 
 /** An issuer behind a fetch that counts, and whose answers the test changes. */
 function createIssuer() {
@@ -224,4 +225,18 @@ describe('keys of the issuer, over HTTP', () => {
     state.down = false
     await waiting
   })
+})
+
+it('I7: a guard to which no key has come yet does not know whose token is good, and says that; later it refuses those of unknown keys', async () => {
+  const { state, fetch } = createIssuer()
+  state.down = true
+  const guard = createGuard({ issuer: ISSUER, audience: AUDIENCE, events: 'none', fetch, now: () => START * 1000 })
+  const check = async (token: string) => guard.check(request(token))
+  expect(guard.status().hydrated).toBe(true)
+  expect(await check(mint())).toMatchObject({ allowed: false, status: 503, code: 'not_ready' })
+  state.down = false
+  await guard.ready()
+  expect(await check(mint())).toMatchObject({ allowed: true })
+  expect(await check(mint({ jti: 'j-2' }, { kid: 'unknown' }))).toMatchObject({ allowed: false, status: 401, code: 'token_key' })
+  await guard.close()
 })

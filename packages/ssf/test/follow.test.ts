@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { follow } from '../src/receiver/index.ts'
 import type { StreamRecord } from '../src/transmitter/index.ts'
 import { answering, endFollowers, guardOf, isPoll, jwtOf } from './followers.ts'
-import { AUDIENCE, createLoop, es256, ISSUER, type Loop, makeKey, revoke, snapshotOf, truth, until } from './loop.ts'
+import { AUDIENCE, callerOf, createLoop, es256, ISSUER, type Loop, makeKey, revoke, snapshotOf, truth, until } from './loop.ts'
 
 endFollowers()
 
@@ -28,6 +28,23 @@ describe('the loop', () => {
     await guard.follower.close()
     expect(guard.follower.status().state).toBe('closed')
     expect(loop.store.streams()).toEqual([])
+  })
+
+  it('I5: has one stream, however often the answer to its question got lost', async () => {
+    const loop = createLoop()
+    let lost = 0
+    loop.intercept = async ({ path, method }, next) => {
+      const answer = await next()
+      if (path.endsWith('/streams') && method === 'POST' && lost++ < 3) throw new TypeError('fetch failed')
+      return answer
+    }
+    const guard = guardOf(loop)
+    await until(() => guard.heads.length > 0)
+    expect(lost).toBe(4)
+    expect(loop.store.streams().length).toBe(1)
+    // The next one is another.
+    await loop.transmitter.remove(callerOf(), loop.store.streams()[0]?.id)
+    await until(() => loop.store.streams().length === 1 && guard.follower.status().state === 'following')
   })
 
   it('a quiet log still proves freshness, head by head', async () => {
@@ -162,6 +179,26 @@ describe('heads', () => {
     loop.alter = answering(isPoll, ({ sets }) => ({ sets }))
     await until(() => guard.follower.status().error === 'answer_malformed')
     expect(guard.heads.filter((head) => head.seq > 0)).toEqual([])
+  })
+
+  it('I4: an answer that is older than the snapshot is not where freshness is measured from', async () => {
+    const loop = createLoop()
+    let asked = 0
+    loop.alter = answering(isPoll, (body) => {
+      asked++
+      const head = body.caegis_head as { asOf: number }
+      return { ...body, caegis_head: { ...head, asOf: head.asOf - 30 } }
+    })
+    const guard = guardOf(loop)
+    await until(() => asked > 3)
+    expect(guard.heads).toEqual([])
+    expect(guard.follower.status().state).toBe('starting')
+    loop.alter = undefined
+    await until(() => guard.heads.length > 0)
+    // What keeps answers of its own has none to this.
+    const snapshots = loop.requests.filter(({ path }) => path.endsWith('/snapshot')).map(({ query }) => query.get('asked'))
+    expect(snapshots.length).toBeGreaterThan(0)
+    expect(new Set(snapshots.filter((one) => one !== null)).size).toBe(snapshots.length)
   })
 
   it('B5: another epoch means another snapshot; merged, never replaced', async () => {

@@ -107,7 +107,7 @@ export function createLoop(
     return loop.alter?.(request, response) ?? response
   }
 
-  async function respond({ path, method, query, body }: Request, authorization: string | null, signal: AbortSignal): Promise<Response> {
+  async function respond({ path, method, query, body, headers }: Request, authorization: string | null, signal: AbortSignal): Promise<Response> {
     const { transmitter } = loop
     if (path === '/.well-known/ssf-configuration/acme/v2.0') return Response.json(transmitter.metadata())
     if (path === '/acme/keys') return Response.json({ keys: loop.jwks })
@@ -117,7 +117,8 @@ export function createLoop(
     const caller = callerOf(who[1])
     const id = query.get('stream_id') ?? undefined
     const rest = path.slice('/acme/ssf/'.length)
-    if (rest === 'streams' && method === 'POST') return toResponse(await transmitter.create(caller, body))
+    if (rest === 'streams' && method === 'POST')
+      return toResponse(await transmitter.create(caller, body, headers.get('idempotency-key') ?? undefined))
     if (rest === 'streams' && method === 'GET') return toResponse(await transmitter.read(caller, id))
     if (rest === 'streams' && method === 'DELETE') return toResponse(await transmitter.remove(caller, id))
     if (rest === 'streams' && method === 'PATCH') return toResponse(await transmitter.update(caller, body))

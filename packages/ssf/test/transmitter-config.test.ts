@@ -391,3 +391,36 @@ describe('subjects', () => {
     expect(users(await poll(loop, stream_id))).toEqual([])
   })
 })
+
+describe('a stream that is asked for twice', () => {
+  it('is one stream by its Idempotency-Key, at the same moment too; of another receiver, or without a key, it is another', async () => {
+    const loop = createLoop({ limits: { streams: 1 } })
+    const ask = async (who: typeof caller, key?: string) => ((await loop.transmitter.create(who, GUARD, key)).body as Body).stream_id
+    const [first, again] = await Promise.all([ask(caller, '"a"'), ask(caller, '"a"')])
+    expect(again).toBe(first)
+    // Though there may be no further one.
+    expect(await ask(caller, '"a"')).toBe(first)
+    expect(errorOf(await loop.transmitter.create(caller, GUARD, '"b"'))[1]).toBe('too_many_streams')
+    const other = await ask(callerOf('mail-api'), '"a"')
+    expect(other).not.toBe(first)
+    expect(loop.store.streams().map(({ id }) => id)).toEqual([first, other])
+    const free = createLoop()
+    const bare = [await free.transmitter.create(caller, GUARD), await free.transmitter.create(caller, GUARD)]
+    expect(new Set(bare.map(({ body }) => (body as Body).stream_id)).size).toBe(2)
+  })
+
+  it('is one stream when the store finds at its end that it is there already', async () => {
+    const loop = createLoop({
+      wrap: (store) => ({
+        ...store,
+        async createStream(record) {
+          if (await store.getStream(record.id)) throw new Error('unique')
+          await store.createStream(record)
+        },
+      }),
+    })
+    const all = await Promise.all(['"a"', '"a"', '"a"'].map((key) => loop.transmitter.create(caller, GUARD, key)))
+    expect(new Set(all.map(({ status, body }) => `${status} ${(body as Body).stream_id}`)).size).toBe(1)
+    expect(loop.store.streams().length).toBe(1)
+  })
+})

@@ -51,7 +51,9 @@ export function registerSignals(app: FastifyInstance, { findTransmitter, admit }
     return typeof id === 'string' ? id : undefined
   }
 
-  route('POST', '/streams', (transmitter, caller, request) => transmitter.create(caller, request.body))
+  route('POST', '/streams', (transmitter, caller, request) =>
+    transmitter.create(caller, request.body, request.headers['idempotency-key']?.toString()),
+  )
   route('GET', '/streams', (transmitter, caller, request) => transmitter.read(caller, streamId(request)))
   route('PATCH', '/streams', (transmitter, caller, request) => transmitter.update(caller, request.body))
   route('PUT', '/streams', (transmitter, caller, request) => transmitter.replace(caller, request.body))

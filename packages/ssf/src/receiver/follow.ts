@@ -44,6 +44,8 @@ export interface Follower {
 
 const REMEMBERED = 10_000
 const BATCHES_AT_ONCE = 16
+/** Seconds by which the clocks of two servers of a transmitter may differ. */
+const CLOCKS_DIFFER = 1
 /** Segments that are fetched while others are taken in. */
 const SEGMENTS_AT_ONCE = 4
 /** Milliseconds for which first refusals are collected before a poll of their own; the poll that is held is not disturbed. */
@@ -76,6 +78,8 @@ export function follow(options: FollowOptions): Follower {
   let heardAt: number | undefined
   let error: string | undefined
   let synced = false
+  /** The log's time when the snapshot was read. */
+  let hydratedAt = Number.NEGATIVE_INFINITY
   /** Where the log stood at the latest when the location rules were read. */
   let rulesAt: Position | undefined
   const counts = { applied: 0, refused: 0, ignored: 0 }
@@ -234,6 +238,7 @@ export function follow(options: FollowOptions): Follower {
     if (rules.length > 0) apply('the location rules', () => on.rules?.load(rules))
     rulesAt = { epoch: at.epoch, seq: at.seq }
     position = { epoch: at.epoch, seq: at.seq, ...(event !== undefined && { event }) }
+    hydratedAt = at.asOf
     poller?.hurry()
     log.info('snapshot loaded', { cutoffs: count, segments: segments.length, seq: at.seq })
   }
@@ -345,7 +350,9 @@ export function follow(options: FollowOptions): Follower {
       outOfSync(`stream ${heard.status}`)
       stopped = true
     }
-    if (!stopped && at.seq >= heard.seq) {
+    // The first after a snapshot is what all later ones are measured by: an answer from before it lay around somewhere.
+    const stray = !synced && heard.asOf < hydratedAt - CLOCKS_DIFFER
+    if (!stopped && !stray && at.seq >= heard.seq) {
       reason = undefined
       synced = true
       polled = { asOf: heard.asOf, at: performance.now() }

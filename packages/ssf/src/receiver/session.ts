@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { type Cutoff, isIdentifier, isObject, type SecurityEvent } from '@caegis/protocol'
 import type { SegmentName } from '../segment.ts'
 import { POLL_METHOD, type Position } from '../wire.ts'
@@ -38,11 +39,17 @@ export function createSessions(settings: FollowSettings, signal: AbortSignal): (
   const connect = createConnector(settings, signal)
   const fetching = { issuer, fetch: settings.fetch, timeout: settings.timing.timeout }
 
+  /** Of the stream that was asked for and has not been heard of yet. */
+  let key: string | undefined
+
   return async () => {
     const { metadata, jws, api } = await connect()
     const { snapshotEndpoint, segmentsEndpoint } = metadata
     if (wanted.guard && !(snapshotEndpoint && segmentsEndpoint)) throw failure('stream_refused', 'the transmitter has no snapshot')
-    const stream = await api.create(createBody(settings, metadata))
+    // What was made for a question whose answer got lost is found again: left behind, it would count as a guard that is silent (rule I5).
+    key ??= randomUUID()
+    const stream = await api.create(createBody(settings, metadata), key)
+    key = undefined
     let start: Position | undefined
     let pollUrl: string
     try {
@@ -55,7 +62,11 @@ export function createSessions(settings: FollowSettings, signal: AbortSignal): (
     const load = (notBefore: Position, part?: { only: 'rules'; since: number }) => {
       const expected = { issuer, audience: stream.audience, streamId: stream.id, notBefore, only: part?.only }
       const read = (body: AsyncIterable<Uint8Array>) => readSnapshot(body, jws, { ...expected, now: now() }, signal)
-      return api.snapshot(snapshotEndpoint as string, stream.id, read, part && { only: part.only, since: String(part.since) })
+      // Nothing in between can have an answer to it already.
+      return api.snapshot(snapshotEndpoint as string, stream.id, read, {
+        ...(part && { only: part.only, since: String(part.since) }),
+        asked: randomUUID(),
+      })
     }
     return {
       id: stream.id,

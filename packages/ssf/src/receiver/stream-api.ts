@@ -10,7 +10,8 @@ export type TokenSource = (options: { fresh: boolean }) => Promise<string>
 export type StreamStatusValue = 'enabled' | 'paused' | 'disabled'
 
 export interface StreamApi {
-  create(body: Record<string, unknown>): Promise<StreamConfiguration>
+  /** @param key asked again with the same one, it is the same stream, at a transmitter that knows `Idempotency-Key` */
+  create(body: Record<string, unknown>, key?: string): Promise<StreamConfiguration>
   /** Every stream of ours; those that cannot be read are left out. */
   list(): Promise<StreamConfiguration[]>
   /** One stream of ours. */
@@ -88,8 +89,9 @@ export function createStreamApi(metadata: TransmitterMetadata, options: StreamAp
   }
 
   return {
-    async create(body) {
-      const { status, body: made } = await manage(configurationEndpoint, { method: 'POST', body })
+    async create(body, key) {
+      const headers = key === undefined ? {} : { 'idempotency-key': `"${key}"` }
+      const { status, body: made } = await manage(configurationEndpoint, { method: 'POST', headers, body })
       if (status !== 201 && status !== 200) throw unexpected(status)
       return readConfiguration(made)
     },

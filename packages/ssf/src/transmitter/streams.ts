@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { isObject } from '@caegis/protocol'
 import { type Answer, type Caller, json, noContent, refuse, refuseScope } from './answer.ts'
 import { configuration, deliveredTo } from './configuration.ts'
@@ -8,7 +8,11 @@ import type { StreamRecord, TransmitterStore } from './store.ts'
 
 /** The stream configuration endpoint (SSF 1.0 section 8.1.1). */
 export interface Streams {
-  create(caller: Caller, body: unknown): Promise<Answer>
+  /**
+   * @param key the request's `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): asked twice with the same one, there is one stream. Who did not hear the answer
+   * asks again, and the network itself may say things twice
+   */
+  create(caller: Caller, body: unknown, key?: string): Promise<Answer>
   read(caller: Caller, streamId: string | undefined): Promise<Answer>
   remove(caller: Caller, streamId: string | undefined): Promise<Answer>
 }
@@ -21,6 +25,16 @@ export async function findOwn(store: TransmitterStore, caller: Caller, streamId:
   return stream && stream.receiver === caller.receiver && stream.aud === caller.audience ? stream : undefined
 }
 
+/** A receiver's own keys name its own streams, and nobody else's. */
+function idOf({ receiver, audience }: Caller, key: string | undefined): string {
+  if (key === undefined) return randomBytes(16).toString('base64url')
+  return createHash('sha256')
+    .update(JSON.stringify([receiver, audience, key]))
+    .digest()
+    .subarray(0, 16)
+    .toString('base64url')
+}
+
 export function createStreams(settings: Settings): Streams {
   const { store, now, limits, log } = settings
 
@@ -28,17 +42,20 @@ export function createStreams(settings: Settings): Streams {
   const seen = (stream: StreamRecord) => store.saveProgress(stream.id, { seenAt: now() / 1000 })
 
   return {
-    async create(caller, body) {
+    async create(caller, body, key) {
       if (!isObject(body)) return refuse('invalid_request')
       const denied = refuseScope(caller, 'ssf.manage')
       if (denied) return denied
       const request = parseCreateRequest(body, settings)
       if ('status' in request) return request
+      const id = idOf(caller, key)
+      const before = key === undefined ? undefined : await findOwn(store, caller, id)
+      if (before) return json(201, configuration(settings, before))
       if ((await store.listStreams(caller.receiver)).length >= limits.streams) return refuse('too_many_streams')
       const { epoch, seq } = await store.head()
       const record: StreamRecord = {
         ...request,
-        id: randomBytes(16).toString('base64url'),
+        id,
         receiver: caller.receiver,
         aud: caller.audience,
         eventsDelivered: deliveredTo(settings, request),
@@ -50,7 +67,14 @@ export function createStreams(settings: Settings): Streams {
         ackedAhead: [],
         seenAt: now() / 1000,
       }
-      await store.createStream(record)
+      try {
+        await store.createStream(record)
+      } catch (error) {
+        // Both at once.
+        const other = await findOwn(store, caller, id)
+        if (!other) throw error
+        return json(201, configuration(settings, other))
+      }
       log.info('stream created', { stream: record.id, receiver: record.receiver, guard: record.guard })
       return json(201, configuration(settings, record))
     },

@@ -25,7 +25,8 @@ export interface Transmitter extends Letters, Tidy {
   /** `GET /.well-known/ssf-configuration...` (public). */
   metadata(): Record<string, unknown>
   /** `POST {base}/streams` */
-  create(caller: Caller, body: unknown): Promise<Answer>
+  /** @param key of the request's `Idempotency-Key`, where it has one: asked again with it, it is the same stream */
+  create(caller: Caller, body: unknown, key?: string): Promise<Answer>
   /** `GET {base}/streams[?stream_id=]` */
   read(caller: Caller, streamId: string | undefined): Promise<Answer>
   /** `PATCH {base}/streams` */

@@ -6,8 +6,13 @@ import { createOutage, type Outage } from '../outage.ts'
 import type { Schema } from '../schema.ts'
 import { refuseNul } from '../texts.ts'
 
-/** Milliseconds until somebody who asks gives up on a connection, and until the database gives up on a statement or on a transaction that says nothing. */
-const LIMITS = { connectionTimeoutMillis: 5000, statement_timeout: 30_000, idle_in_transaction_session_timeout: 30_000 }
+/**
+ * Milliseconds until somebody who asks gives up on a connection, until the database gives up on a statement or on a transaction that says nothing, and until nothing is
+ * expected of a connection any more: where something in between forgot it, neither side would ever hear of that.
+ */
+const LIMITS = { connectionTimeoutMillis: 5000, statement_timeout: 30_000, idle_in_transaction_session_timeout: 30_000, query_timeout: 33_000 }
+/** One that nobody uses is looked after by the system. */
+const ALIVE = { keepAlive: true, keepAliveInitialDelayMillis: 10_000 }
 
 const MOST_STATEMENTS = 500
 /** `feature_not_supported`: "cached plan must not change result type". */
@@ -22,26 +27,40 @@ const PARSERS = new Map<number, (text: string) => unknown>([
 const types = { getTypeParser: (id: number, format?: 'text' | 'binary') => PARSERS.get(id) ?? pg.types.getTypeParser(id, format as 'text') }
 
 /** Opens (or fails to open) connections as they are needed. */
-export function connect(settings: DatabaseSettings, log: Log): { db: Kysely<Schema>; listenOn(): pg.Client } {
-  const options = { ...toOptions(settings), types }
-  const pool = new pg.Pool({ ...options, ...LIMITS, max: settings.connections })
+export function connect(settings: DatabaseSettings, log: Log, limits: Partial<typeof LIMITS> = {}): { db: Kysely<Schema>; listenOn(): pg.Client } {
+  const options = { ...toOptions(settings), ...ALIVE, types }
+  const pool = new pg.Pool({ ...options, ...LIMITS, ...limits, max: settings.connections })
+  const opened = new WeakMap<pg.PoolClient, number>()
+  /** When one was last found to be dead: those that were there already may be so too. */
+  let doubted = Number.NEGATIVE_INFINITY
   // One that breaks while nobody uses it is replaced; whoever uses one hears of it.
   pool.on('error', (error) => log.warn('a connection to the database broke', { code: codeOf(error) }))
   // One that is in use says it to its user; without a listener, it would end the process as well.
-  pool.on('connect', (client) => client.on('error', () => {}))
+  pool.on('connect', (client) => {
+    opened.set(client, performance.now())
+    client.on('error', () => {})
+  })
   const statements = createStatements()
   const outage = createOutage(log)
   const taken = async (): Promise<PostgresPoolClient> => {
-    const client = await pool.connect().catch((error) => told(error, outage))
+    const client = await take()
     let open = false
+    let dead = false
     const query = async (asked: string, parameters: readonly unknown[]) => {
       refuseNul(parameters)
+      // Its rollback as well would wait for an answer that does not come: the database ends what it hears no more of.
+      if (dead) return told(new Error('connection terminated'), outage)
       const text = withEmptyLists(asked)
       if (text.startsWith('begin') || text.startsWith('start transaction')) open = true
       if (text === 'commit' || text === 'rollback') open = false
       try {
         return await client.query({ text, values: parameters as unknown[], ...statements.nameOf(text) })
       } catch (error) {
+        if (UNANSWERED.test((error as Error).message)) {
+          dead = true
+          doubted = performance.now()
+          log.warn('a connection to the database is dead', {})
+        }
         // A migration has changed what `select *` means. Within a transaction, all of that begins again.
         if (codeOf(error) !== STALE_PLAN) return told(error, outage)
         statements.renew()
@@ -49,10 +68,17 @@ export function connect(settings: DatabaseSettings, log: Log): { db: Kysely<Sche
         return client.query({ text, values: parameters as unknown[] })
       }
     }
-    return { query: query as never, release: (destroy) => client.release(destroy) }
+    return { query: query as never, release: (destroy) => client.release(dead || destroy) }
+  }
+  async function take(): Promise<pg.PoolClient> {
+    for (;;) {
+      const client = await pool.connect().catch((error) => told(error, outage))
+      if ((opened.get(client) ?? 0) > doubted) return client
+      client.release(true)
+    }
   }
   const dialect = new PostgresDialect({ pool: { connect: taken, end: () => pool.end(), options: pool.options } })
-  return { db: new Kysely<Schema>({ dialect }), listenOn: () => new pg.Client({ ...options, keepAlive: true }) }
+  return { db: new Kysely<Schema>({ dialect }), listenOn: () => new pg.Client(options) }
 }
 
 /**
@@ -61,7 +87,8 @@ export function connect(settings: DatabaseSettings, log: Log): { db: Kysely<Sche
  */
 const AWAY = /^(08...|53...|57P0[123]|58030|57014|25006|25P03|ECONN\w+|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|E[MN]FILE)$/
 /** What the client says itself has no code. */
-const AWAY_WORDS = /connection terminated|timeout exceeded when trying to connect|not queryable/i
+const UNANSWERED = /query read timeout/i
+const AWAY_WORDS = /query read timeout|connection terminated|timeout exceeded when trying to connect|not queryable/i
 
 function told(error: unknown, outage: Outage): never {
   if (!AWAY.test(codeOf(error)) && !AWAY_WORDS.test((error as Error).message)) throw error
