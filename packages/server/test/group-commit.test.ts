@@ -1,3 +1,7 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { type Kysely, sql } from 'kysely'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createLog } from '../src/log.ts'
@@ -48,6 +52,28 @@ describe('transactions that share a commit', () => {
     await sql`pragma query_only = off`.execute(db)
     await note('c')
     expect(await notes()).toEqual(['c'])
+  })
+
+  it('tries again while somebody else has the file, and tells those who wait when that lasts', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'caegis-busy-'))
+    const file = openSqlite(join(folder, 'file.db'), createOutage(createLog('silent')))
+    const other = new DatabaseSync(join(folder, 'file.db'))
+    try {
+      await sql`create table notes (text text)`.execute(file)
+      await sql`pragma busy_timeout = 0`.execute(file)
+      const write = createGroupCommit(file)
+      const asked = () => write(async (tx) => sql`insert into notes values ('a')`.execute(tx))
+      other.exec('begin immediate')
+      await expect(asked()).rejects.toMatchObject({ code: 'store_unavailable' })
+      const patient = asked()
+      setImmediate(() => other.exec('rollback'))
+      await patient
+      expect(other.prepare('select count(*) as n from notes').get()).toEqual({ n: 1 })
+    } finally {
+      await file.destroy()
+      other.close()
+      rmSync(folder, { recursive: true })
+    }
   })
 
   it('I2: nobody is told that it is done when the commit fails, and nothing of it exists', async () => {
