@@ -1,4 +1,4 @@
-import { closeSync, copyFileSync, existsSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, closeSync, copyFileSync, existsSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { CaegisError } from '@caegis/protocol'
@@ -118,6 +118,8 @@ export async function restore({ input, from, replace = false, keepTokens = false
   const part = `${file}.restoring`
   removeDatabase(part)
   copyFileSync(from, part)
+  // A copy has the mode of what it is of, which may have lain about for everybody.
+  chmodSync(part, 0o600)
   try {
     // Under the name that a server opens there is never one that was not marked.
     const tenants = await mark({ file: part, secrets, keepTokens, log })

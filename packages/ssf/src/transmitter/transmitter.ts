@@ -24,8 +24,7 @@ import { createVerify } from './verify.ts'
 export interface Transmitter extends Letters, Tidy {
   /** `GET /.well-known/ssf-configuration...` (public). */
   metadata(): Record<string, unknown>
-  /** `POST {base}/streams` */
-  /** @param key of the request's `Idempotency-Key`, where it has one: asked again with it, it is the same stream */
+  /** `POST {base}/streams`. @param key of the request's `Idempotency-Key`, where it has one: asked again with it, it is the same stream */
   create(caller: Caller, body: unknown, key?: string): Promise<Answer>
   /** `GET {base}/streams[?stream_id=]` */
   read(caller: Caller, streamId: string | undefined): Promise<Answer>
