@@ -3,16 +3,17 @@ import { dirname, join, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { CaegisError } from '@caegis/protocol'
 import type { DatabaseSettings } from './database-url.ts'
-import { openKey } from './directory/keys.ts'
+import { checkKey } from './directory/keys.ts'
 import { createOrganization } from './directory/organization.ts'
 import { SERVER_ERRORS } from './errors.ts'
 import type { Log } from './log.ts'
 import { readSettings, type SettingsInput } from './settings.ts'
+import { isBusy } from './store/busy.ts'
 import type { Actor } from './store/change.ts'
 import { syncFolder, syncToDisk } from './store/durable.ts'
 import { refuseMoved } from './store/move/mark.ts'
 import { createSecrets, type Secrets } from './store/secrets.ts'
-import { createStore, type Store } from './store/store.ts'
+import { createStore } from './store/store.ts'
 
 export interface BackUpOptions {
   /** The server's data folder. */
@@ -25,9 +26,6 @@ export interface BackedUp {
   file: string
   bytes: number
 }
-
-/** SQLite's code for a file that somebody else has locked. */
-const BUSY = 5
 
 /**
  * Copies the embedded database as it was at one instant, while its server goes on. What is in the copy is what was committed; the key secret, which opens the signing keys
@@ -145,7 +143,7 @@ interface MarkOptions {
 async function mark({ file = '', database, secrets, keepTokens, log }: MarkOptions): Promise<string[]> {
   const store = await createStore({ file, database, now: Date.now, log })
   try {
-    await checkKeySecret(store, secrets)
+    for (const key of await store.db.selectFrom('keys').select(['tenant', 'kid', 'sealed']).execute()) checkKey(secrets, key)
     const tenants = await store.db.selectFrom('tenants').select(['id', 'name', 'epoch']).orderBy('name').execute()
     for (const { id, epoch } of tenants) {
       if (!keepTokens) await createOrganization(store, id).restored(ON_THE_HOST)
@@ -154,17 +152,6 @@ async function mark({ file = '', database, secrets, keepTokens, log }: MarkOptio
     return tenants.map(({ name }) => name)
   } finally {
     await store.close()
-  }
-}
-
-/** With another secret, nobody could be given a token, and nobody would know why. */
-async function checkKeySecret({ db }: Store, secrets: Secrets): Promise<void> {
-  for (const row of await db.selectFrom('keys').select(['tenant', 'kid', 'sealed']).execute()) {
-    try {
-      openKey(secrets, row)
-    } catch {
-      throw new CaegisError('wrong_key_secret', SERVER_ERRORS.wrong_key_secret)
-    }
   }
 }
 
@@ -190,7 +177,7 @@ function refuseInUse(file: string): void {
   try {
     db.exec('pragma locking_mode = exclusive; begin exclusive; rollback')
   } catch (error) {
-    if ((error as { errcode?: number }).errcode === BUSY) throw new CaegisError('data_in_use', SERVER_ERRORS.data_in_use)
+    if (isBusy(error)) throw new CaegisError('data_in_use', SERVER_ERRORS.data_in_use)
   } finally {
     db.close()
   }

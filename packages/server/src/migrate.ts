@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { CaegisError } from '@caegis/protocol'
 import type { DatabaseSettings } from './database-url.ts'
-import { openKey } from './directory/keys.ts'
+import { checkKey } from './directory/keys.ts'
 import { SERVER_ERRORS } from './errors.ts'
 import type { Log } from './log.ts'
 import { readSettings, type SettingsInput } from './settings.ts'
@@ -74,16 +74,12 @@ function nameOf({ host, port, database }: DatabaseSettings): string {
   return `${host}:${port ?? 5432}/${database}`
 }
 
-/** Of every tenant, a signing key is opened: with another secret, nobody could be given a token, and nobody would know why. */
+/** Of every tenant, a signing key is opened. */
 function checkKeySecret(source: Source, secret: string): void {
   const secrets = createSecrets(secret)
   for (const { tenant, key } of source.keys()) {
     if (!key) throw new CaegisError('data_outdated', SERVER_ERRORS.data_outdated)
-    try {
-      openKey(secrets, { tenant, ...key })
-    } catch {
-      throw new CaegisError('wrong_key_secret', SERVER_ERRORS.wrong_key_secret)
-    }
+    checkKey(secrets, { tenant, ...key })
   }
 }
 

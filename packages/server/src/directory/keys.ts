@@ -75,6 +75,18 @@ export function openKey(secrets: Secrets, row: Pick<KeyRow, 'tenant' | 'kid' | '
   return secrets.open(contextOf(row), row.sealed) as JsonWebKey
 }
 
+/**
+ * Before anything is served from keys that come from elsewhere: with another secret, nobody could be given a token, and nobody would know why.
+ * @throws CaegisError `wrong_key_secret`
+ */
+export function checkKey(secrets: Secrets, row: Parameters<typeof openKey>[1]): void {
+  try {
+    openKey(secrets, row)
+  } catch {
+    throw new CaegisError('wrong_key_secret', SERVER_ERRORS.wrong_key_secret)
+  }
+}
+
 export function createKeyRegistry(store: Store, secrets: Secrets, tenant: string, { rotation, longest }: KeyTimes) {
   const now = () => Math.floor(store.clock())
   const read = (db: Pick<Transaction<Schema>, 'selectFrom'> = store.db) => db.selectFrom('keys').selectAll().where('tenant', '=', tenant).execute()

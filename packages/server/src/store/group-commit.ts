@@ -13,8 +13,6 @@ interface Job {
 
 /** Milliseconds of work in one transaction: whoever wants to read waits no longer than that, and for the disk. */
 const SLICE = 8
-/** How often it is tried to begin while somebody else has the file; each time SQLite itself waits for some seconds. */
-const TRIES = 3
 
 /**
  * Transactions that share a commit: waiting for the disk is what one costs, and those who wait for their turn meanwhile go together (group commit). Each works under
@@ -27,7 +25,6 @@ export function createGroupCommit(db: Kysely<Schema>, hooks: Hooks = createHooks
 
   async function run(): Promise<void> {
     running = true
-    let turnedAway = 0
     while (waiting.length > 0) {
       const taken: Job[] = []
       try {
@@ -43,13 +40,9 @@ export function createGroupCommit(db: Kysely<Schema>, hooks: Hooks = createHooks
         })
         if (ended) hooks.run(ended)
         for (const job of taken) job.settle()
-        turnedAway = 0
       } catch (error) {
-        // One that could not even begin is everybody's who waited for it; but whoever has the file may be this very process, which has to have a turn to give it back.
-        if (taken.length > 0 || !isBusy(error) || ++turnedAway === TRIES) {
-          for (const job of taken.length > 0 ? taken : waiting.splice(0)) job.fail(error)
-          turnedAway = 0
-        }
+        // One that could not even begin is everybody's who waited for it.
+        for (const job of taken.length > 0 ? taken : waiting.splice(0)) job.fail(error)
       }
       // Whoever waits for the connection itself goes first.
       await new Promise((resolve) => setImmediate(resolve))
@@ -82,10 +75,4 @@ export function createGroupCommit(db: Kysely<Schema>, hooks: Hooks = createHooks
       })
       if (!running) void run()
     })
-}
-
-/** SQLITE_BUSY. */
-function isBusy(error: unknown): boolean {
-  const { errcode } = ((error as Error).cause ?? error) as { errcode?: number }
-  return errcode !== undefined && (errcode & 0xff) === 5
 }

@@ -1,9 +1,7 @@
 import { chmodSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
+import { isBusy } from './busy.ts'
 import type { LeaseKeeper } from './leases.ts'
-
-/** SQLite's code for a file that somebody else has locked. */
-const BUSY = 5
 
 /**
  * Who holds everything over the embedded database: the one server that has the lock of a file beside it. The operating system gives the lock back when a process dies,
@@ -24,7 +22,7 @@ export function createLeaseFile(file: string): LeaseKeeper {
       return true
     } catch (error) {
       db.close()
-      if ((error as { errcode?: number }).errcode === BUSY) return false
+      if (isBusy(error)) return false
       throw error
     }
   }

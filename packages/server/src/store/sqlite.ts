@@ -1,22 +1,36 @@
 import { closeSync, openSync } from 'node:fs'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import { Kysely, type SqliteDatabase, SqliteDialect, type SqliteStatement } from 'kysely'
+import { patient } from './busy.ts'
 import type { Outage } from './outage.ts'
 import type { Schema } from './schema.ts'
 import { refuseNul } from './texts.ts'
 
 const MAX_STATEMENTS = 500
 
+/** Milliseconds for which somebody else may have the file: another server, or a command. */
+const PATIENCE = 5000
+
 /** Opens (or makes) the embedded database: one file, written through to the disk at every commit. */
-export function openSqlite(file: string, outage: Outage): Kysely<Schema> {
+export function openSqlite(file: string, outage: Outage, patience = PATIENCE): Kysely<Schema> {
   // Made for its owner alone; SQLite gives the files beside it the same mode.
   if (file !== ':memory:') closeSync(openSync(file, 'a', 0o600))
   const db = new DatabaseSync(file)
   // FULL: an acknowledged change survives a power cut; WAL: a reader in another process does not wait for a writer.
-  db.exec('pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 5000; pragma foreign_keys = on')
+  db.exec(`pragma busy_timeout = ${PATIENCE}; pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on`)
+  // From here on whoever waits for the file waits without keeping everybody else in this process.
+  db.exec('pragma busy_timeout = 0')
   // PostgreSQL's word; SQLite's own is `max`, which means something else there.
   db.function('greatest', { deterministic: true }, (a, b) => ((a as number) > (b as number) ? a : b))
-  return new Kysely<Schema>({ dialect: new SqliteDialect({ database: adapt(db, outage) }) })
+  const dialect = new SqliteDialect({ database: adapt(db, outage) })
+  return new Kysely<Schema>({
+    dialect: {
+      createDriver: () => patient(dialect.createDriver(), db, outage, patience),
+      createAdapter: () => dialect.createAdapter(),
+      createQueryCompiler: () => dialect.createQueryCompiler(),
+      createIntrospector: (from) => dialect.createIntrospector(from),
+    },
+  })
 }
 
 /** Makes node:sqlite fit kysely's driver, which was written for better-sqlite3. Prepared statements are kept, least recently used first out. */
@@ -41,9 +55,8 @@ function adapt(db: DatabaseSync, outage: Outage): SqliteDatabase {
   }
 }
 
-/** Result codes (sqlite.org/rescode.html): locked by somebody else for long, no memory, read-only, the disk fails, is full, or its file is not to be had. */
+/** Result codes (sqlite.org/rescode.html): no memory, read-only, the disk fails, is full, or its file is not to be had. */
 const AWAY = new Map([
-  [5, 'BUSY'],
   [7, 'NOMEM'],
   [8, 'READONLY'],
   [10, 'IOERR'],

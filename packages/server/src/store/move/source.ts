@@ -1,6 +1,7 @@
 import { DatabaseSync } from 'node:sqlite'
 import { CaegisError } from '@caegis/protocol'
 import { SERVER_ERRORS } from '../../errors.ts'
+import { isBusy } from '../busy.ts'
 import { migrationNames } from '../migrations.ts'
 import type { KeyRow } from '../tables/issued.ts'
 
@@ -18,9 +19,6 @@ export interface Source {
   close(): void
 }
 
-/** SQLite's code for a file that somebody else has locked. */
-const BUSY = 5
-
 /** Tables of processes, not of what they serve. */
 export const OF_PROCESSES = ['nodes', 'leases']
 
@@ -36,7 +34,7 @@ export async function openSource(file: string): Promise<Source> {
     await checkVersion(db)
   } catch (error) {
     db.close()
-    if ((error as { errcode?: number }).errcode === BUSY) throw new CaegisError('data_in_use', SERVER_ERRORS.data_in_use)
+    if (isBusy(error)) throw new CaegisError('data_in_use', SERVER_ERRORS.data_in_use)
     throw error
   }
   const all = (text: string) => db.prepare(text).all() as Record<string, unknown>[]
