@@ -83,9 +83,12 @@ export function whileAllowed({ signal }: Pick<Allowed, 'signal'>, from: Request 
   return over.signal
 }
 
-function onEnd({ signal }: Allowed, ended: (why: Ended) => void): void {
-  if (signal.aborted) ended(signal.reason)
-  else signal.addEventListener('abort', () => ended(signal.reason), { once: true })
+/** @returns lets go of the verdict's signal */
+function onEnd({ signal }: Allowed, ended: (why: Ended) => void): () => void {
+  const listener = () => ended(signal.reason)
+  if (signal.aborted) listener()
+  else signal.addEventListener('abort', listener, { once: true })
+  return () => signal.removeEventListener('abort', listener)
 }
 
 function reasonText({ code, txn }: Ended): string {
@@ -100,27 +103,38 @@ function lastEvent({ code, txn }: Ended): string {
 
 function endBody(body: ReadableStream<Uint8Array>, verdict: Allowed): ReadableStream<Uint8Array> {
   const reader = body.getReader()
+  let letGo = () => {}
   let over = false
+  // Nothing may be written any more, and what a listener throws would end the process.
+  const end = () => {
+    over = true
+    letGo()
+  }
   return new ReadableStream(
     {
       start(controller) {
-        onEnd(verdict, (why) => {
+        letGo = onEnd(verdict, (why) => {
           if (over) return
-          over = true
+          end()
           controller.enqueue(new TextEncoder().encode(lastEvent(why)))
           controller.close()
           reader.cancel().catch(() => {})
         })
       },
       async pull(controller) {
-        const { done, value } = await reader.read()
-        if (over) return
-        over = done
-        if (done) controller.close()
-        else controller.enqueue(value)
+        try {
+          const { done, value } = await reader.read()
+          if (over) return
+          if (!done) return controller.enqueue(value)
+          end()
+          controller.close()
+        } catch (error) {
+          end()
+          throw error
+        }
       },
       cancel(reason) {
-        over = true
+        end()
         return reader.cancel(reason)
       },
     },

@@ -1,4 +1,4 @@
-import { EventEmitter, once } from 'node:events'
+import { EventEmitter, getEventListeners, once } from 'node:events'
 import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
@@ -152,6 +152,19 @@ describe('connections that last', () => {
     const whole = new Response(endStream(new Response('data: 1\n\n').body as ReadableStream<Uint8Array>, bob()))
     expect(await whole.text()).toBe('data: 1\n\n')
     started.sink.merge([cutoff('user', 'bob', START)])
+  })
+
+  it('E3: a body that has failed, is over or is not wanted any more hears nothing of the end', async () => {
+    const auth = allowed()
+    const before = getEventListeners(auth.signal, 'abort').length
+    const failing = endStream(new ReadableStream({ pull: () => Promise.reject(new Error('source failed')) }), auth)
+    await expect(failing.getReader().read()).rejects.toThrow('source failed')
+    await new Response(endStream(new Response('data: 1\n\n').body as ReadableStream<Uint8Array>, auth)).text()
+    await endStream(new ReadableStream<Uint8Array>(), auth).cancel()
+    expect(getEventListeners(auth.signal, 'abort')).toHaveLength(before)
+    // What a listener throws is an uncaught exception, which fails the run.
+    started.sink.merge(ENDS)
+    await immediate()
   })
 
   it('E3: long work ends with the access, and with the client', async () => {
