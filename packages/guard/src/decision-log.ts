@@ -1,5 +1,5 @@
 import { callerAddress, compileRanges } from '@caegis/policy'
-import type { Head } from '@caegis/protocol'
+import { clientOf, type Head } from '@caegis/protocol'
 import { forwardedFor, type GuardRequest } from './credentials.ts'
 import type { VerdictCode } from './errors.ts'
 import type { Needs, Requirement } from './needs.ts'
@@ -141,6 +141,6 @@ function recordOf({ code, challenged, issuer, needs, seen, head, rules, txn }: O
 }
 
 function tokenOf({ claims, subject }: SeenToken) {
-  const { aud, azp, client_id: clientId, appid, sid, jti } = claims
-  return { aud, azp: azp ?? clientId ?? appid, user: subject.user, sid, jti }
+  const { aud, sid, jti } = claims
+  return { aud, azp: clientOf(claims), user: subject.user, sid, jti }
 }

@@ -37,7 +37,11 @@ export const VERDICT_CODES = {
   },
   use_dpop_nonce: { status: 401, error: 'use_dpop_nonce', message: 'The proof of possession must hold the nonce of this answer.' },
   dpop_full: { status: 503, error: 'temporarily_unavailable', message: 'This API cannot tell at present whether the proof was used before.' },
-  token_actor: { status: 401, error: 'invalid_token', message: 'The chain of actors in the token is malformed or too long.' },
+  token_actor: {
+    status: 401,
+    error: 'invalid_token',
+    message: 'Whom the token names (user, session, client, actors) is malformed, or its chain of actors too long.',
+  },
   revoked: { status: 401, error: 'invalid_token', message: 'The token has been revoked. Get a new one.' },
   location: { status: 401, error: 'invalid_token', message: 'The token may not be used from this network.' },
   stale: { status: 401, error: 'invalid_token', message: 'This API has lost touch with the issuer and needs a newer token.' },

@@ -13,7 +13,7 @@ const ORDINARY_LIFE = 5400 + 300
 /**
  * What the guard keeps of a token whose signature was verified, worked out once so that later requests only compare numbers.
  * @param text the whole token
- * @returns `undefined` when its chain of actors is malformed or too long
+ * @returns `undefined` when what it names cannot be read, so that nobody could cut it off by that (see `cutoffKeys`)
  */
 export function remember(token: ParsedToken, key: VerifyKey, text: string, issuer: string, hash: KeyedHash): SeenToken | undefined {
   const { claims, times } = token

@@ -1,4 +1,4 @@
-import type { JsonObject } from '@caegis/protocol'
+import { clientOf, type JsonObject, scopesOf, wordsOf } from '@caegis/protocol'
 import type { SeenToken } from './token-cache.ts'
 
 /** Where the token's bearer, and what may be done with it, are written; what is missing in both is the same. */
@@ -20,14 +20,9 @@ function written(claim: unknown): string | undefined {
   return JSON.stringify(claim)
 }
 
-function clientOf({ azp, client_id: clientId, appid }: JsonObject): unknown {
-  return azp ?? clientId ?? appid
-}
-
 /** Scopes of a user's token, roles of a daemon's: either lets its bearer do more. */
-function rightsOf({ scp, scope, roles }: JsonObject): Set<unknown> {
-  const list = (claim: unknown) => (typeof claim === 'string' ? claim.split(' ') : Array.isArray(claim) ? claim : [])
-  return new Set([...list(scp ?? scope).map((one) => `scope ${one}`), ...list(roles).map((one) => `role ${one}`)])
+function rightsOf(claims: JsonObject): Set<unknown> {
+  return new Set([...scopesOf(claims).map((one) => `scope ${one}`), ...wordsOf(claims.roles).map((one) => `role ${one}`)])
 }
 
 function isWithin(some: Set<unknown>, all: Set<unknown>): boolean {

@@ -1,6 +1,7 @@
 import { CaegisError } from '@caegis/protocol'
 import { VERDICT_CODES, type VerdictCode } from './errors.ts'
 import { mayFollow } from './hand-over.ts'
+import type { Needs } from './needs.ts'
 import type { LateBound } from './rules.ts'
 import type { SeenToken } from './token-cache.ts'
 import type { Allowed } from './verdict.ts'
@@ -16,9 +17,9 @@ export interface Live {
   /**
    * The verdict for one request of this token.
    * @param address where it came from, of a token that leaves policies to the guard
-   * @param freshUntil the second after which the sign-in is too old for what was asked for
+   * @param needs what was asked of it
    */
-  allow(seen: SeenToken, stale: boolean, address?: string, freshUntil?: number): Allowed
+  allow(seen: SeenToken, stale: boolean, address?: string, needs?: Needs): Allowed
   /**
    * A cutoff with this hash came in: look at the tokens that it may hit. Call `drain` when all cutoffs of the batch are in the table.
    * @param t its second
@@ -37,7 +38,7 @@ const SEEN = Symbol('seen token')
 const CONTROLLER = Symbol('abort controller')
 const RELEASED = Symbol('released')
 const ADDRESS = Symbol('address')
-const FRESH_UNTIL = Symbol('fresh until')
+const NEEDS = Symbol('needs')
 
 type Writable<T> = { -readonly [name in keyof T]: T[name] }
 
@@ -46,7 +47,7 @@ interface Internal extends Allowed {
   [CONTROLLER]: AbortController | undefined
   [RELEASED]: boolean
   [ADDRESS]: string | undefined
-  [FRESH_UNTIL]: number | undefined
+  [NEEDS]: Needs | undefined
 }
 
 const BATCH = 256
@@ -67,14 +68,14 @@ export interface LiveOptions {
 /** What one connection is judged by beyond its token. */
 interface Terms {
   readonly address: string | undefined
-  /** Second. */
-  readonly freshUntil: number | undefined
+  /** What was asked of the token: of one that follows it, the same is asked. */
+  readonly needs: Needs | undefined
 }
 
 /** The connections of one token, each with its own terms. */
 interface Connections {
   readonly controllers: Map<AbortController, Terms>
-  /** The first second after which one of them is too old. */
+  /** The first second after which the sign-in is too old for one of them. */
   freshUntil: number
   /** Of the rules by which all of them were judged. */
   edition: number
@@ -104,7 +105,7 @@ export function createLive({ now, judge, isOutside, edition }: LiveOptions): Liv
   }
 
   return {
-    allow(seen, stale, address, freshUntil) {
+    allow(seen, stale, address, needs) {
       const one = Object.create(verdict) as Writable<Internal>
       one.allowed = true
       one.claims = seen.claims
@@ -114,7 +115,7 @@ export function createLive({ now, judge, isOutside, edition }: LiveOptions): Liv
       one[CONTROLLER] = undefined
       one[RELEASED] = false
       one[ADDRESS] = address
-      one[FRESH_UNTIL] = freshUntil
+      one[NEEDS] = needs
       return one
     },
     touch(h1, t, txn) {
@@ -148,7 +149,7 @@ export function createLive({ now, judge, isOutside, edition }: LiveOptions): Liv
   }
 
   function termsOf(one: Internal): Terms {
-    return { address: one[ADDRESS], freshUntil: one[FRESH_UNTIL] }
+    return { address: one[ADDRESS], needs: one[NEEDS] }
   }
 
   function handOver(one: Writable<Internal>, next: Internal): boolean {
@@ -157,8 +158,7 @@ export function createLive({ now, judge, isOutside, edition }: LiveOptions): Liv
     const controller = one[CONTROLLER]
     if (one[RELEASED] || controller?.signal.aborted || !mayFollow(next[SEEN], one[SEEN])) return false
     // The connection stays where it is, and what was asked of it stays asked.
-    const terms = { address: one[ADDRESS] ?? next[ADDRESS], freshUntil: one[FRESH_UNTIL] === undefined ? undefined : next[FRESH_UNTIL] }
-    if (one[FRESH_UNTIL] !== undefined && next[FRESH_UNTIL] === undefined) return false
+    const terms = { address: one[ADDRESS] ?? next[ADDRESS], needs: one[NEEDS] }
     // What has ended is not to be saved: it only has not been told yet.
     if ((judge(one[SEEN]) ?? judgeTerms(one[SEEN], termsOf(one)) ?? judge(next[SEEN]) ?? judgeTerms(next[SEEN], terms)) !== undefined) return false
     if (controller !== undefined) unwatch(one[SEEN], controller)
@@ -167,14 +167,16 @@ export function createLive({ now, judge, isOutside, edition }: LiveOptions): Liv
     one.stale = next.stale
     one[SEEN] = next[SEEN]
     one[ADDRESS] = terms.address
-    one[FRESH_UNTIL] = terms.freshUntil
     if (controller !== undefined) watch(next[SEEN], controller, terms)
     return true
   }
 
-  function judgeTerms({ late }: SeenToken, { address = '', freshUntil = Number.POSITIVE_INFINITY }: Terms): VerdictCode | undefined {
-    if (late !== undefined && isOutside(late, address)) return 'location'
-    return freshUntil < now() / 1000 ? 'insufficient_user_authentication' : undefined
+  function judgeTerms(seen: SeenToken, { address = '', needs }: Terms): VerdictCode | undefined {
+    if (seen.late !== undefined && isOutside(seen.late, address)) return 'location'
+    const own = needs?.of(seen)
+    if (own === undefined) return undefined
+    if (own.forbidden) return 'insufficient_scope'
+    return own.missesContext || own.freshUntil < now() / 1000 ? 'insufficient_user_authentication' : undefined
   }
 
   function watch(seen: SeenToken, controller: AbortController, terms: Terms): void {
@@ -190,7 +192,7 @@ export function createLive({ now, judge, isOutside, edition }: LiveOptions): Liv
       }
     }
     connections.controllers.set(controller, terms)
-    connections.freshUntil = Math.min(connections.freshUntil, terms.freshUntil ?? Number.POSITIVE_INFINITY)
+    connections.freshUntil = Math.min(connections.freshUntil, freshUntil(seen, terms))
     size++
     if (timer === undefined) {
       timer = setInterval(sweep, SWEEP_EVERY)
@@ -247,7 +249,7 @@ export function createLive({ now, judge, isOutside, edition }: LiveOptions): Liv
         if (code !== undefined && left-- <= 0) break
         const why = code ?? judgeTerms(seen, terms)
         if (why === undefined) {
-          connections.freshUntil = Math.min(connections.freshUntil, terms.freshUntil ?? Number.POSITIVE_INFINITY)
+          connections.freshUntil = Math.min(connections.freshUntil, freshUntil(seen, terms))
           continue
         }
         controllers.delete(controller)
@@ -288,6 +290,10 @@ export function createLive({ now, judge, isOutside, edition }: LiveOptions): Liv
       drain()
     }
   }
+}
+
+function freshUntil(seen: SeenToken, { needs }: Terms): number {
+  return needs?.of(seen).freshUntil ?? Number.POSITIVE_INFINITY
 }
 
 function ended(code: VerdictCode | undefined, txn?: string): CaegisError {

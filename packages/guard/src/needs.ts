@@ -1,4 +1,4 @@
-import type { ChallengeClaims, JsonObject } from '@caegis/protocol'
+import { type ChallengeClaims, type JsonObject, scopesOf, wordsOf } from '@caegis/protocol'
 import type { SeenToken } from './token-cache.ts'
 
 /** What a route asks of a token beyond that it is good. */
@@ -65,11 +65,11 @@ export function compileNeeds(requirement: Requirement): Needs {
 
   function judge(claims: Readonly<JsonObject>, iat: number): TokenNeeds {
     const appOnly = isAppOnly(claims)
-    const held = new Set([...listed(claims.scp), ...listed(claims.scope)])
+    const held = new Set(scopesOf(claims))
     const scoped = appOnly ? roles.length > 0 || scope.length === 0 : scope.every((one) => held.has(one))
     const own = Array.isArray(claims.roles) ? claims.roles : []
     const inRole = roles.length === 0 || roles.some((one) => own.includes(one))
-    const contexts = [...listed(claims.acrs), ...(typeof claims.acr === 'string' ? [claims.acr] : [])]
+    const contexts = [...wordsOf(claims.acrs), ...(typeof claims.acr === 'string' ? [claims.acr] : [])]
     return {
       ...{ appOnly, forbidden: !scoped || !inRole, missesContext: !acrs.every((one) => contexts.includes(one)) },
       freshUntil: maxAge === undefined ? Number.POSITIVE_INFINITY : signedInAt(claims, iat) + maxAge,
@@ -94,12 +94,6 @@ const OF_USERS = ['idtyp', 'scp', 'scope', 'sid', 'amr', 'auth_time', 'name', 'u
 function isAppOnly(claims: Readonly<JsonObject>): boolean {
   const { idtyp, oid, sub } = claims
   return idtyp === 'app' || (oid !== undefined && oid === sub && !OF_USERS.some((name) => claims[name] !== undefined))
-}
-
-/** Entra and RFC 9068 write words with blanks between, Okta a list. */
-function listed(claim: unknown): string[] {
-  if (typeof claim === 'string') return claim.split(' ')
-  return Array.isArray(claim) ? claim.filter((one) => typeof one === 'string') : []
 }
 
 function words(name: string, given: string | readonly string[] | undefined): readonly string[] {

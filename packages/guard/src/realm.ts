@@ -216,9 +216,9 @@ export function createRealm(settings: GuardSettings, cache: TokenCache, decision
     return denied
   }
 
-  function allow(seen: SeenToken, stale: boolean, request: GuardRequest, needs?: Needs, address?: string, freshUntil?: number): Verdict {
+  function allow(seen: SeenToken, stale: boolean, request: GuardRequest, needs?: Needs, address?: string): Verdict {
     witness.allowed(request, needs, seen)
-    return live.allow(seen, stale, address, freshUntil)
+    return live.allow(seen, stale, address, needs)
   }
 
   function answer(seen: SeenToken, request: GuardRequest, shown: Shown, needs?: Needs): Verdict {
@@ -239,7 +239,7 @@ export function createRealm(settings: GuardSettings, cache: TokenCache, decision
       // What no sign-in mends comes first: nobody is asked for a second factor in vain.
       if (own.forbidden)
         return refuse('insufficient_scope', request, needs, { dpop, needs: { scope: needs.scope.length > 0 ? needs.scope : undefined } }, seen)
-      if (!own.missesContext && !isOld) return allow(seen, stale, request, needs, place?.address, own.freshUntil)
+      if (!own.missesContext && !isOld) return allow(seen, stale, request, needs, place?.address)
       const step = stepOf(needs, isOld)
       // A daemon has no sign-in that could be newer, whatever else it understands.
       const challenged = seen.capable && !(own.appOnly && isOld)

@@ -1,6 +1,6 @@
 import { createHmac, createSecretKey, type KeyObject } from 'node:crypto'
 import { type CompiledLocation, callerAddress, compileLocation, compileRanges, compileRules, lateBoundUnmet, type RuleSet } from '@caegis/policy'
-import { evidenceText, formatEvidence } from '@caegis/protocol'
+import { clientOf, evidenceText, formatEvidence } from '@caegis/protocol'
 import { forwardedFor, type GuardRequest } from './credentials.ts'
 import { type RulesPart, readRules, refused } from './read-rules.ts'
 import type { SeenToken } from './token-cache.ts'
@@ -61,8 +61,8 @@ export function createRules({ trustedProxies, country, now }: RulesOptions): Rul
     placeOf,
     isOutside: (late, address) => unmetAt(late, address).length > 0,
     evidence(seen, address) {
-      const { sid, azp, client_id: clientId, appid, jti } = seen.claims
-      const client = azp ?? clientId ?? appid
+      const { sid, jti } = seen.claims
+      const client = clientOf(seen.claims)
       if (key === undefined || typeof client !== 'string' || typeof jti !== 'string') return undefined
       const second = Math.floor(now() / 1000)
       const text = evidenceText({ azp: client, jti, address, second, ...(typeof sid === 'string' ? { sid } : {}) })

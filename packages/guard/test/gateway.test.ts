@@ -178,6 +178,8 @@ describe('the answers', () => {
     const { caddy } = await start()
     const name = 'Zoë, "O;Neil" 100%\r\nx: y 猫\ud800'
     const { headers } = await caddy('/files', bearer(mint({ name, roles: ['a b', 'c'], scp: 'Files.Read Files.Write', acrs: ['c1'] })))
+    const elsewhere = await caddy('/files', bearer(mint({ scope: 'A B', scp: ['B', 'C D'], client_id: undefined, cid: 'okta' })))
+    expect(elsewhere.headers).toMatchObject({ 'caegis-scopes': 'B C%20D A', 'caegis-app': 'okta' })
     expect(headers['caegis-name']).toMatch(/^[\x21-\x7e]+$/)
     expect(decodeURIComponent(String(headers['caegis-name']))).toBe(name.toWellFormed())
     expect(headers).toMatchObject({

@@ -290,7 +290,9 @@ describe('live signals', () => {
       ['that another party acts with', { act: { sub: 'mail-api' } }],
       ['that is older', { iat: START - 61 }],
       ['with one more scope', { scp: 'Files.Read Files.Write Files.Delete' }],
+      ['with one more scope, written elsewhere', { scope: 'Files.Delete' }],
       ['with a role', { roles: ['Admin'] }],
+      ['of another client, as Okta writes it', { client_id: undefined, cid: 'other' }],
     ])('never one %s', (_, more) => {
       const { check, sink, guard } = startGuard()
       const verdict = allowed(check(mint(base)))
@@ -342,7 +344,7 @@ describe('live signals', () => {
       expect(codeOf(verdict.signal)).toBe('token_expired')
     })
 
-    it('never, where a fresh sign-in was asked for, by one of whom that was not asked', () => {
+    it('never, where a fresh sign-in was asked for, by one of which nobody knows when it was', () => {
       const { guard, check, clocks, sink } = startGuard()
       const recent = guard.require({ maxAge: 300 })
       const at = (claims: object) => allowed(recent.check({ url: '/', headers: { authorization: `Bearer ${mint({ ...claims })}` } }) as Verdict)
@@ -359,6 +361,21 @@ describe('live signals', () => {
         vi.advanceTimersByTime(1000)
         expect(signal.aborted).toBe(aborted)
       }
+    })
+
+    it.each([
+      ['scope', { scope: 'Files.Write' }, { scp: 'Files.Read' }],
+      ['roles', { roles: 'Editor' }, { roles: [] }],
+      ['acrs', { scope: 'Files.Read', acrs: 'c1' }, { acrs: ['c2'] }],
+    ])('and what was asked of it stays asked: %s', (_, asked, less) => {
+      const { guard, check } = startGuard()
+      const held = { ...base, roles: ['Editor'], acrs: ['c1'] }
+      const at = guard.require(asked)
+      const first = () => allowed(at.check({ url: '/', headers: { authorization: `Bearer ${mint(held)}` } }) as Verdict)
+      const next = { ...newer, roles: ['Editor'], acrs: ['c1'] }
+      // By whatever the new verdict was given.
+      expect(first().handOver(allowed(check(mint({ ...next, ...less }))))).toBe(false)
+      expect(first().handOver(allowed(check(mint({ ...next, jti: 'j-3' }))))).toBe(true)
     })
 
     it('never by the verdict of another guard, which knows other cutoffs', () => {

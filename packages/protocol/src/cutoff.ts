@@ -1,5 +1,6 @@
 import { CaegisError, PROTOCOL_ERRORS } from './errors.ts'
 import { isIdentifier, isNumericDate, isObject } from './shape.ts'
+import { clientOf } from './token-claims.ts'
 
 export const CUTOFF_KINDS = ['tenant', 'user', 'session', 'token', 'app', 'grant', 'device', 'user-device'] as const
 export type CutoffKind = (typeof CUTOFF_KINDS)[number]
@@ -59,21 +60,24 @@ export function sourceKeys({ caegis_from: from }: Record<string, unknown>): Cuto
 }
 
 /**
- * Every key under which the token with these (verified) claims can be cut off, those of its actors and of what it was derived from included; `undefined` when the `act`
- * chain or {@link sourceKeys} is malformed, or longer than allowed. Reads our own claims, those of Entra v1/v2 (`oid`, `uti`, `appid`) and of Okta (`uid`, `cid`).
+ * Every key under which the token with these (verified) claims can be cut off, those of its actors and of what it was derived from included; `undefined` when a claim
+ * that names one of them is no identifier, since nobody could cut it off by that, or when the `act` chain or {@link sourceKeys} is malformed, or longer than allowed.
+ * Reads our own claims, those of Entra v1/v2 (`oid`, `uti`, `appid`) and of Okta (`uid`, `cid`). Null and the empty text name nothing.
  */
 export function cutoffKeys(claims: Record<string, unknown>): CutoffKey[] | undefined {
   const keys: CutoffKey[] = []
   const put = (kind: CutoffKind, id: string) => {
     if (!keys.some((key) => key.kind === kind && key.id === id)) keys.push({ kind, id })
   }
+  let readable = true
   const add = (kind: CutoffKind, id: unknown) => {
     if (isIdentifier(id)) put(kind, id)
+    else if (id !== undefined && id !== null && id !== '') readable = false
   }
-  const app = claims.azp ?? claims.client_id ?? claims.appid ?? claims.cid
+  const app = clientOf(claims)
   const users = [claims.sub, claims.oid, claims.uid].filter((id) => isIdentifier(id))
   add('tenant', claims.tid)
-  for (const user of users) add('user', user)
+  for (const id of [claims.sub, claims.oid, claims.uid]) add('user', id)
   add('session', claims.sid)
   add('token', claims.jti)
   add('token', claims.uti)
@@ -91,7 +95,7 @@ export function cutoffKeys(claims: Record<string, unknown>): CutoffKey[] | undef
     if (depth >= MAX_ACT_DEPTH || !isObject(actor)) return undefined
     add('user', actor.sub)
     add('user', actor.oid)
-    const acting = actor.azp ?? actor.client_id ?? actor.appid
+    const acting = clientOf(actor)
     add('app', acting)
     // What a user takes back from an application ends what was got through it.
     if (isIdentifier(acting)) for (const user of new Set(users)) put('grant', pairId(user, acting))
@@ -99,7 +103,7 @@ export function cutoffKeys(claims: Record<string, unknown>): CutoffKey[] | undef
     add('app', actor.sub)
     actor = actor.act
   }
-  return keys
+  return readable ? keys : undefined
 }
 
 /**

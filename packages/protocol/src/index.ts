@@ -49,3 +49,4 @@ export type { CredentialType, EventClaims, EventPayload, EventPayloads, Initiati
 export { isEvent, parseSet, SET_TYPE, type SecurityEvent } from './set.ts'
 export { isIdentifier, isNumericDate, isObject, type Json, type JsonObject } from './shape.ts'
 export { type ComplexSubject, parseSubject, type SimpleSubject, type Subject } from './subject.ts'
+export { clientOf, scopesOf, wordsOf } from './token-claims.ts'

@@ -5,6 +5,7 @@ import {
   type Cutoff,
   type CutoffKind,
   type CutoffOutcome,
+  clientOf,
   cutoffKeys,
   cutoffPlace,
   cutoffsOf,
@@ -15,6 +16,7 @@ import {
   pairId,
   parseSubject,
   type SecurityEvent,
+  scopesOf,
   sourceKeys,
   trustForeign,
   trustOwn,
@@ -257,8 +259,30 @@ describe('the keys of a token', () => {
 
   it('a pair is not another pair', () => {
     expect(pairId('a', 'b')).not.toBe(pairId('ab', ''))
-    // The joint cannot occur in an id: a claim that holds it yields no key.
-    expect(cutoffKeys({ sub: 'alice\nspa' })).toEqual([])
+    // The joint cannot occur in an id.
+    expect(cutoffKeys({ sub: 'alice\nspa' })).toBeUndefined()
+  })
+
+  it.each(['sub', 'oid', 'uid', 'tid', 'sid', 'jti', 'uti', 'azp', 'client_id', 'appid', 'cid', 'deviceid'])(
+    'a token whose %s nobody could be cut off by is refused; one that names nothing by it is not',
+    (name) => {
+      for (const odd of [12345, true, 'x'.repeat(1025), 'a\u0000b', ['alice'], {}])
+        expect([odd, cutoffKeys({ [name]: odd })]).toEqual([odd, undefined])
+      for (const nothing of [undefined, null, '']) expect(cutoffKeys({ [name]: nothing })).toEqual([])
+      expect(cutoffKeys({ act: { [name]: 'alice' } })).toBeDefined()
+    },
+  )
+
+  it('A7: the client is whoever the issuer calls so', () => {
+    for (const name of ['azp', 'client_id', 'appid', 'cid']) expect(clientOf({ [name]: 'spa' })).toBe('spa')
+    expect(clientOf({ cid: 'okta', azp: 'ours' })).toBe('ours')
+    expect(cutoffKeys({ sub: 'alice', act: { sub: 'agent', cid: 'bot' } })).toContainEqual({ kind: 'grant', id: pairId('alice', 'bot') })
+  })
+
+  it('scopes are read wherever an issuer writes them', () => {
+    expect(scopesOf({ scp: 'A B', scope: ['B', 'C', 7] })).toEqual(['A', 'B', 'C'])
+    expect(scopesOf({ scope: ' A  B ' })).toEqual(['A', 'B'])
+    expect([scopesOf({}), scopesOf({ scp: '' }), scopesOf({ scp: { A: 1 } })]).toEqual([[], [], []])
   })
 })
 

@@ -1,5 +1,5 @@
 import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
-import type { JsonObject } from '@caegis/protocol'
+import { clientOf, type JsonObject, scopesOf } from '@caegis/protocol'
 
 /** Every header that tells an application who asks. A proxy must set all of them, always: what is left out could come from the client. */
 export const IDENTITY_HEADERS = [
@@ -23,7 +23,24 @@ export const NOBODY: IdentityHeaders = Object.freeze(Object.fromEntries(IDENTITY
 const LIFE = 60
 /** RFC 8725 section 3.11: no other kind of JWT is of this type. */
 export const ASSERTION_TYPE = 'caegis-assertion+jwt'
-const CARRIED = ['sub', 'oid', 'tid', 'sid', 'name', 'preferred_username', 'scp', 'roles', 'acrs', 'acr', 'auth_time', 'client_id', 'azp'] as const
+const CARRIED = [
+  'sub',
+  'oid',
+  'tid',
+  'sid',
+  'name',
+  'preferred_username',
+  'scp',
+  'scope',
+  'roles',
+  'acrs',
+  'acr',
+  'auth_time',
+  'client_id',
+  'azp',
+  'appid',
+  'cid',
+] as const
 
 export interface IdentityOptions {
   /** Who signs, `iss` of the assertion. */
@@ -78,9 +95,9 @@ function headersOf(claims: Readonly<JsonObject>, assertion: string): IdentityHea
     'caegis-user': textOf(claims.oid ?? claims.sub),
     'caegis-name': textOf(claims.name ?? claims.preferred_username),
     'caegis-tenant': textOf(claims.tid),
-    'caegis-scopes': typeof claims.scp === 'string' ? listOf(claims.scp.split(' ')) : '',
+    'caegis-scopes': listOf(scopesOf(claims)),
     'caegis-roles': listOf(claims.roles),
-    'caegis-app': textOf(claims.azp ?? claims.client_id ?? claims.appid),
+    'caegis-app': textOf(clientOf(claims)),
     'caegis-session': textOf(claims.sid),
     'caegis-acrs': listOf(claims.acrs),
     'caegis-assertion': assertion,
