@@ -49,8 +49,8 @@ export interface GuardOptions {
    */
   trustedProxies?: readonly string[]
   /**
-   * For tokens that are bound to a key (DPoP, RFC 9449): the origins under which clients know this API, default: what the request's connection and `Host` say. Name them
-   * behind proxies, and wherever the same token is good at another host too.
+   * For tokens that are bound to a key (DPoP, RFC 9449): the origins under which clients know this API, default: what the request's connection and `Host` (HTTP/2:
+   * `:authority`) say. Name them behind proxies, and wherever the same token is good at another host too.
    */
   origin?: string | readonly string[]
   /** The API's own identifier, an https URL: `metadata()` describes it, and refusals say where that can be read (RFC 9728). */

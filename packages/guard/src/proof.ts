@@ -101,7 +101,10 @@ export function createProofs({ now, origins, nonceSecret, maxProofs }: ProofOpti
 
 /** What the request was sent to, as far as its connection tells. */
 function originOf(request: GuardRequest): string {
-  return `${request.socket?.encrypted ? 'https' : 'http'}://${headerOf(request, 'host') ?? 'unknown.invalid'}`
+  // HTTP/2 says it in a pseudo-header, beside which `Host` means nothing (RFC 9113 section 8.3.1). No header of HTTP/1.1 begins with a colon.
+  const authority = (request.headers as Record<string, unknown>)[':authority']
+  const host = typeof authority === 'string' ? authority : headerOf(request, 'host')
+  return `${request.socket?.encrypted ? 'https' : 'http'}://${host ?? 'unknown.invalid'}`
 }
 
 const UNRESERVED = /[A-Za-z0-9\-._~]/

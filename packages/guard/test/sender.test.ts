@@ -1,9 +1,14 @@
 import { createHash, generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { connect, createSecureServer } from 'node:http2'
+import type { AddressInfo } from 'node:net'
 import { parseChallenges, readClaimsChallenge } from '@caegis/protocol'
 import { describe, expect, it } from 'vitest'
+import { protect } from '../src/adapters/node.ts'
 import { createGuard } from '../src/guard.ts'
 import { createReplays } from '../src/replays.ts'
 import type { Verdict } from '../src/verdict.ts'
+import { makeCertificate } from './certificates.ts'
 import { AUDIENCE, cutoff, ISSUER, mint, otherEc, outcome, request, START, signJws, startGuard, verdictOf } from './tokens.ts'
 
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
@@ -185,8 +190,35 @@ describe('a token that is bound to a key', () => {
     expect(at(token, proof(token, { htu: 'http://api.example/files/42' }))).toBe('allowed')
     // A WHATWG request says it all.
     expect(at(token, proof(token), { url: HERE })).toBe('allowed')
+    // HTTP/2 has no `Host`, and where somebody sends one all the same it says nothing (RFC 9113 section 8.3.1).
+    const over2 = (host: object) => ({
+      headers: { authorization: `DPoP ${token}`, dpop: proof(token), ':authority': 'api.example', ...host },
+      ...tls,
+    })
+    expect(at(token, undefined, over2({}))).toBe('allowed')
+    expect(at(token, undefined, over2({ host: 'evil.example' }))).toBe('allowed')
+    expect(at(token, undefined, over2({ host: 'api.example', ':authority': 'evil.example' }))).toBe('invalid_dpop_proof')
     const named = start({ origin: ['https://one.example', 'https://api.example'] })
     expect(named.at(token, proof(token), { headers: { authorization: `DPoP ${token}`, host: 'internal:8080', dpop: proof(token) } })).toBe('allowed')
+  })
+
+  it('over HTTP/2 and TLS, a proof is good where the request was sent to, and nowhere else', async () => {
+    const door = protect(start({ origin: [] }).guard)
+    const { cert, key } = makeCertificate('localhost')
+    const server = createSecureServer({ cert, key }, (incoming, response) => door(incoming, response, () => void response.end()))
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const origin = `https://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const session = connect(origin, { rejectUnauthorized: false })
+    const token = bound()
+    const ask = async (htu: string) => {
+      const [answer] = await once(session.request({ ':path': '/files/42', authorization: `DPoP ${token}`, dpop: proof(token, { htu }) }), 'response')
+      return answer[':status']
+    }
+    expect(await ask(`${origin}/files/42`)).toBe(200)
+    for (const htu of [HERE, `${origin}/files/43`, `${origin.replace('https', 'http')}/files/42`]) expect([htu, await ask(htu)]).toEqual([htu, 401])
+    session.destroy()
+    server.close()
   })
 
   it('a nonce is asked for where the API wants one, good for a while and at every replica', () => {
