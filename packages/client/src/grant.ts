@@ -23,7 +23,7 @@ export interface GrantOptions {
   now?: () => number
 }
 
-/** Milliseconds before its end at which a token is renewed: it must still be good where it arrives. */
+/** Milliseconds before its end at which a token is renewed, or a quarter of its life where that is less: it must still be good where it arrives. */
 const EARLY = 60_000
 
 /**
@@ -34,12 +34,13 @@ const EARLY = 60_000
 export function grantToken({ grant, tokens, keep, now = Date.now }: GrantOptions) {
   let access = ''
   let refresh = ''
-  let end = 0
+  let renewal = 0
   const take = ({ access_token, refresh_token, expires_in }: Grant) => {
     access = accessTokenOf(access_token)
     // Where it is not replaced, the old one goes on (RFC 6749 section 6).
     refresh = refresh_token ?? refresh
-    end = expires_in === undefined ? Number.POSITIVE_INFINITY : now() + expires_in * 1000
+    const life = expires_in === undefined ? Number.POSITIVE_INFINITY : expires_in * 1000
+    renewal = now() + life - Math.min(EARLY, life / 4)
   }
   if (tokens) take(tokens)
   const renew = createLine(async (claims) => {
@@ -49,7 +50,7 @@ export function grantToken({ grant, tokens, keep, now = Date.now }: GrantOptions
     return access
   })
   return async ({ claims }: TokenQuestion): Promise<string> => {
-    if (!claims && access !== '' && now() < end - EARLY) return access
+    if (!claims && access !== '' && now() < renewal) return access
     try {
       return await renew(capableClaims(claims))
     } catch (error) {

@@ -39,6 +39,17 @@ describe('grantToken', () => {
     expect(kept.map(({ refresh_token }) => refresh_token)).toEqual(['r1+', 'r1++'])
   })
 
+  it('a token that lives for a minute or less is kept for three quarters of its life', async () => {
+    let clock = 0
+    const grant = vi.fn(async (): Promise<Grant> => ({ access_token: `t${grant.mock.calls.length}`, expires_in: 60 }))
+    const token = grantToken({ grant, now: () => clock })
+    const at = (milliseconds: number) => {
+      clock = milliseconds
+      return token({})
+    }
+    expect([await at(0), await at(1), await at(44_999), await at(45_000), await at(89_999)]).toEqual(['t1', 't1', 't1', 't2', 't2'])
+  })
+
   it('asks two different questions one after the other, and goes on after a failure', async () => {
     let running = 0
     let made = 0
