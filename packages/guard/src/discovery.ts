@@ -21,6 +21,8 @@ export interface DiscoveryOptions {
   fetch: typeof globalThis.fetch
   /** Where the metadata is, when it is not where the issuer's name says. */
   metadataUrl?: string | undefined
+  /** Of the guard that closes. */
+  signal?: AbortSignal
 }
 
 const TIMEOUT = 10_000
@@ -36,7 +38,7 @@ export function metadataUrls(issuer: string): string[] {
   return [`${origin}${path}/.well-known/openid-configuration`, `${origin}/.well-known/oauth-authorization-server${path}`]
 }
 
-export function createDiscovery({ issuer, fetch, metadataUrl }: DiscoveryOptions): Discovery {
+export function createDiscovery({ issuer, fetch, metadataUrl, signal }: DiscoveryOptions): Discovery {
   const urls = metadataUrl === undefined ? metadataUrls(issuer) : [metadataUrl]
   let known: IssuerMetadata | undefined
   let reading: Promise<IssuerMetadata> | undefined
@@ -75,7 +77,7 @@ export function createDiscovery({ issuer, fetch, metadataUrl }: DiscoveryOptions
   /** An issuer that is down is asked again at the same place: only one that says "not here" is looked for at the other. */
   async function firstOf([url = '', ...others]: readonly string[]): Promise<JsonObject> {
     try {
-      return await fetchJson(fetch, url)
+      return await fetchJson(fetch, url, {}, signal)
     } catch (error) {
       if (others.length === 0 || !(error instanceof StatusError) || error.status >= 500) throw error
       return firstOf(others)
@@ -94,21 +96,31 @@ function failed(detail: string, cause?: unknown): CaegisError {
   return new CaegisError('discovery_failed', GUARD_ERRORS.discovery_failed, { detail, cause })
 }
 
-/** A JSON object from a URL: no redirects, bounded in time and size. */
-export async function fetchJson(fetch: typeof globalThis.fetch, url: string, init: RequestInit = {}): Promise<JsonObject> {
-  const response = await fetch(url, {
-    ...init,
-    redirect: 'error',
-    signal: AbortSignal.timeout(TIMEOUT),
-    headers: { accept: 'application/json', ...init.headers },
-  })
-  if (!response.ok) {
-    await response.body?.cancel()
-    throw new StatusError(response.status)
+/** A JSON object from a URL: no redirects, bounded in time and size. @param closing ends it as well */
+export async function fetchJson(
+  fetch: typeof globalThis.fetch,
+  url: string,
+  { headers }: Pick<RequestInit, 'headers'>,
+  closing?: AbortSignal,
+): Promise<JsonObject> {
+  const deadline = new AbortController()
+  const end = () => deadline.abort()
+  const timer = setTimeout(end, TIMEOUT)
+  closing?.addEventListener('abort', end, { once: true })
+  if (closing?.aborted) end()
+  try {
+    const response = await fetch(url, { redirect: 'error', signal: deadline.signal, headers: { accept: 'application/json', ...headers } })
+    if (!response.ok) {
+      await response.body?.cancel()
+      throw new StatusError(response.status)
+    }
+    const value: unknown = JSON.parse(await boundedText(response))
+    if (!isObject(value)) throw new Error('not a JSON object')
+    return value
+  } finally {
+    clearTimeout(timer)
+    closing?.removeEventListener('abort', end)
   }
-  const value: unknown = JSON.parse(await boundedText(response))
-  if (!isObject(value)) throw new Error('not a JSON object')
-  return value
 }
 
 class StatusError extends Error {

@@ -57,11 +57,10 @@ export const VERDICT_CODES = {
 
 export type VerdictCode = keyof typeof VERDICT_CODES
 
-/** Codes thrown by this package, as `CaegisError`. */
+/** Codes of `CaegisError`s: `guard_closed` is thrown, the others are reasons in the log and in `status()`. */
 export const GUARD_ERRORS = {
   guard_closed: 'The guard was closed before it was ready.',
   discovery_failed: "The issuer's metadata could not be read.",
   keys_failed: "The issuer's signing keys could not be read.",
   rules_refused: 'The location rules of the issuer cannot be read.',
-  client_token_failed: "The issuer gave the API no token for its stream: check the API's client id and secret.",
 } as const

@@ -1,6 +1,6 @@
-import { CaegisError, cutoffsOf, EVENT, isIdentifier, type SecurityEvent, trustOwn } from '@caegis/protocol'
-import { type Channel, follow } from '@caegis/ssf/receiver'
-import { type Discovery, fetchJson } from './discovery.ts'
+import { CaegisError, cutoffsOf, EVENT, type SecurityEvent, trustOwn } from '@caegis/protocol'
+import { type Channel, createClientToken, follow, type TokenEndpoint } from '@caegis/ssf/receiver'
+import type { Discovery } from './discovery.ts'
 import { GUARD_ERRORS } from './errors.ts'
 import type { Log } from './log.ts'
 import type { Sink, Source } from './source.ts'
@@ -26,8 +26,9 @@ export interface FollowSourceOptions {
 
 /** Follows the issuer's own event stream: snapshot first, then every event, over a poll stream of this process. */
 export function createFollowSource(options: FollowSourceOptions): Source {
-  const { issuer, fetch, now, log, horizon, waitSeconds, evaluates, fleet } = options
-  const token = createClientToken(options)
+  const { issuer, discovery, fetch, now, log, horizon, waitSeconds, evaluates, fleet } = options
+  const closing = new AbortController()
+  const token = createClientToken({ ...options, endpoint: () => tokenEndpointOf(discovery), signal: closing.signal })
   const trust = trustOwn(issuer)
   let following: ReturnType<typeof follow> | undefined
   // A snapshot tells cutoffs only: that keys were removed may stand in what it took the place of (threat E2).
@@ -64,9 +65,18 @@ export function createFollowSource(options: FollowSourceOptions): Source {
       })
     },
     refused: (seq, at) => following?.refused(seq, at),
-    ...(fleet && { status: () => ({ fleet: following?.status().channel }) }),
+    status() {
+      const { error, detail, channel } = following?.status() ?? {}
+      return { ...(error !== undefined && { error }), ...(detail !== undefined && { detail }), ...(fleet && { fleet: channel }) }
+    },
+    failure() {
+      const { error, detail } = following?.status() ?? {}
+      return detail === undefined ? error : `${error}: ${detail}`
+    },
     async close() {
+      // Its stream is deleted with a token: that is the last that is asked for.
       await following?.close()
+      closing.abort()
     },
   }
 
@@ -89,52 +99,9 @@ export function createFollowSource(options: FollowSourceOptions): Source {
   }
 }
 
-/** Seconds before its end at which a token is no longer used. */
-const MARGIN = 60
-
-/** The API's own token for its stream, by client credentials (RFC 6749 section 4.4); one request serves all who ask at once. */
-export function createClientToken({
-  clientId,
-  clientSecret,
-  discovery,
-  fetch,
-  now,
-}: Pick<FollowSourceOptions, 'clientId' | 'clientSecret' | 'discovery' | 'fetch' | 'now'>): (options: { fresh: boolean }) => Promise<string> {
-  let cached: { token: string; until: number } | undefined
-  let asking: Promise<string> | undefined
-  return ({ fresh }) => {
-    if (!fresh && cached && now() < cached.until) return Promise.resolve(cached.token)
-    asking ??= ask().finally(() => {
-      asking = undefined
-    })
-    return asking
-  }
-
-  async function ask(): Promise<string> {
-    cached = undefined
-    const { tokenEndpoint, tokenAuthMethods } = await discovery.read()
-    if (tokenEndpoint === undefined) throw failed('the metadata names no token_endpoint')
-    const form = new URLSearchParams({ grant_type: 'client_credentials', scope: 'ssf.read ssf.manage' })
-    const headers: Record<string, string> = { 'content-type': 'application/x-www-form-urlencoded' }
-    if (tokenAuthMethods.includes('client_secret_post') || !tokenAuthMethods.includes('client_secret_basic')) {
-      form.set('client_id', clientId)
-      form.set('client_secret', clientSecret)
-    } else {
-      // Both halves are form-encoded first (RFC 6749 section 2.3.1).
-      const pair = [clientId, clientSecret].map((half) => new URLSearchParams({ half }).toString().slice('half='.length)).join(':')
-      headers.authorization = `Basic ${Buffer.from(pair).toString('base64')}`
-    }
-    const answer = await fetchJson(fetch, tokenEndpoint, { method: 'POST', headers, body: form.toString() }).catch((cause: unknown) => {
-      throw failed('the token endpoint refused or failed', cause)
-    })
-    const { access_token: token, expires_in: seconds } = answer
-    if (!isIdentifier(token, 16_384)) throw failed('the answer holds no access_token')
-    const life = typeof seconds === 'number' && Number.isFinite(seconds) && seconds > 0 ? seconds : 300
-    cached = { token, until: now() + (life - Math.min(MARGIN, life / 4)) * 1000 }
-    return token
-  }
-}
-
-function failed(detail: string, cause?: unknown): CaegisError {
-  return new CaegisError('client_token_failed', GUARD_ERRORS.client_token_failed, { detail, cause })
+/** Where the API gets its own token for its stream, and how. @throws CaegisError `discovery_failed` */
+export async function tokenEndpointOf(discovery: Discovery): Promise<TokenEndpoint> {
+  const { tokenEndpoint: url, tokenAuthMethods: methods } = await discovery.read()
+  if (url === undefined) throw new CaegisError('discovery_failed', GUARD_ERRORS.discovery_failed, { detail: 'no token_endpoint' })
+  return { url, post: methods.includes('client_secret_post') || !methods.includes('client_secret_basic') }
 }

@@ -1,5 +1,5 @@
 import { type Cutoff, type CutoffKind, cutoffsOf, EVENT, type SecurityEvent, trustForeign } from '@caegis/protocol'
-import { createReceiver, type ReceivedEvent, type Receiver, type ReceiverOptions, type ReceiverStatus } from '@caegis/ssf/receiver'
+import { createReceiver, type ReceivedEvent, type Receiver, type ReceiverOptions, type ReceiverStatus, reasonOf } from '@caegis/ssf/receiver'
 import type { Log } from './log.ts'
 import { sleep } from './sleep.ts'
 import type { Sink, Source } from './source.ts'
@@ -78,6 +78,8 @@ export function createForeignSource({ issuer, events, fetch, now, log, horizon, 
   let heardAt: number | undefined
   let gaps = 0
   let fault: string | undefined
+  /** By the transmitter, at the start. */
+  let refused: string | undefined
 
   return {
     proof: 'contact',
@@ -87,6 +89,7 @@ export function createForeignSource({ issuer, events, fetch, now, log, horizon, 
     },
     receiver,
     status: () => ({ ...receiver.status() }),
+    failure: () => receiver.status().error ?? refused,
     async close() {
       closing.abort()
       clearInterval(timer)
@@ -99,6 +102,7 @@ export function createForeignSource({ issuer, events, fetch, now, log, horizon, 
     while (!closing.signal.aborted) {
       try {
         await receiver.start()
+        refused = undefined
         look()
         timer = setInterval(look, lookEvery)
         timer.unref()
@@ -106,7 +110,8 @@ export function createForeignSource({ issuer, events, fetch, now, log, horizon, 
         return
       } catch (error) {
         if (closing.signal.aborted) return
-        log.warn('the transmitter refuses; it is tried again', { issuer, transmitter, code: (error as { code?: string }).code ?? 'unknown' })
+        refused = reasonOf(error)
+        log.warn('the transmitter refuses; it is tried again', { issuer, transmitter, reason: refused })
         await sleep(AGAIN, closing.signal)
       }
     }

@@ -32,7 +32,11 @@ export interface Guard extends Checker {
    * @throws TypeError for a guard that was made without `resource`
    */
   metadata(): ResourceMetadata
-  /** Resolves when revocations and keys are loaded: before that, nothing is allowed. */
+  /**
+   * Resolves when revocations and keys are loaded: before that, nothing is allowed. Waits through whatever fails, since it may be over any moment: the log says what, and so
+   * does `status()` (`reason`, `keyFetches.failure`).
+   * @throws CaegisError `guard_closed`
+   */
   ready(): Promise<void>
   /**
    * Cuts off by the word of the API's owner: at once, for tokens and live connections alike, whatever the source is. @returns the cutoff, to be given to other replicas,

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { CaegisError } from '@caegis/protocol'
+import { reasonOf } from '@caegis/ssf/receiver'
 import { type Discovery, fetchJson } from './discovery.ts'
 import { GUARD_ERRORS } from './errors.ts'
 import { createKeyring, type KeyFetches, type KeySource } from './keys.ts'
@@ -42,7 +43,7 @@ export function createJwksKeys({ issuer, discovery, fetch, monotonic, log, refre
   // Who never asks for `ready()` is not to be brought down by a guard that was closed early.
   first.catch(() => {})
   const regular = setInterval(() => {
-    load(true).catch((error: unknown) => log.warn('signing keys not refreshed', { issuer, error: String(error) }))
+    load(true).catch((error: unknown) => log.warn('signing keys not refreshed', { issuer, reason: reasonOf(error) }))
   }, refreshEvery)
   regular.unref()
 
@@ -63,7 +64,7 @@ export function createJwksKeys({ issuer, discovery, fetch, monotonic, log, refre
         if (budget === 0) return undefined
         budget--
       }
-      return load(false).catch((error: unknown) => log.warn('signing keys not fetched', { issuer, error: String(error) }))
+      return load(false).catch((error: unknown) => log.warn('signing keys not fetched', { issuer, reason: reasonOf(error) }))
     },
     async changed() {
       outdated = true
@@ -84,17 +85,22 @@ export function createJwksKeys({ issuer, discovery, fetch, monotonic, log, refre
     loading ??= (async () => {
       const { jwksUri } = await discovery.read({ fresh })
       const past = outdated
-      const jwks = await fetchJson(fetch, past ? pastCaches(jwksUri) : jwksUri, { headers: { 'cache-control': 'no-cache' } })
+      const url = past ? pastCaches(jwksUri) : jwksUri
+      const jwks = await fetchJson(fetch, url, { headers: { 'cache-control': 'no-cache' } }, closing.signal).catch((cause: unknown) => {
+        throw new CaegisError('keys_failed', GUARD_ERRORS.keys_failed, { detail: 'unreadable', cause })
+      })
       if (closing.signal.aborted) return
       // An answer without keys is taken for a fault: it would refuse everybody.
       if (!Array.isArray(jwks.keys) || jwks.keys.length === 0) throw new CaegisError('keys_failed', GUARD_ERRORS.keys_failed, { detail: 'no keys' })
       const usable = ring.replace(issuer, jwks)
       if (past) outdated = false
       fetches.done++
+      delete fetches.failure
       log.debug('signing keys read', { issuer, usable })
     })()
       .catch((error: unknown) => {
         fetches.failed++
+        fetches.failure = reasonOf(error)
         throw error
       })
       .finally(() => {
@@ -109,7 +115,7 @@ export function createJwksKeys({ issuer, discovery, fetch, monotonic, log, refre
       try {
         return await load(true)
       } catch (error) {
-        log.warn('signing keys not read, trying again', { issuer, why, error: String(error) })
+        if (!closing.signal.aborted) log.warn('signing keys not read, trying again', { issuer, why, reason: reasonOf(error) })
       }
       await sleep(pause, closing.signal)
     }

@@ -13,6 +13,8 @@ export interface VerifyKey {
 export interface KeyFetches {
   done: number
   failed: number
+  /** Why the last one failed, if it did. */
+  failure?: string
 }
 
 /** Where the guard's keys come from. */

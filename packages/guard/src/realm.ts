@@ -55,7 +55,8 @@ export interface Realm {
 export function createRealm(settings: GuardSettings, cache: TokenCache, decisions: DecisionLog | undefined): Realm {
   const { issuer, now, monotonic, log, fetch, maxStaleness, horizon } = settings
   const rules: TokenRules = settings
-  const discovery = createDiscovery({ issuer, fetch, metadataUrl: settings.metadataUrl })
+  const closing = new AbortController()
+  const discovery = createDiscovery({ issuer, fetch, metadataUrl: settings.metadataUrl, signal: closing.signal })
   // First what may throw: keys would be fetched for ever for nobody.
   const source = openSource(settings, discovery, (cutoffs) => keepIn(settings.store, cutoffs, log))
   const keys = settings.keys ?? createJwksKeys({ issuer, discovery, fetch, monotonic, log })
@@ -90,11 +91,10 @@ export function createRealm(settings: GuardSettings, cache: TokenCache, decision
     head: () => freshness.head,
     rules: () => places.version,
   })
-  const closing = new AbortController()
   const started = { wall: now(), monotonic: monotonic() }
   const hydration = Promise.withResolvers<void>()
   hydration.promise.catch(() => {})
-  let closed = false
+  let closed: Promise<void> | undefined
   let sweptAt = 0
 
   const sink: Sink = {
@@ -162,15 +162,18 @@ export function createRealm(settings: GuardSettings, cache: TokenCache, decision
       if (source.receiver === undefined) throw new TypeError('receiver: no transmitter pushes events to this guard')
       return source.receiver
     },
-    async close() {
-      if (closed) return
-      closed = true
-      closing.abort()
-      hydration.reject(new CaegisError('guard_closed', GUARD_ERRORS.guard_closed))
-      live.close()
-      keys.close()
-      await source.close()
+    close() {
+      closed ??= close()
+      return closed
     },
+  }
+
+  async function close(): Promise<void> {
+    closing.abort()
+    hydration.reject(new CaegisError('guard_closed', GUARD_ERRORS.guard_closed))
+    live.close()
+    keys.close()
+    await source.close()
   }
 
   function firstSight(shown: Shown, request: GuardRequest, needs?: Needs): Verdict | Promise<Verdict> {
@@ -260,7 +263,7 @@ export function createRealm(settings: GuardSettings, cache: TokenCache, decision
 
   /** Why a verified token is not good now; asked at every request, and of every live connection. */
   function judge(seen: SeenToken, stale: boolean): VerdictCode | undefined {
-    if (closed) return 'not_ready'
+    if (closing.signal.aborted) return 'not_ready'
     if (seen.key.gone) return 'token_key'
     const untimely = checkTimes(seen.times, rules, now() / 1000, table.forgotten)
     if (untimely !== undefined) return untimely
@@ -330,10 +333,23 @@ export function createRealm(settings: GuardSettings, cache: TokenCache, decision
     return Math.min(now(), started.wall + monotonic() - started.monotonic) / 1000
   }
 
+  /** Whoever waits is told what fails meanwhile, a wrong secret above all. */
+  function unready(reason: string | undefined): string {
+    const failure = source.failure?.() ?? keys.fetches?.failure
+    return failure === undefined ? String(reason) : `${reason} (${failure})`
+  }
+
   function status(): IssuerStatus {
     const { hydrated, inSync, reason, head } = freshness
     return {
-      ...{ hydrated, inSync, reason, head, age: source.proof === 'none' ? 0 : freshness.age(), stale: isStale() },
+      ...{
+        hydrated,
+        inSync,
+        reason: hydrated ? reason : unready(reason),
+        head,
+        age: source.proof === 'none' ? 0 : freshness.age(),
+        stale: isStale(),
+      },
       ...{ proof: source.proof ?? 'heads', source: source.status?.() },
       ...tally.read(),
       ...witness.read(),

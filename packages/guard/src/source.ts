@@ -38,6 +38,8 @@ export interface Source {
   readonly receiver?: Pick<Receiver, 'handler'>
   /** More about it, for `guard.status()`. */
   status?(): Record<string, unknown>
+  /** What failed last, until it succeeds: shown as the reason while nothing has come yet. */
+  failure?(): string | undefined
   /**
    * What it can show about how late it is: `heads` of a log (default), mere `contact` with whoever would tell of events, or nothing at all (`none`: there is nobody who
    * would, and staleness does not apply).

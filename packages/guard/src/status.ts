@@ -8,7 +8,7 @@ import { addVerdicts, type VerdictFigures } from './verdict-counts.ts'
 export interface IssuerStatus extends Record<CountedOutcome, number>, VerdictFigures {
   hydrated: boolean
   inSync: boolean
-  /** Why not in sync. */
+  /** Why not in sync; before anything has come, with what failed last. */
   reason: string | undefined
   /**
    * Seconds since the newest applied head was read from the issuer's log, or since a transmitter without heads was heard; `Infinity` before the first, 0 where nobody
@@ -18,7 +18,10 @@ export interface IssuerStatus extends Record<CountedOutcome, number>, VerdictFig
   stale: boolean
   /** What shows how late it may be: the heads of the issuer's log, mere contact with a transmitter (best effort), or nothing: only what the API's owner revokes is known. */
   proof: 'heads' | 'contact' | 'none'
-  /** Of a transmitter of somebody else: its stream, as the receiver sees it. With a fleet: `{ fleet }`, whether the log comes by the broker now, and why not. */
+  /**
+   * Of a transmitter of somebody else: its stream, as the receiver sees it. Of the issuer's own: `{ error, detail }` of what failed last, until it succeeds; with a fleet `{ fleet }`, whether the log comes by the
+   * broker now, and why not.
+   */
   source: Record<string, unknown> | undefined
   head: Head | undefined
   /** What could not be mapped or was refused, with how often. */

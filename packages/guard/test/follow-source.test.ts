@@ -1,10 +1,11 @@
 import { type Cutoff, EVENT, type Head, packCutoffs, type SecurityEvent, event as written } from '@caegis/protocol'
 import type { Follower, FollowOptions } from '@caegis/ssf/receiver'
 import * as receiver from '@caegis/ssf/receiver'
-import { describe, expect, it, vi } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { createLoop, ISSUER as LOOP_ISSUER, revoke, until } from '../../ssf/test/loop.ts'
 import { createDiscovery } from '../src/discovery.ts'
-import { createClientToken, createFollowSource } from '../src/follow-source.ts'
+import { createFollowSource } from '../src/follow-source.ts'
+import { createGuard } from '../src/guard.ts'
 import { silent } from '../src/log.ts'
 import type { Sink } from '../src/source.ts'
 import { createClocks, cutoff, head, ISSUER, START } from './tokens.ts'
@@ -23,7 +24,7 @@ const SECRET = 'a:secret/with+signs'
 function createIssuer(metadata: object = {}) {
   const calls: { form: URLSearchParams; headers: Record<string, string> }[] = []
   const state = { answer: () => Response.json({ access_token: `token-${calls.length}`, expires_in: 3600 }) }
-  const fetch = (async (url: string, init: { body?: string; headers: Record<string, string> }) => {
+  const fetch = (async (url: string, init: { body?: URLSearchParams; headers: Record<string, string> }) => {
     if (url.includes('.well-known'))
       return Response.json({ issuer: ISSUER, jwks_uri: `${ISSUER}/keys`, token_endpoint: `${ISSUER}/token`, ...metadata })
     expect(url).toBe(`${ISSUER}/token`)
@@ -44,7 +45,9 @@ function createIssuer(metadata: object = {}) {
     waitSeconds: 10,
     evaluates: ['ip' as const],
   }
-  return { calls, state, clocks, options, token: createClientToken(options) }
+  createFollowSource(options).start({} as Sink)
+  const { token } = followed.options as FollowOptions
+  return { calls, state, clocks, options, token }
 }
 
 describe('the API’s own token', () => {
@@ -55,7 +58,7 @@ describe('the API’s own token', () => {
       ...{ grant_type: 'client_credentials', scope: 'ssf.read ssf.manage' },
       ...{ client_id: 'files-api', client_secret: SECRET },
     })
-    clocks.pass(3539)
+    clocks.pass(3569)
     expect(await token({ fresh: false })).toBe('token-1')
     clocks.pass(2)
     expect(await token({ fresh: false })).toBe('token-2')
@@ -77,14 +80,77 @@ describe('the API’s own token', () => {
   it('I8: fails with a code, holds no secret in any text, and asks anew next time', async () => {
     const { state, token } = createIssuer()
     const good = state.answer
-    for (const answer of [() => new Response('no', { status: 401 }), () => Response.json({}), () => new Response('{')]) {
+    for (const [code, answer] of [
+      ['token_refused', () => new Response('no', { status: 401 })],
+      ['unavailable', () => new Response('no', { status: 503 })],
+      ['answer_malformed', () => Response.json({})],
+      ['answer_malformed', () => new Response('{')],
+    ] as const) {
       state.answer = answer
       const error = await token({ fresh: false }).catch((one: unknown) => one)
-      expect(error).toMatchObject({ code: 'client_token_failed' })
+      expect(error).toMatchObject({ code })
       expect(JSON.stringify([error, String(error), String((error as Error).cause)])).not.toContain(SECRET)
     }
     state.answer = good
     expect(await token({ fresh: false })).toMatch(/^token-/)
+  })
+})
+
+describe('a guard that cannot begin', () => {
+  const guardOf = (fetch: typeof globalThis.fetch, issuer: string) => {
+    followed.real = true
+    const said: unknown[] = []
+    const log = { ...silent, warn: (...one: unknown[]) => void said.push(one) }
+    return { said, guard: createGuard({ issuer, audience: 'api://files', clientId: 'files-api', clientSecret: SECRET, fetch, log }) }
+  }
+  afterEach(() => {
+    followed.real = false
+  })
+
+  it('says that the client secret is wrong, in the log and in its status', async () => {
+    const loop = createLoop()
+    const fetch = (async (url: string, init: RequestInit) => {
+      if (url.endsWith('/token')) return new Response('no', { status: 401 })
+      if (url.includes('openid-configuration'))
+        return Response.json({ issuer: LOOP_ISSUER, jwks_uri: `${LOOP_ISSUER}/keys`, token_endpoint: `${LOOP_ISSUER}/token` })
+      return loop.fetch(url, init)
+    }) as typeof globalThis.fetch
+    const { guard, said } = guardOf(fetch, LOOP_ISSUER)
+    await until(() => guard.status().reason?.includes('token_refused') === true)
+    expect(guard.status()).toMatchObject({
+      reason: 'not hydrated yet (token_refused: token endpoint: status 401)',
+      source: { error: 'token_refused' },
+    })
+    expect(JSON.stringify(said)).toContain('token_refused')
+    expect(JSON.stringify([said, guard.status()])).not.toContain(SECRET)
+    await guard.close()
+  })
+
+  it('says that the metadata are of another issuer, as where a slash is missing', async () => {
+    const fetch = (async () => Response.json({ issuer: `${ISSUER}/`, jwks_uri: `${ISSUER}/keys` })) as unknown as typeof globalThis.fetch
+    const { guard, said } = guardOf(fetch, ISSUER)
+    await until(() => guard.status().keyFetches?.failure !== undefined)
+    expect(guard.status().keyFetches).toMatchObject({ failed: 1, failure: 'discovery_failed: names another issuer' })
+    expect(JSON.stringify(said)).toContain('names another issuer')
+    await guard.close()
+  })
+
+  it('leaves no request behind when it is closed, however often and by whomever', async () => {
+    const open = new Set<AbortSignal>()
+    const fetch = ((_: string, { signal }: { signal: AbortSignal }) =>
+      new Promise((_resolve, reject) => {
+        open.add(signal)
+        signal.addEventListener('abort', () => {
+          open.delete(signal)
+          reject(signal.reason)
+        })
+      })) as unknown as typeof globalThis.fetch
+    const { guard, said } = guardOf(fetch, ISSUER)
+    await until(() => open.size > 0)
+    const done = guard.close()
+    await Promise.all([guard.close(), done])
+    expect([open.size, said]).toEqual([0, []])
+    await expect(guard.ready()).rejects.toMatchObject({ code: 'guard_closed' })
   })
 })
 

@@ -288,6 +288,20 @@ describe('client credentials', () => {
     expect(foreign.asked.some(({ path }) => path === '/token')).toBe(false)
     foreign.intercept = ({ path }) => (path === '/token' ? new Response(null, { status: 401 }) : undefined)
     const named = { ...credentials, tokenEndpoint: 'https://them.test/token' }
-    await expect(started(foreign, { credentials: named }).receiver.start()).rejects.toMatchObject({ code: 'unauthorized' })
+    await expect(started(foreign, { credentials: named }).receiver.start()).rejects.toMatchObject({ code: 'token_refused' })
+  })
+
+  it.each(['named', 'found'])('sends the secret in the form to a %s endpoint where it is told to', async (how) => {
+    const foreign = createForeign()
+    foreign.intercept = ({ path, headers, body }) => {
+      if (path.startsWith('/.well-known/oauth')) return Response.json({ issuer: THEM, token_endpoint: 'https://them.test/token' })
+      if (path !== '/token') return undefined
+      const takes = headers.get('authorization') === null && body?.client_id === 'files' && body.client_secret === 'secret'
+      return takes ? Response.json({ access_token: 'good', expires_in: 3600 }) : new Response(null, { status: 401 })
+    }
+    const credentials = { clientId: 'files', clientSecret: 'secret', ...(how === 'named' && { tokenEndpoint: 'https://them.test/token' }) }
+    const post = started(foreign, { credentials: { ...credentials, authMethod: 'post' } })
+    await post.receiver.start()
+    await expect(started(foreign, { credentials }).receiver.start()).rejects.toMatchObject({ code: 'token_refused' })
   })
 })

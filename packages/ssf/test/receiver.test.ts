@@ -60,6 +60,7 @@ describe('construction', () => {
     bad({ transmitter: 'http://them.test' })
     bad({ credentials: {} })
     bad({ credentials: { clientId: 'x', clientSecret: 'y', tokenEndpoint: 'http://them.test/token' } })
+    bad({ credentials: { clientId: 'x', clientSecret: 'y', authMethod: 'private_key_jwt' as never } })
     bad({ delivery: { push: { endpointUrl: 'http://us.test' } } })
     bad({ delivery: { push: { endpointUrl: 'https://us.test', authorizationHeader: 'a\r\nb' } } })
     bad({ on: {} })

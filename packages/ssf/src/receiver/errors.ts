@@ -4,6 +4,7 @@ import { CaegisError } from '@caegis/protocol'
 export const RECEIVER_ERRORS = {
   unavailable: 'The transmitter could not be reached.',
   unauthorized: 'The transmitter does not accept the access token.',
+  token_refused: 'The client got no access token: check its id and secret, and how the token endpoint takes them.',
   request_refused: 'The transmitter refused the request.',
   answer_malformed: 'The answer of the transmitter is malformed.',
   answer_too_large: 'The answer of the transmitter is too large.',
@@ -19,6 +20,12 @@ export const RECEIVER_ERRORS = {
 } as const
 
 export type ReceiverErrorCode = keyof typeof RECEIVER_ERRORS
+
+/** What a failure was, in words that hold nothing from outside but what this project's own errors say. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof CaegisError)) return 'an error of another kind'
+  return typeof error.detail === 'string' ? `${error.code}: ${error.detail}` : error.code
+}
 
 export function failure(code: ReceiverErrorCode, detail?: unknown, cause?: unknown): CaegisError {
   return new CaegisError(code, RECEIVER_ERRORS[code], { detail, cause })

@@ -27,6 +27,8 @@ export interface FollowStatus {
   counts: { applied: number; refused: number; ignored: number }
   /** Code of the last failure, until a poll succeeds. */
   error?: string
+  /** More about it, where more is known. */
+  detail?: string
   /** What comes over the channel, where there is one. */
   channel?: CarrierStatus
 }
@@ -76,7 +78,7 @@ export function follow(options: FollowOptions): Follower {
   let reason: string | undefined
   let head: Head | undefined
   let heardAt: number | undefined
-  let error: string | undefined
+  let error: Pick<FollowStatus, 'error' | 'detail'> = {}
   let synced = false
   /** The log's time when the snapshot was read. */
   let hydratedAt = Number.NEGATIVE_INFINITY
@@ -129,7 +131,7 @@ export function follow(options: FollowOptions): Follower {
         ...(position && { position: { epoch: position.epoch, seq: position.seq } }),
         ...(head && { head: { ...head } }),
         ...(heardAt !== undefined && { heardAt }),
-        ...(error !== undefined && { error }),
+        ...error,
         ...(carrier && { channel: carrier.status() }),
       }
     },
@@ -160,7 +162,7 @@ export function follow(options: FollowOptions): Follower {
         else {
           await turn(session, poller as Poller)
           backoff.reset()
-          error = undefined
+          error = {}
         }
       } catch (cause) {
         if (closing.signal.aborted) return
@@ -446,9 +448,9 @@ export function follow(options: FollowOptions): Follower {
   /** Decides what a failure means for what is known; the loop then goes on with what is missing. */
   function recover(cause: unknown): void {
     const { code, detail } = cause instanceof CaegisError ? cause : { code: 'internal', detail: undefined }
-    error = code
+    error = { error: code, ...(typeof detail === 'string' && { detail }) }
     poller?.hurry()
-    log.warn('following failed', { code, ...(typeof detail === 'string' && { detail }) })
+    log.warn('following failed', { code, ...(error.detail !== undefined && { detail: error.detail }) })
     switch (code) {
       case 'stream_gone':
         session = undefined

@@ -1,6 +1,6 @@
 import type { SecurityEvent } from '@caegis/protocol'
 import { type Log, SILENT } from '../log.ts'
-import { type ClientCredentials, createClientToken } from './client-token.ts'
+import { type ClientCredentials, createClientToken, type FindTokenEndpointOptions, findTokenEndpoint } from './client-token.ts'
 import { isEndpoint, metadataUrl } from './discover.ts'
 import { createDispatch, eventUri, type Handler, type Handlers } from './handlers.ts'
 import { createMemorySeen, type SeenStore } from './seen.ts'
@@ -182,16 +182,17 @@ function checkPush(push: { endpointUrl: string; authorizationHeader?: string } |
 
 function tokenOf(
   credentials: ReceiverOptions['credentials'],
-  rest: Pick<Parameters<typeof createClientToken>[0], 'issuer' | 'fetch' | 'now' | 'insecure' | 'timeout'>,
+  { now, ...rest }: Omit<FindTokenEndpointOptions, 'tokenEndpoint' | 'authMethod'> & { now: () => number },
 ): TokenSource {
   if (credentials && 'token' in credentials) {
     if (typeof credentials.token !== 'function') throw new TypeError('credentials.token must be a function')
     return credentials.token
   }
-  const { clientId, clientSecret, tokenEndpoint } = credentials ?? {}
+  const { clientId, clientSecret, tokenEndpoint, authMethod } = credentials ?? {}
   if (!clientId || !clientSecret) throw new TypeError('credentials need clientId and clientSecret, or token')
   if (tokenEndpoint !== undefined && !isEndpoint(tokenEndpoint, rest.insecure)) throw new TypeError('tokenEndpoint must be an https URL')
-  return createClientToken({ ...credentials, ...rest })
+  if (authMethod !== undefined && authMethod !== 'basic' && authMethod !== 'post') throw new TypeError('authMethod must be basic or post')
+  return createClientToken({ ...credentials, ...rest, now, endpoint: findTokenEndpoint({ ...credentials, ...rest }) })
 }
 
 function eventsOf(events: readonly string[] | undefined, on: Handlers): string[] | undefined {

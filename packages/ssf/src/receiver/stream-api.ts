@@ -1,6 +1,6 @@
 import { CaegisError, isObject } from '@caegis/protocol'
 import type { TransmitterMetadata } from './discover.ts'
-import { failure } from './errors.ts'
+import { failure, reasonOf } from './errors.ts'
 import { chunksOf, type Deadline, discard, type ExchangeOptions, exchange, open, startDeadline, within } from './exchange.ts'
 import { readConfiguration, type StreamConfiguration } from './stream-configuration.ts'
 
@@ -59,8 +59,8 @@ export function createStreamApi(metadata: TransmitterMetadata, options: StreamAp
         bearer = await within(token({ fresh }), deadline.signal)
       } catch (cause) {
         // Our own token source knows what cannot get better by waiting.
-        if (cause instanceof CaegisError && (cause.code === 'unauthorized' || cause.code === 'metadata_refused')) throw cause
-        throw failure('unavailable', 'no access token', cause)
+        if (cause instanceof CaegisError && ['token_refused', 'unauthorized', 'metadata_refused'].includes(cause.code)) throw cause
+        throw failure('unavailable', `no access token (${reasonOf(cause)})`, cause)
       }
       const answer = await send({ authorization: `Bearer ${bearer}` })
       if (answer.status !== 401) return answer
