@@ -24,7 +24,8 @@ const LOAD = { living: 42, revoked: 8, again: 5 }
 const POOL = 1500
 /** People whose tokens are shown before they are cut off: those of the next seconds. */
 const SOON = 20 * RATE
-const WARM_UP = 10
+/** Seconds until all is full that a guard remembers for a while: ten thousand `jti`s, tokens that were seen. */
+const WARM_UP = 60
 /** Milliseconds that a process may take to be ready, and the last answers to come: no run waits for ever. */
 const TIME_LIMIT = 180_000
 const MB = 1e6

@@ -1,6 +1,6 @@
 import { type CutoffKey, cutoffKeys, isObject, type JsonObject } from '@caegis/protocol'
 import { readConfirmation } from './confirmation.ts'
-import { claimsHalf, cutoffText, type KeyedHash } from './hash.ts'
+import { claimsHalf, type KeyedHash } from './hash.ts'
 import type { VerifyKey } from './keys.ts'
 import type { LateBound } from './rules.ts'
 import type { ParsedToken } from './token.ts'
@@ -63,7 +63,7 @@ function hashesOf(keys: readonly CutoffKey[], issuer: string, hash: KeyedHash, c
   const hashes = new Int32Array(keys.length * (capable ? 4 : 2))
   let at = 0
   for (const { kind, id } of keys) {
-    hash.of(cutoffText(issuer, kind, id))
+    hash.ofCutoff(issuer, kind, id)
     const h1 = hash.out[0] as number
     const h2 = hash.out[1] as number
     hashes[at++] = h1

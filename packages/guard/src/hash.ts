@@ -10,12 +10,22 @@ import { randomBytes } from 'node:crypto'
 export interface KeyedHash {
   /** Leaves both halves, as signed 32-bit integers, in `out`: nothing is allocated. */
   of(text: string): void
+  /** The same of a {@link cutoffText}, in a third of the time: what the texts of one issuer and kind begin with is hashed once. */
+  ofCutoff(issuer: string, kind: string, id: string): void
   readonly out: Int32Array
 }
 
-/** The text that is hashed for a cutoff. The issuer is part of it, and no identifier holds a NUL, so the pieces cannot run into each other. */
+/**
+ * The text that is hashed for a cutoff. The issuer is part of it, and no identifier holds a NUL, so the pieces cannot run into each other. What comes before the id is
+ * as many whole words, by one more NUL where that is needed.
+ */
 export function cutoffText(issuer: string, kind: string, id: string): string {
-  return `${issuer}\0${kind}\0${id}`
+  return head(issuer, kind) + id
+}
+
+function head(issuer: string, kind: string): string {
+  const text = `${issuer}\0${kind}\0`
+  return text.length & 1 ? `${text}\0` : text
 }
 
 /**
@@ -26,6 +36,15 @@ export function claimsHalf(h2: number): number {
   return h2 ^ 0x3c6ef372
 }
 
+/** The state after some whole words, and how many UTF-16 units they were. */
+interface Begun {
+  readonly v0: number
+  readonly v1: number
+  readonly v2: number
+  readonly v3: number
+  readonly units: number
+}
+
 /** @param key 8 bytes; random unless a test asks for certain ones */
 export function createKeyedHash(key: Uint8Array = randomBytes(8)): KeyedHash {
   if (key.length !== 8) throw new TypeError('The hash key has 8 bytes')
@@ -33,35 +52,68 @@ export function createKeyedHash(key: Uint8Array = randomBytes(8)): KeyedHash {
   const k0 = view.getInt32(0, true)
   const k1 = view.getInt32(4, true)
   const out = new Int32Array(2)
-  return { of, out }
+  const start: Begun = { v0: k0, v1: k1 ^ 0xee, v2: 0x6c796765 ^ k0, v3: 0x74656462 ^ k1, units: 0 }
+  /** Of the issuer that was named last, by kind: a guard's realm has one. */
+  let whose: string | undefined
+  let heads = new Map<string, Begun>()
 
-  function of(text: string): void {
+  return {
+    of: (text) => finish(start, text),
+    ofCutoff(issuer, kind, id) {
+      if (issuer !== whose) {
+        whose = issuer
+        heads = new Map()
+      }
+      let known = heads.get(kind)
+      if (known === undefined) {
+        known = absorb(start, head(issuer, kind))
+        heads.set(kind, known)
+      }
+      finish(known, id)
+    },
+    out,
+  }
+
+  /** What `finish` does with the words before the last one; seldom, and so in words of its own. */
+  function absorb({ v0, v1, v2, v3, units }: Begun, text: string): Begun {
+    for (let at = 0; at < text.length; at += 2) {
+      const m = text.charCodeAt(at) | (text.charCodeAt(at + 1) << 16)
+      v3 ^= m
+      v0 = (v0 + v1) | 0
+      v1 = rotate(v1, 5) ^ v0
+      v0 = rotate(v0, 16)
+      v2 = (v2 + v3) | 0
+      v3 = rotate(v3, 8) ^ v2
+      v0 = (v0 + v3) | 0
+      v3 = rotate(v3, 7) ^ v0
+      v2 = (v2 + v1) | 0
+      v1 = rotate(v1, 13) ^ v2
+      v2 = rotate(v2, 16)
+      v0 ^= m
+    }
+    return { v0, v1, v2, v3, units: units + text.length }
+  }
+
+  function finish(begun: Begun, text: string): void {
     const { length } = text
-    let v0 = k0
-    let v1 = k1 ^ 0xee
-    let v2 = 0x6c796765 ^ k0
-    let v3 = 0x74656462 ^ k1
+    let { v0, v1, v2, v3 } = begun
+    const bytes = (begun.units + length) << 1
     // Two UTF-16 units make one 32-bit word; the last word holds the odd unit, if any, and the length in bytes.
     const words = length >> 1
     for (let i = 0; i <= words; i++) {
       const at = i << 1
-      const m =
-        i < words ? text.charCodeAt(at) | (text.charCodeAt(at + 1) << 16) : ((length << 1) << 24) | (length & 1 ? text.charCodeAt(length - 1) : 0)
+      const m = i < words ? text.charCodeAt(at) | (text.charCodeAt(at + 1) << 16) : (bytes << 24) | (length & 1 ? text.charCodeAt(length - 1) : 0)
       v3 ^= m
       v0 = (v0 + v1) | 0
-      v1 = (v1 << 5) | (v1 >>> 27)
-      v1 ^= v0
-      v0 = (v0 << 16) | (v0 >>> 16)
+      v1 = rotate(v1, 5) ^ v0
+      v0 = rotate(v0, 16)
       v2 = (v2 + v3) | 0
-      v3 = (v3 << 8) | (v3 >>> 24)
-      v3 ^= v2
+      v3 = rotate(v3, 8) ^ v2
       v0 = (v0 + v3) | 0
-      v3 = (v3 << 7) | (v3 >>> 25)
-      v3 ^= v0
+      v3 = rotate(v3, 7) ^ v0
       v2 = (v2 + v1) | 0
-      v1 = (v1 << 13) | (v1 >>> 19)
-      v1 ^= v2
-      v2 = (v2 << 16) | (v2 >>> 16)
+      v1 = rotate(v1, 13) ^ v2
+      v2 = rotate(v2, 16)
       v0 ^= m
     }
     v2 ^= 0xee
@@ -71,20 +123,20 @@ export function createKeyedHash(key: Uint8Array = randomBytes(8)): KeyedHash {
         v1 ^= 0xdd
       }
       v0 = (v0 + v1) | 0
-      v1 = (v1 << 5) | (v1 >>> 27)
-      v1 ^= v0
-      v0 = (v0 << 16) | (v0 >>> 16)
+      v1 = rotate(v1, 5) ^ v0
+      v0 = rotate(v0, 16)
       v2 = (v2 + v3) | 0
-      v3 = (v3 << 8) | (v3 >>> 24)
-      v3 ^= v2
+      v3 = rotate(v3, 8) ^ v2
       v0 = (v0 + v3) | 0
-      v3 = (v3 << 7) | (v3 >>> 25)
-      v3 ^= v0
+      v3 = rotate(v3, 7) ^ v0
       v2 = (v2 + v1) | 0
-      v1 = (v1 << 13) | (v1 >>> 19)
-      v1 ^= v2
-      v2 = (v2 << 16) | (v2 >>> 16)
+      v1 = rotate(v1, 13) ^ v2
+      v2 = rotate(v2, 16)
     }
     out[1] = v1 ^ v3
   }
+}
+
+function rotate(x: number, by: number): number {
+  return (x << by) | (x >>> (32 - by))
 }

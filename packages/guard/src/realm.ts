@@ -8,7 +8,7 @@ import { createDiscovery } from './discovery.ts'
 import { GUARD_ERRORS, type VerdictCode } from './errors.ts'
 import { isCapable, remember } from './examine.ts'
 import { createFreshness } from './freshness.ts'
-import { claimsHalf, createKeyedHash, cutoffText } from './hash.ts'
+import { claimsHalf, createKeyedHash } from './hash.ts'
 import { createJwksKeys } from './jwks.ts'
 import type { VerifyKey } from './keys.ts'
 import { createLive } from './live.ts'
@@ -294,7 +294,7 @@ export function createRealm(settings: GuardSettings, cache: TokenCache, decision
     const learn = seq === undefined && txn === undefined ? undefined : recent.learnFrom({ seq, txn })
     try {
       for (const { issuer: whose, kind, id, t, depth, until } of cutoffs) {
-        hash.of(cutoffText(whose, kind, id))
+        hash.ofCutoff(whose, kind, id)
         const h1 = hash.out[0] as number
         const h2 = depth === 'claims' ? claimsHalf(hash.out[1] as number) : (hash.out[1] as number)
         learn?.(h1, h2, t)

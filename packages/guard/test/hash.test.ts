@@ -61,6 +61,19 @@ describe('the keyed hash', () => {
     )
   })
 
+  it('is the same of a cutoff, whatever was hashed before', () => {
+    const name = fc.oneof(fc.constantFrom('https://a', 'user', 'grant'), fc.string({ unit: 'binary', maxLength: 40 }))
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 8, maxLength: 8 }), fc.array(fc.tuple(name, name, name), { minLength: 1, maxLength: 8 }), (key, all) => {
+        const hash = createKeyedHash(key)
+        for (const [issuer, kind, id] of all) {
+          hash.ofCutoff(issuer, kind, id)
+          expect(hexOf(hash)).toBe(reference(key, Buffer.from(cutoffText(issuer, kind, id), 'utf16le'), 1, 3))
+        }
+      }),
+    )
+  })
+
   it('A12: is keyed per process: two tables file the same id differently', () => {
     const one = createKeyedHash()
     const other = createKeyedHash()
@@ -88,6 +101,13 @@ describe('the keyed hash', () => {
 
   it('A5: issuer, kind and id cannot run into each other', () => {
     expect(new Set([cutoffText('a', 'b', 'c'), cutoffText('ab', '', 'c'), cutoffText('a', 'bc', ''), cutoffText('', 'ab', 'c')]).size).toBe(4)
+    const name = fc.string({ unit: fc.constantFrom('a', 'b', '\0'), maxLength: 4 }).map((text) => text.replaceAll('\0', ''))
+    const pair = fc.tuple(name, name, name)
+    fc.assert(
+      fc.property(pair, pair, (one, other) => {
+        expect(cutoffText(...one) === cutoffText(...other)).toBe(one.join('\0') === other.join('\0'))
+      }),
+    )
     const hash = createKeyedHash()
     const of = (text: string) => {
       hash.of(text)
