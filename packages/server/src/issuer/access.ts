@@ -3,6 +3,7 @@ import { errors, interactionPolicy } from 'oidc-provider'
 import type { Admission } from '../access/admission.ts'
 import { outcomeOf } from '../access/outcome.ts'
 import { codeOf, refusalOf } from '../access/refusal.ts'
+import { readUsers } from '../access/standing.ts'
 import type { Application } from '../directory/application.ts'
 import { ACCOUNT_APP_ID } from '../directory/own-pages.ts'
 import type { Secrets } from '../store/secrets.ts'
@@ -115,8 +116,10 @@ export async function admitRegistration(
   const client = { appId: ACCOUNT_APP_ID, type: 'web' as const }
   const asked = { client, user, proof: { at, amr }, action }
   const { decision, signals } = await admitBy(store, tenant, asked)
+  // Without policies nobody has looked at it yet.
+  const userRisk = signals ? signals.userRisk : (await readUsers(store.db, tenant.id, [user])).get(user)?.risk
   const { signInRisk } = currentAttempt()
-  const isRisky = signals?.userRisk === 'high' || (signInRisk !== undefined && isDoubted(signInRisk))
+  const isRisky = userRisk === 'high' || (signInRisk !== undefined && isDoubted(signInRisk))
   return isRisky ? { ...decision, outcome: 'block' } : decision
 }
 

@@ -23,9 +23,7 @@ import type { SignInOptions } from './options.ts'
 import { createOwnDevices, JUST_NOW, nameOf } from './own-device.ts'
 import { accountPage, codesPage, passwordPage } from './pages.ts'
 import { createPasskeys } from './passkey.ts'
-
-/** Seconds: who signed in longer ago proves again that it is still they. */
-const FRESH = 30 * 60
+import { FRESH } from './visit.ts'
 
 const formOf = ({ tenant }: Issuer) => `account:${tenant.id}`
 
@@ -122,6 +120,8 @@ export function registerAccount(app: FastifyInstance, { store, secrets, throttle
       case 'sign-in':
         return toSignIn(issuer)
       case 'codes': {
+        const no = await forbidden(issuer, visitor)
+        if (no) return no
         if (!asksForMore(await factors.list(visitor.id))) return show(issuer, visitor)
         const codes = makeCodes()
         await factors.renewCodes(visitor.id, visitor.proof, codes.map(normalize))

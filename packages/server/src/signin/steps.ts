@@ -10,6 +10,7 @@ import { currentAttempt } from '../issuer/attempt.ts'
 import { readInstants, readUser } from '../issuer/facts.ts'
 import type { IssuerAnswer } from '../issuer/issuer.ts'
 import { passGate } from '../issuer/stop.ts'
+import type { Proof } from '../store/change.ts'
 import { createAuthenticatorSetup } from './authenticator.ts'
 import { asksForMore, makeCodes, normalize, proveCode } from './code.ts'
 import { guessersOf, tooMany } from './guessers.ts'
@@ -19,7 +20,7 @@ import type { SignInOptions } from './options.ts'
 import { codePage, codesPage, lostDevicePage, passwordPage, pickerPage, signInPage, stopPage } from './pages.ts'
 import { createPasskeys } from './passkey.ts'
 import { provePassword, proveWithout, type SignInFor } from './password.ts'
-import { expired, type Half, here, type Visit, type Visits } from './visit.ts'
+import { expired, FRESH, type Half, here, type Visit, type Visits } from './visit.ts'
 
 const ONLY_EMERGENCY = 'An administrator has stopped sign-in. Only the emergency account can sign in now.'
 const CHANGED = 'Your access changed meanwhile. Sign in again.'
@@ -46,34 +47,47 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
 
   /** The step after `proved`: another question, or the end. */
   async function goOn(visit: Visit, before: Omit<Half, 'waitsFor'>, password?: string): Promise<IssuerAnswer> {
-    const { tenant } = visit.issuer
     const proved = await visits.measure(visit, before, password)
     const known = await factorsOf(visit).list(proved.accountId)
     if (!proved.amr.includes('mfa') && asksForMore(known)) return visits.wait(visit, { ...proved, waitsFor: 'second' })
-    const row = await store.db
-      .selectFrom('users')
-      .select('password_expired')
-      .where('tenant', '=', tenant.id)
-      .where('id', '=', proved.accountId)
-      .executeTakeFirst()
-    if (row?.password_expired === 1 && proved.amr.includes('pwd')) return visits.wait(visit, { ...proved, waitsFor: 'new-password' })
+    if (await mustChange(visit, proved)) return make(visit, { ...proved, waitsFor: 'new-password' })
     const decision = await visits.decide(visit, proved)
     const canProve = known.some(({ kind }) => kind === 'passkey') && !proved.amr.includes('fido')
     switch (decision.outcome === 'require' ? decision.next : undefined) {
       case 'mfa':
-        return visits.wait(visit, { ...proved, waitsFor: 'register' })
+        return make(visit, { ...proved, waitsFor: 'register' })
       case 'authenticationStrength':
         if (canProve) return visits.wait(visit, { ...proved, waitsFor: 'second' })
-        if (!asksForMore(known)) return visits.wait(visit, { ...proved, waitsFor: 'register' })
+        if (!asksForMore(known)) return make(visit, { ...proved, waitsFor: 'register' })
         return stop(visit, decision)
       case 'passwordChange':
         // Only who proved more than the old password may choose the new one: it may be known to others.
-        return visits.wait(visit, { ...proved, waitsFor: 'new-password' }, 50135)
+        return make(visit, { ...proved, waitsFor: 'new-password' }, 50135)
       case 'signIn':
-        await visits.forget(visit)
-        return showSignIn(visit, 200, { username: proved.username })
+        return anew(visit, proved)
     }
     return decision.outcome === 'allow' ? visits.finish(visit, proved) : stop(visit, decision)
+  }
+
+  /**
+   * What somebody proves by from now on is made by who has proved it a moment ago: a session may be a copy, or be open in front of somebody else. A password, which takes
+   * the place of another, by nobody who has not just given that one.
+   */
+  async function make(visit: Visit, half: Half & { waitsFor: 'register' | 'new-password' }, code?: number): Promise<IssuerAnswer> {
+    const isOld = half.sid !== undefined && (half.waitsFor === 'new-password' || store.clock() - half.at > FRESH)
+    return isOld ? anew(visit, half) : visits.wait(visit, half, code)
+  }
+
+  /** Nothing of what was proved is worth being added to. */
+  async function anew(visit: Visit, { username }: Pick<Half, 'username'>): Promise<IssuerAnswer> {
+    await visits.forget(visit)
+    return showSignIn(visit, 200, { username })
+  }
+
+  /** Whether the password that was given has to go before anything is issued. */
+  async function mustChange({ issuer: { tenant } }: Visit, { accountId, amr }: Pick<Half, 'accountId' | 'amr'>): Promise<boolean> {
+    const rows = store.db.selectFrom('users').select('password_expired').where('tenant', '=', tenant.id)
+    return amr.includes('pwd') && (await rows.where('id', '=', accountId).executeTakeFirst())?.password_expired === 1
   }
 
   /** A policy stands in the way of whoever has proved everything. */
@@ -95,11 +109,12 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
     if (!proved) return undefined
     const { tenant } = visit.issuer
     const user = await readUser(store, tenant, proved.accountId)
-    if (!user || judge(user, await readInstants(store, tenant, { user: proved.accountId }), proved.at)) return undefined
+    if (!user || judge(user, await readInstants(store, tenant, { user: proved.accountId, sid: proved.sid }), proved.at)) return undefined
     const half = { ...proved, username: user.userPrincipalName }
-    // Nothing of what is too old is worth being added to.
-    if ((await visits.decide(visit, half)).next === 'signIn') return showSignIn(visit, 200, { username: half.username })
-    return goOn(visit, half)
+    const { next, unmet } = await visits.decide(visit, half)
+    // What would be asked for again at the end is asked for now.
+    const changes = unmet.some(({ controls }) => controls.includes('passwordChange')) || (await mustChange(visit, half))
+    return next === 'signIn' || changes ? anew(visit, half) : goOn(visit, half)
   }
 
   /** The half-done sign-in if it is still good; else what to answer. */
@@ -109,7 +124,8 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
     if (half?.waitsFor !== step || !(await visits.isOwnForm(visit))) return { answer: expired(visit) }
     await passGate(store, tenant, { username: half.accountId })
     const user = await readUser(store, tenant, half.accountId)
-    if (!judge(user, await readInstants(store, tenant, { user: half.accountId }), half.at)) return { half, breakGlass: user?.breakGlass === true }
+    const instants = await readInstants(store, tenant, { user: half.accountId, sid: half.sid })
+    if (!judge(user, instants, half.at)) return { half, breakGlass: user?.breakGlass === true }
     return { answer: await refuse(visit, half) }
   }
 
@@ -251,7 +267,8 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
       if ('answer' in begun) return begun.answer
       const codes = makeCodes()
       const { half, proved } = begun
-      await factorsOf(visit).register(half.accountId, { at: half.at }, proved, codes.map(normalize))
+      const done = await unlessRevoked(() => factorsOf(visit).register(half.accountId, proofOf(half), proved, codes.map(normalize)))
+      if (!done) return attempt(visit, () => refuse(visit, half))
       return attempt(visit, async () => {
         const found = await resume(visit, 'register')
         if ('answer' in found) return found.answer
@@ -386,23 +403,31 @@ export function createSteps({ store, secrets, throttle }: SignInOptions, visits:
       if ('wrong' in next) return attempt(visit, () => showNewPassword(visit, half.username, 400, next.wrong))
       if (await verifyPassword(next.password, from ?? null)) return attempt(visit, () => showNewPassword(visit, half.username, 400, SAME_PASSWORD))
       if (from == null) return attempt(visit, () => refuse(visit, half))
-      let t: number
-      try {
-        const to = await hashPassword(next.password)
-        t = await changeOwnPassword(store, tenant, { user: half.accountId, from, to, proof: { at: half.at }, amr: half.amr })
-      } catch (error) {
-        if (error instanceof CaegisError && error.code === 'actor_revoked') return attempt(visit, () => refuse(visit, half))
-        throw error
-      }
+      const to = await hashPassword(next.password)
+      const change = { user: half.accountId, from, to, proof: proofOf(half), amr: half.amr }
+      const t = await unlessRevoked(() => changeOwnPassword(store, tenant, change))
+      if (t === undefined) return attempt(visit, () => refuse(visit, half))
       return attempt(visit, async () => {
         // Read once more: what the sign-in is made from is the attempt's to know.
         if (!(await visits.half(visit)) || !(await visits.isOwnForm(visit))) return expired(visit)
         await passGate(store, tenant, { username: half.accountId })
         const user = await readUser(store, tenant, half.accountId)
-        if (judge(user, await readInstants(store, tenant, { user: half.accountId }), t + 1)) return refuse(visit, half)
+        if (judge(user, await readInstants(store, tenant, { user: half.accountId, sid: half.sid }), t + 1)) return refuse(visit, half)
         Object.assign(currentAttempt(), { account: { id: half.accountId, breakGlass }, proved: true })
         return goOn(visit, { ...half, at: t + 1 })
       })
     },
+  }
+}
+
+const proofOf = ({ at, sid }: Half): Proof => ({ at, ...(sid === undefined ? {} : { sid }) })
+
+/** @returns `undefined` where the proof was cut off between the look at it and the change */
+async function unlessRevoked<T>(change: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await change()
+  } catch (error) {
+    if (error instanceof CaegisError && error.code === 'actor_revoked') return undefined
+    throw error
   }
 }

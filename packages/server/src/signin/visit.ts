@@ -29,6 +29,8 @@ export type Half = {
   accountId: string
   /** Seconds: when the first factor was proved. Whatever was cut off since ends the sign-in (threat A3). */
   at: number
+  /** The browser's session, where it is what was proved by: it ends the sign-in with it. */
+  sid?: string
   username: string
   amr: string[]
   /** What is thought of it, from the first factor on. */
@@ -40,6 +42,9 @@ export type Half = {
 }
 
 export type Visits = ReturnType<typeof createVisits>
+
+/** Seconds: who signed in longer ago proves again that it is still they, before they change what they prove it by. */
+export const FRESH = 30 * 60
 
 /** Seconds for which a half-done sign-in waits. */
 const HALF_TTL = 600
@@ -150,15 +155,15 @@ export function createVisits({ store, secrets, addressOf, log }: SignInOptions) 
     },
 
     /** What the browser's session has proved, when a policy asks for more than that. */
-    async fromSession(visit: Visit): Promise<Pick<Half, 'accountId' | 'at' | 'amr' | 'risk'> | undefined> {
+    async fromSession(visit: Visit): Promise<(Pick<Half, 'accountId' | 'at' | 'amr' | 'risk'> & { sid: string }) | undefined> {
       const found = await details(visit)
       const { at, amr } = (found?.prompt.name === 'access' ? found.prompt.details : {}) as { at?: number; amr?: string[] }
-      const accountId = found?.session?.accountId
-      if (accountId === undefined || at === undefined || !amr) return undefined
+      const { accountId, uid: sid } = found?.session ?? {}
+      if (accountId === undefined || sid === undefined || at === undefined || !amr) return undefined
       const { signInRisk: risk } = currentAttempt()
       // The session goes on, and its device with it.
       currentAttempt().deviceSettled = true
-      return { accountId, at, amr, ...(risk ? { risk } : {}) }
+      return { accountId, at, amr, sid, ...(risk ? { risk } : {}) }
     },
 
     /** Outside of an attempt: who this seems to be, to know whose budget a guess is of. */
