@@ -1,8 +1,8 @@
 import { type ClaimsChallenge, readClaimsChallenge } from '@caegis/protocol'
 import { accessTokenOf, ClaimsChallengeError } from './errors.ts'
 import { createFlights, unlessAborted } from './flight.ts'
-import { originOf, parseOrigin } from './origins.ts'
-import { createReplay, urlOf } from './replay.ts'
+import { originOf, parseOrigin, parseUrl } from './origins.ts'
+import { createReplay, drop, urlOf } from './replay.ts'
 
 export interface TokenQuestion {
   /** The claims request of a challenge, decoded: the token must come from the issuer, past every cache. */
@@ -21,7 +21,10 @@ export interface Log {
 export interface ClaimsChallengeOptions {
   /** The APIs that get tokens, such as `https://api.example`; plain http only on this machine. Every other origin is fetched without. */
   origins: readonly string[]
-  /** Asked before each request, and once more with the claims of a challenge. What it throws comes out of the fetch. */
+  /**
+   * Asked before each request, however many are under way, and once more with the claims of a challenge, once for all who want the same. What it throws comes out of the
+   * fetch.
+   */
   token(question: TokenQuestion): Promise<string> | string
   /** URLs of the issuer: a challenge that points to another origin is not answered. Default: any issuer. */
   issuer?: string | readonly string[]
@@ -44,10 +47,10 @@ const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
 export function withClaimsChallenge(fetch: typeof globalThis.fetch, options: ClaimsChallengeOptions): typeof globalThis.fetch {
   const { token, now = Date.now, wait = pause, log = {} } = options
   if (typeof fetch !== 'function' || typeof token !== 'function' || !Array.isArray(options.origins) || options.origins.length === 0) {
-    throw new TypeError('withClaimsChallenge needs a fetch, a token function and a list of origins')
+    throw new TypeError('withClaimsChallenge needs fetch, token and origins')
   }
   const origins = new Set(options.origins.map((origin) => parseOrigin(origin)))
-  const issuers = options.issuer === undefined ? undefined : new Set([options.issuer].flat().map((url) => new URL(url).origin))
+  const issuers = options.issuer === undefined ? undefined : new Set<string | undefined>([options.issuer].flat().map((url) => new URL(url).origin))
   const join = createFlights<string>()
   /** Counts the beginnings of requests and the ends of token calls, so that it is known which came first. */
   let turn = 0
@@ -111,21 +114,12 @@ export function withClaimsChallenge(fetch: typeof globalThis.fetch, options: Cla
       log.warn?.('claims challenge is unreadable', { origin })
       return undefined
     }
-    if (challenge && issuers && !issuers.has(originOfText(challenge.authorizationUri))) {
+    if (challenge && issuers && !issuers.has(parseUrl(challenge.authorizationUri)?.origin)) {
       log.warn?.('claims challenge points to another issuer', { origin })
       return undefined
     }
     return challenge
   }
-}
-
-/** Its body is not wanted: the connection can go on. */
-function drop(response: Response): void {
-  response.body?.cancel().catch(() => {})
-}
-
-function originOfText(url: string | undefined): string {
-  return url !== undefined && URL.canParse(url) ? new URL(url).origin : ''
 }
 
 function pause(milliseconds: number, signal: AbortSignal): Promise<void> {

@@ -2,10 +2,10 @@ import { CaegisError } from '@caegis/protocol'
 
 /** Codes thrown by this package. Errors of the token function and of fetch pass through untouched. */
 export const CLIENT_ERRORS = {
-  no_access_token: 'The sign-in library answered without an access token.',
-  challenge_loop: 'The API asked again for the claims of its first challenge.',
-  challenge_refused: 'The issuer gives no token for the claims of the challenge.',
-  body_spent: 'The new token is there, but the body of the request was a stream and cannot be sent again.',
+  no_access_token: 'The library answered without an access token.',
+  challenge_loop: 'The API asked for the same claims again.',
+  challenge_refused: 'The issuer gives no token for these claims.',
+  body_spent: 'The new token is there, but the body was a stream.',
 } as const
 
 /** A claims challenge that ends here. `code` says why. */

@@ -1,6 +1,6 @@
-import type { TokenQuestion } from './claims-challenge.ts'
 import { accessTokenOf } from './errors.ts'
 import { claimsOf } from './refusal.ts'
+import { createSignIn } from './sign-in.ts'
 
 /** What is used of MSAL's answer. */
 export interface MsalToken {
@@ -14,8 +14,8 @@ export interface MsalClient<Request> {
 
 export interface MsalOptions<Request> {
   /**
-   * Lets the person sign in when the issuer asks for it: `acquireTokenPopup`, or `acquireTokenRedirect`, with which the page goes away.
-   * Without it MSAL's error comes out of the fetch.
+   * Lets the person sign in when the issuer asks for it: `acquireTokenPopup`, or `acquireTokenRedirect`, with which the page goes away. Never called twice at once, and
+   * once for all who want the same. Without it MSAL's error comes out of the fetch.
    */
   interactive?: (request: Request) => Promise<MsalToken | undefined> | Promise<void>
 }
@@ -29,21 +29,14 @@ export function msalToken<Request extends object>(
   request: Request,
   options: MsalOptions<Request & { claims?: string }> = {},
 ) {
-  return async ({ claims }: TokenQuestion): Promise<string> => {
-    const asked = (more: string | undefined) => ({ ...request, ...(more ? { claims: more } : {}) })
-    try {
-      return accessTokenOf((await client.acquireTokenSilent(asked(claims))).accessToken)
-    } catch (error) {
-      if (!options.interactive || !isInteractionRequired(error)) throw error
-      const answer = await options.interactive(asked(claimsOf(error, claims ?? '')))
-      // After a redirect there is no answer: the page is being left.
-      if (!answer) throw error
-      return accessTokenOf(answer.accessToken)
-    }
-  }
-}
-
-/** By name: an application may hold two copies of MSAL, and `instanceof` would miss the other one's errors. */
-function isInteractionRequired(error: unknown): boolean {
-  return error instanceof Error && error.name === 'InteractionRequiredAuthError'
+  const asked = (claims: string | undefined) => ({ ...request, ...(claims ? { claims } : {}) })
+  return createSignIn({
+    silently: async (claims) => accessTokenOf((await client.acquireTokenSilent(asked(claims))).accessToken),
+    async interactively(claims, error) {
+      const answer = await options.interactive?.(asked(claimsOf(error, claims ?? '')))
+      return answer ? accessTokenOf(answer.accessToken) : undefined
+    },
+    // By name: an application may hold two copies of MSAL, and `instanceof` would miss the other one's errors.
+    isRequired: (error) => options.interactive !== undefined && (error as Error).name === 'InteractionRequiredAuthError',
+  })
 }

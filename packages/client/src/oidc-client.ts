@@ -1,8 +1,8 @@
 import { capableClaims } from './capability.ts'
-import type { TokenQuestion } from './claims-challenge.ts'
-import { accessTokenOf } from './errors.ts'
+import { accessTokenOf, ClaimsChallengeError } from './errors.ts'
 import { createLine } from './flight.ts'
 import { claimsOf, refusalOf, wantsSignIn } from './refusal.ts'
+import { createSignIn } from './sign-in.ts'
 
 /** What is used of a `User` of oidc-client-ts. */
 export interface OidcUser {
@@ -19,7 +19,7 @@ export interface OidcManager {
 export interface OidcOptions {
   /**
    * Lets the person sign in when the issuer asks for it: `signinPopup`, or `signinRedirect`, with which the page goes away. `claims` belongs into its
-   * `extraQueryParams` and `extraTokenParams`. Without it a `ClaimsChallengeError` comes out of the fetch.
+   * `extraQueryParams` and `extraTokenParams`. Never called twice at once, and once for all who want the same. Without it a `ClaimsChallengeError` comes out of the fetch.
    */
   interactive?: (claims: string) => Promise<OidcUser | undefined | null> | Promise<void>
 }
@@ -33,17 +33,20 @@ export function oidcToken(manager: OidcManager, options: OidcOptions = {}) {
     const extra = { claims: asked }
     return accessTokenOf((await manager.signinSilent({ extraQueryParams: extra, extraTokenParams: extra }))?.access_token)
   })
-  return async ({ claims }: TokenQuestion): Promise<string> => {
-    const user = claims ? null : await manager.getUser()
-    if (user && !user.expired) return accessTokenOf(user.access_token)
-    const asked = capableClaims(claims)
-    try {
-      return await renew(asked)
-    } catch (error) {
-      const answer = options.interactive && wantsSignIn(error) ? await options.interactive(capableClaims(claimsOf(error, asked))) : undefined
-      // After a redirect there is no answer: the page is being left.
-      if (!answer) throw refusalOf(error, claims)
-      return accessTokenOf(answer.access_token)
-    }
-  }
+  const { interactive } = options
+  return createSignIn({
+    async silently(claims) {
+      try {
+        const user = claims ? null : await manager.getUser()
+        return user && !user.expired ? accessTokenOf(user.access_token) : await renew(capableClaims(claims))
+      } catch (error) {
+        throw refusalOf(error, claims)
+      }
+    },
+    async interactively(claims, error) {
+      const answer = await interactive?.(capableClaims(claimsOf(error, capableClaims(claims))))
+      return answer ? accessTokenOf(answer.access_token) : undefined
+    },
+    isRequired: (error) => interactive !== undefined && wantsSignIn(error instanceof ClaimsChallengeError ? error.cause : error),
+  })
 }

@@ -33,7 +33,7 @@ export function createReplay(input: RequestInfo | URL, url: URL, init: RequestIn
   if (request && (init.body ?? undefined) === undefined && request.body !== null) {
     // The clone goes first: a body that was read already throws here, as fetch itself would.
     const first = request.clone()
-    return { ...common, send: sender(first), sendAgain: sender(request), release: () => void request.body?.cancel().catch(() => {}) }
+    return { ...common, send: sender(first), sendAgain: sender(request), release: () => drop(request) }
   }
   const send = sender(request ?? url.href)
   return { ...common, send, ...(flows(init.body) ? {} : { sendAgain: send }), release: () => {} }
@@ -42,4 +42,9 @@ export function createReplay(input: RequestInfo | URL, url: URL, init: RequestIn
 /** Whether this body is used up by one sending: a stream, or (Node's fetch takes them too) an async iterable. */
 function flows(body: RequestInit['body']): boolean {
   return typeof body === 'object' && body !== null && ('getReader' in body || Symbol.asyncIterator in body)
+}
+
+/** Its body is not wanted: the connection can go on. */
+export function drop({ body }: Request | Response): void {
+  body?.cancel().catch(() => {})
 }

@@ -156,6 +156,9 @@ describe('oidcToken', () => {
       )({ claims: NBF }),
     ).rejects.toBe(error)
     expect(interactive).toHaveBeenCalledTimes(1)
+    // What the sign-in itself throws is not touched.
+    const declined = answered('access_denied')
+    await expect(oidcToken(wants, { interactive: (): Promise<void> => Promise.reject(declined) })({ claims: NBF })).rejects.toBe(declined)
   })
 
   it('without anybody to ask, and after a redirect, the challenge ends typed', async () => {

@@ -115,8 +115,8 @@ export interface Challenge {
 
 const MAX_HEADER = 16_384
 const MAX_CLAIMS = 8192
-const TOKEN = /[!#$%&'*+\-.^_`|~0-9A-Za-z]/
-const TOKEN68 = /[A-Za-z0-9\-._~+/]/
+const TOKEN = /[!#$%&'*+\-.^`|~\w]/
+const TOKEN68 = /[\w\-.~+/]/
 
 /**
  * Reads every challenge of one or more `WWW-Authenticate` values by the grammar of RFC 9110 section 11.6.1: quoted strings with escapes, `token68`, several
