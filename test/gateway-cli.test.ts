@@ -19,6 +19,8 @@ describe('caegis gateway', () => {
       [['--listen', '0.0.0.0:0'], '--allow-remote'],
       [['--listen', '[::]:0', '--allow-remote'], '--trusted-proxies'],
       [['--routes', file], 'routes.yaml line 2: '],
+      [['--origin', 'https://api.example/'], '--origin is scheme, host and port'],
+      [['--origin', 'https://api.example,'], '--origin is scheme, host and port'],
       [[], 'CAEGIS_CLIENT_SECRET'],
     ]
     for (const [args, said] of runs) {

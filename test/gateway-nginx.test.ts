@@ -37,10 +37,10 @@ describe.skipIf(!has(NGINX))('the gateway behind nginx', () => {
       body: new URLSearchParams({ ...form, redirect_uri: 'http://localhost' }),
     })
     const { access_token: token } = (await given.json()) as { access_token: string }
-    const through = (port: number) => {
-      const url = `http://127.0.0.1:${port}/controlplane/manage`
-      const show = (dpop?: string, scheme = 'DPoP') =>
-        ask(port, '/controlplane/manage?x=1', { headers: { authorization: `${scheme} ${token}`, ...(dpop ? { dpop } : {}) } })
+    const through = (port: number, origin = `http://127.0.0.1:${port}`) => {
+      const url = `${origin}/controlplane/manage`
+      const show = (dpop?: string, scheme = 'DPoP', more: Record<string, string> = {}) =>
+        ask(port, '/controlplane/manage?x=1', { headers: { authorization: `${scheme} ${token}`, ...(dpop ? { dpop } : {}), ...more } })
       return { show, proof: (more: object = {}, by = holder, method = 'GET', to = url) => by.proof(method, to, { token, ...more }) }
     }
     const plain = through(behind.port)
@@ -61,6 +61,28 @@ describe.skipIf(!has(NGINX))('the gateway behind nginx', () => {
     }
     const bearer = await plain.show(plain.proof(), 'Bearer')
     expect([bearer.status, bearer.headers['www-authenticate']]).toEqual([401, expect.stringMatching(/^DPoP .*error="invalid_token"/)])
+    // A proof that another API has seen is not good here because somebody says that this were the other one.
+    const elsewhere = plain.proof({}, holder, 'GET', 'http://other.example/controlplane/manage')
+    expect((await plain.show(elsewhere, 'DPoP', { host: 'other.example' })).status).toBe(401)
+    expect((await plain.show(plain.proof(), 'DPoP', { host: 'other.example' })).status).toBe(200)
+
+    const known = await startGateway(loop, ['--origin', 'https://api.example, https://api.example:8443'])
+    const front = await startNginx({ ...ports, gateway: known.port })
+    try {
+      for (const [origin, status] of [
+        ['https://api.example', 200],
+        ['https://api.example:8443', 200],
+        ['http://api.example', 401],
+        [undefined, 401],
+      ] as const) {
+        const named = through(front.port, origin)
+        expect([origin, (await named.show(named.proof())).status]).toEqual([origin, status])
+      }
+    } finally {
+      await front.close()
+      known.program.signal('SIGTERM')
+      await known.program.ended
+    }
 
     const secret = { CAEGIS_DPOP_NONCE_SECRET: 'a secret that all gateways have in common' }
     const { port, program } = await startGateway(loop, undefined, undefined, secret)

@@ -46,6 +46,7 @@ export async function startNginx({ gateway, application }: Ports, edit: [string,
     ['server 127.0.0.1:9000', `server 127.0.0.1:${gateway}`],
     ['server 127.0.0.1:8000', `server 127.0.0.1:${application}`],
     ['listen 127.0.0.1:8080', `listen 127.0.0.1:${port}`],
+    ['server_name localhost', 'server_name 127.0.0.1'],
     ...edit,
   ])
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${join(folder.path, name)};`).join('\n')

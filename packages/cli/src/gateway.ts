@@ -14,7 +14,9 @@ import { trustLocalCa } from './trust.ts'
 /** Guards what proxies ask about, until a signal ends it. @throws CaegisError `invalid_gateway`, `invalid_routes`; TypeError of the guard's options */
 export async function runGateway(options: GatewayFlags): Promise<void> {
   const { host, port } = readListen(options)
-  const proxies = options.trustedProxies?.split(',').map((one) => one.trim()) ?? []
+  const proxies = listOf(options.trustedProxies)
+  const origins = listOf(options.origin)
+  if (!origins.every((one) => URL.parse(one)?.origin === one)) throw invalid('--origin is scheme, host and port, such as https://api.example')
   const file = options.routes === undefined ? {} : readRoutesFile(options.routes)
   if (options.unavailable !== '503' && options.unavailable !== '401') throw invalid('--unavailable is 503 or 401')
   const key = options.assertionKey === undefined ? {} : { key: createPrivateKey(readFileSync(options.assertionKey)) }
@@ -23,7 +25,7 @@ export async function runGateway(options: GatewayFlags): Promise<void> {
   const { CAEGIS_DPOP_NONCE_SECRET: nonceSecret } = process.env
   const guard = createGuard({
     ...{ issuer: options.issuer, audience: options.audience, clientId: options.clientId, clientSecret: readSecret(), trustedProxies: proxies, log },
-    ...{ staleness: options.staleness },
+    ...{ staleness: options.staleness, origin: origins },
     ...(nonceSecret === undefined ? {} : { nonceSecret }),
     ...(options.maxStaleness === undefined ? {} : { maxStaleness: Number(options.maxStaleness) }),
   })
@@ -65,6 +67,10 @@ function readListen({ listen, allowRemote, trustedProxies }: GatewayFlags): { ho
   if (!local && !allowRemote) throw invalid(`${bare} can be reached from other machines, without TLS: --allow-remote if that is meant`)
   if (!local && trustedProxies === undefined) throw invalid('--allow-remote needs --trusted-proxies: only they may ask')
   return { host: bare, port: Number(digits) }
+}
+
+function listOf(text: string | undefined): string[] {
+  return text?.split(',').map((one) => one.trim()) ?? []
 }
 
 function readSecret(): string {

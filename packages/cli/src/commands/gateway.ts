@@ -5,6 +5,7 @@ export interface GatewayFlags {
   audience: string
   clientId: string
   listen: string
+  origin?: string
   allowRemote?: boolean
   routes?: string
   trustedProxies?: string
@@ -27,6 +28,10 @@ export function addGateway(program: Command): void {
     .requiredOption('--audience <name>', 'for whom they must be, as in their aud')
     .requiredOption('--client-id <id>', "the API's own application; its secret is CAEGIS_CLIENT_SECRET or in CAEGIS_CLIENT_SECRET_FILE")
     .option('--listen <address:port>', 'where proxies ask', '127.0.0.1:9000')
+    .option(
+      '--origin <urls>',
+      'the origins under which clients know the applications (DPoP), such as https://api.example; without it, what the proxy tells',
+    )
     .option('--allow-remote', 'listen where other machines reach it; needs --trusted-proxies')
     .option('--trusted-proxies <ranges>', 'the proxies that may ask, and whose X-Forwarded-For is believed')
     .option('--routes <file>', 'what is asked where (YAML); without it, a good token everywhere')
