@@ -41,7 +41,7 @@ const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
 /**
  * A `fetch` that carries one identity's access token to the named origins and answers their claims challenges: on a 401 with one it asks for a token that fulfils the
  * claims, and sends the request once more. The second answer is returned as it is, unless it asks for the same again.
- * Rejects with a {@link ClaimsChallengeError} where a challenge cannot be answered.
+ * Rejects with a {@link ClaimsChallengeError} where a challenge cannot be answered, and with a `CaegisError` (`no_access_token`) where the token function has none.
  * @throws TypeError at construction, for a missing token function or an origin that must not get tokens
  */
 export function withClaimsChallenge(fetch: typeof globalThis.fetch, options: ClaimsChallengeOptions): typeof globalThis.fetch {

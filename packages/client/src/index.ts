@@ -1,3 +1,4 @@
+export { CaegisError } from '@caegis/protocol'
 export { boundFetch, type ShowBound } from './bound.ts'
 export { capableClaims } from './capability.ts'
 export { type ClaimsChallengeOptions, type Log, type TokenQuestion, withClaimsChallenge } from './claims-challenge.ts'

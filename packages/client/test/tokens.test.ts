@@ -1,5 +1,6 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, it, vi } from 'vitest'
-import { capableClaims, type Grant, grantToken, msalDaemonToken, type OidcUser, oidcToken } from '../src/index.ts'
+import { CaegisError, CLIENT_ERRORS, capableClaims, type Grant, grantToken, msalDaemonToken, type OidcUser, oidcToken } from '../src/index.ts'
 
 const CP1 = '{"access_token":{"xms_cc":{"values":["cp1"]}}}'
 const NBF = '{"access_token":{"nbf":{"essential":true,"value":"5"}}}'
@@ -104,9 +105,9 @@ describe('msalDaemonToken', () => {
     const token = msalDaemonToken({ acquireTokenByClientCredential: asked }, request)
     expect([await token({}), await token({ claims: NBF })]).toEqual(['t', 't'])
     expect(asked.mock.calls).toEqual([[request], [{ ...request, claims: NBF }]])
-    await expect(msalDaemonToken({ acquireTokenByClientCredential: async () => null }, request)({})).rejects.toMatchObject({
-      code: 'no_access_token',
-    })
+    const failure = await msalDaemonToken({ acquireTokenByClientCredential: async () => null }, request)({}).catch((error: unknown) => error)
+    expect(failure).toBeInstanceOf(CaegisError)
+    expect(failure).toMatchObject({ code: 'no_access_token' })
   })
 
   it.each([
@@ -169,4 +170,9 @@ describe('oidcToken', () => {
     await expect(oidcToken(dead)({})).rejects.toBe(error)
     await expect(oidcToken(manager(null, async () => null))({})).rejects.toMatchObject({ code: 'no_access_token' })
   })
+})
+
+it('every code that this package throws is in its README', () => {
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+  for (const code of Object.keys(CLIENT_ERRORS)) expect(readme).toContain(`\n| \`${code}\` | `)
 })
