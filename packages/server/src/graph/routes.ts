@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { cacheable, METADATA_MAX_AGE } from '../cacheable.ts'
 import { type ApiOptions, createApi, type Declared } from './api.ts'
 import { registerAppRoles } from './app-roles.ts'
 import { registerApplications } from './applications.ts'
@@ -73,6 +74,11 @@ export function registerGraph(app: FastifyInstance, options: ApiOptions & Pick<S
   registerRevocations(api, sse)
   registerLive(api, sse)
   registerBatch(api, app)
-  app.get('/v1.0/openapi.json', async () => describeApi(api.declared))
+  const type = 'application/json; charset=utf-8'
+  const text = JSON.stringify(describeApi(api.declared))
+  app.get('/v1.0/openapi.json', async (request, reply) => {
+    const { status, headers, body } = cacheable({ type, text, maxAge: METADATA_MAX_AGE, ifNoneMatch: request.headers['if-none-match'] })
+    return reply.code(status).headers(headers).send(body)
+  })
   return api.declared
 }

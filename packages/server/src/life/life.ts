@@ -10,6 +10,7 @@ import { registerHealth } from './health.ts'
 import { createLoad, type Load } from './load.ts'
 import { registerMetrics } from './metrics.ts'
 import { watchSkew } from './skew.ts'
+import { endUnread } from './unread.ts'
 
 /** What a process among others needs: to say how it is, to bear more requests than it can answer, and to go without losing one. */
 export interface Life {
@@ -42,6 +43,7 @@ export function createLife(app: FastifyInstance, { settings, store, log, stopLis
   const fence = fenceFigures()
   const loop = loopFigures()
   const skew = watchSkew(store, log)
+  const unread = endUnread(app.server)
   const stored = storeFigures(store)
   return {
     drain,
@@ -67,6 +69,7 @@ export function createLife(app: FastifyInstance, { settings, store, log, stopLis
     close() {
       loop.close()
       skew.close()
+      unread.close()
     },
   }
 }

@@ -3,7 +3,7 @@ import { html, send, withWait } from '../issuer/answer.ts'
 import { messagePage } from '../issuer/pages.ts'
 
 /** Kinds of requests, each with room of its own, so that a storm of one is no silence of another: sign-ins never keep a guard from its stream. */
-export const KINDS = ['probe', 'open', 'signIn', 'token', 'poll', 'signals', 'admin', 'live'] as const
+export const KINDS = ['probe', 'open', 'files', 'signIn', 'token', 'poll', 'signals', 'admin', 'live'] as const
 export type Kind = (typeof KINDS)[number]
 
 /**
@@ -14,6 +14,7 @@ export type Kind = (typeof KINDS)[number]
 export const BOUNDS: Readonly<Record<Kind, number>> = {
   probe: Number.POSITIVE_INFINITY,
   open: 2048,
+  files: 512,
   signIn: 512,
   token: 1024,
   poll: Number.POSITIVE_INFINITY,
@@ -99,6 +100,10 @@ const BEGINNINGS: readonly (readonly [string, Kind])[] = [
   ['/healthz', 'probe'],
   ['/readyz', 'probe'],
   ['/metrics', 'probe'],
+  // Large, and anybody's: of those who never read them, neither guards nor administrators notice anything.
+  ['/v1.0/openapi.json', 'files'],
+  ['/assets/:name', 'files'],
+  ['/console', 'files'],
   ['/v1.0/', 'admin'],
   ['/:tenant/scim/', 'admin'],
   ['/:tenant/global-token-revocation', 'admin'],
