@@ -1,5 +1,5 @@
 export { CaegisError } from '@caegis/protocol'
-export { boundFetch, type ShowBound } from './bound.ts'
+export { type BoundInit, boundFetch, type ShowBound } from './bound.ts'
 export { capableClaims } from './capability.ts'
 export { type ClaimsChallengeOptions, type Log, type TokenQuestion, withClaimsChallenge } from './claims-challenge.ts'
 export { CLIENT_ERRORS, ClaimsChallengeError } from './errors.ts'
