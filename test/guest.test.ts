@@ -108,6 +108,18 @@ describe('E8: a guest', () => {
     expect(await verdictOf(guard, (await flowOf().tokens()).accessToken)).toMatchObject({ allowed: true })
   })
 
+  it('is one of its account in a tenant: another is refused, so that an end at home has no more to do than there are tenants', async () => {
+    const file = JSON.parse(hostOf({ issuer: home.issuer, id: gina.home }))
+    const twin = { userPrincipalName: 'twin@contoso.test', type: 'guest', home: { issuer: home.issuer, id: gina.home } }
+    await expect((async () => home.server.apply(JSON.stringify({ ...file, users: [...file.users, twin] })))()).rejects.toMatchObject({
+      code: 'user_exists',
+    })
+    const before = await position(host.tenant)
+    expect((await home.graph('POST', `/users/${gina.home}/revokeSignInSessions`)).status).toBe(200)
+    expect(await logOf(host.tenant, before)).toHaveLength(1)
+    await home.server.apply(JSON.stringify(file))
+  })
+
   it('is nothing to its home: what ends it here ends nothing there', async () => {
     const guard = await home.guard()
     const { accessToken } = await createFlow(home, { username: 'gina@fabrikam.test' }).tokens()

@@ -5,7 +5,7 @@ export const SERVER_ERRORS = {
   emergency_account: 'The emergency account is not to be had, nor ended, from outside: it is made and renewed on the host.',
   changed_meanwhile: 'The object was changed by somebody else meanwhile: read it again.',
   user_not_found: 'No such user.',
-  user_exists: 'There is a user of that name already, or one that the same system knows by the same id.',
+  user_exists: 'There is a user of that name already, one that the same system knows by the same id, or a guest of the same account.',
   detection_not_found: 'No such detection of risk.',
   group_exists: 'There is a group of that name already.',
   group_not_found: 'No such group.',

@@ -77,6 +77,27 @@ describe('users that other systems keep', () => {
     expect((await directory.user('kim@one.test'))?.id).toBe(lee)
   })
 
+  it('E8: an account has one living guest in a tenant; whoever was one beside it before stays so, and ends with it', async () => {
+    const guest = (name: string, id = 'gina') => ({
+      ...{ userPrincipalName: `${name}@one.test`, displayName: name, type: 'guest' as const, home: { issuer: 'https://id.test/two/v2.0', id } },
+    })
+    const { result: first } = await directory.createUser(ADMIN, guest('gina'))
+    expect(await codeOf(directory.createUser(ADMIN, guest('twin')))).toBe('user_exists')
+    expect(await codeOf(directory.createUser(ADMIN, guest('other', 'olga')))).toBe('done')
+    expect(await codeOf(createDirectory(store, 'two', 'https://id.test/two/v2.0').createUser(ADMIN, guest('gina')))).toBe('done')
+    await store.db
+      .updateTable('users')
+      .set({ home: JSON.stringify(guest('gina').home) })
+      .where('upn_key', '=', 'other@one.test')
+      .execute()
+    expect(await codeOf(directory.update(ADMIN, first, { displayName: 'Gina' }))).toBe('done')
+    expect(await codeOf(directory.createUser(ADMIN, guest('twin')))).toBe('user_exists')
+    await directory.remove(ADMIN, first)
+    expect(await codeOf(directory.createUser(ADMIN, guest('twin')))).toBe('user_exists')
+    await directory.remove(ADMIN, 'other@one.test')
+    expect(await codeOf(directory.createUser(ADMIN, guest('twin')))).toBe('done')
+  })
+
   it('a new name is in the next token: the change is an event; an address only where an API asks for it', async () => {
     const { result: id } = await directory.createUser(ADMIN, kim)
     await directory.update(ADMIN, id, { mail: 'kim@new.test' })

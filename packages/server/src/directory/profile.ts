@@ -2,6 +2,7 @@ import { CaegisError, EVENT } from '@caegis/protocol'
 import { SERVER_ERRORS } from '../errors.ts'
 import type { ChangeContext, Draft } from '../store/change.ts'
 import type { UserRow } from '../store/schema.ts'
+import { type Home, homeText } from './guests.ts'
 
 /** What is known of a person beyond what decides anything; `null` = nothing. */
 export interface Profile {
@@ -55,17 +56,26 @@ export async function changeNaming(context: ChangeContext, user: UserRow, given:
   return columns
 }
 
-/** A name belongs to one of the living, and so does what another system calls somebody. @throws CaegisError `user_exists` */
+/**
+ * A name belongs to one of the living, and so does what another system calls somebody. An account elsewhere has one guest in a tenant: what ends it ends its guests,
+ * wherever they are, in one transaction, which so has no more to do than there are tenants. @throws CaegisError `user_exists`
+ */
 export async function refuseTaken(
   { db, tenant }: Pick<ChangeContext, 'db' | 'tenant'>,
-  { userPrincipalName, source = '', externalId = null }: { userPrincipalName?: string; source?: string; externalId?: string | null },
+  {
+    userPrincipalName,
+    source = '',
+    externalId = null,
+    home,
+  }: { userPrincipalName?: string; source?: string; externalId?: string | null; home?: Home },
   except = '',
 ): Promise<void> {
   const others = db.selectFrom('users').select('id').where('tenant', '=', tenant).where('deleted_at', 'is', null).where('id', '!=', except)
   // One after the other: asked for both at once, SQLite looks at everybody.
   const taken =
     (userPrincipalName !== undefined && (await others.where('upn_key', '=', userPrincipalName.toLowerCase()).executeTakeFirst())) ||
-    (externalId !== null && (await others.where('source', '=', source).where('external_id', '=', externalId).executeTakeFirst()))
+    (externalId !== null && (await others.where('source', '=', source).where('external_id', '=', externalId).executeTakeFirst())) ||
+    (home !== undefined && (await others.where('home', '=', homeText(home)).executeTakeFirst()))
   if (taken) throw new CaegisError('user_exists', SERVER_ERRORS.user_exists)
 }
 
