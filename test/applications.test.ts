@@ -7,7 +7,13 @@ const TENANT = JSON.stringify({
   users: [{ userPrincipalName: 'alice@contoso.test', displayName: 'Alice', password: 'correct horse battery' }],
   applications: [
     { appId: 'files-api', identifierUris: ['api://files'], scopes: ['Files.Read'], cae: true, clientSecret: SECRET },
-    { appId: 'nightly', type: 'daemon', clientSecret: SECRET, permissions: ['graph/Application.ReadWrite.All', 'api://files/.default'] },
+    {
+      appId: 'nightly',
+      type: 'daemon',
+      clientSecret: SECRET,
+      permissions: ['graph/Application.ReadWrite.All', 'graph/AppRoleAssignment.ReadWrite.All', 'api://files/.default'],
+    },
+    { appId: 'registrar', type: 'daemon', clientSecret: SECRET, permissions: ['graph/Application.ReadWrite.All'] },
     {
       ...{ appId: 'named-in-file', type: 'native', redirectUris: ['http://localhost'], permissions: [SCOPE] },
       appRoles: [{ value: 'Reader', users: ['alice@contoso.test'] }],
@@ -141,6 +147,39 @@ describe('applications in the admin API', () => {
     expect((await read('/servicePrincipals/files-api/appRoleAssignedTo')).value).toMatchObject([
       { appRoleId: 'Reader', principalId: alice, principalDisplayName: 'Alice', principalType: 'User' },
     ])
+  })
+
+  it('gets permissions only by whoever may give them, as in a tenant file; whoever edits applications takes them away', async () => {
+    const token = await loop.daemonToken('registrar', `${loop.origin}/.default`)
+    const as = (method: string, path: string, body: object) =>
+      fetch(`${loop.origin}/v1.0${path}`, {
+        method,
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      })
+    const body = { appId: 'plain', displayName: 'Plain', publicClient: { redirectUris: [REDIRECT] } }
+    expect((await as('POST', '/applications', { ...body, permissions: [SCOPE] })).status).toBe(403)
+    expect((await as('POST', '/applications', { ...body, permissions: [] })).status).toBe(201)
+    const change = async (permissions: string[]) => (await as('PATCH', '/applications/plain', { permissions })).status
+    expect(await change([SCOPE])).toBe(403)
+    expect(await read('/applications/plain')).toMatchObject({ permissions: [] })
+    expect((await loop.graph('PATCH', '/applications/plain', { permissions: [SCOPE, 'api://other/Read'] })).status).toBe(204)
+    expect(await change([SCOPE, 'api://other/Read', 'api://other/Write'])).toBe(403)
+    expect(await change([SCOPE])).toBe(204)
+    expect(await change([SCOPE])).toBe(204)
+
+    // What is taken away between the look and the change does not come back by it.
+    const { store } = loop.server
+    const { commit } = store
+    store.commit = async (edit) => {
+      store.commit = commit
+      expect((await loop.graph('PATCH', '/applications/plain', { permissions: [] })).status).toBe(204)
+      return commit(edit)
+    }
+    const late = await change([SCOPE])
+    store.commit = commit
+    expect(late).toBe(412)
+    expect(await read('/applications/plain')).toMatchObject({ permissions: [] })
   })
 
   it('lists go by the query', async () => {

@@ -30,6 +30,8 @@ export interface ApplicationUpdate {
   optionalClaims?: string[]
   /** Rights in the admin API may be withdrawn so, and never be given. */
   permissions?: string[]
+  /** Whether whoever asks may give others than it has. */
+  grants?: boolean
 }
 
 /** What the server's administrators do to applications. Whatever takes something away from one ends what it holds, in the same change. */
@@ -99,9 +101,12 @@ export function createApplications(store: Store, tenant: string, secrets: Secret
 
     update: (actor: Actor, appId: string, given: ApplicationUpdate) =>
       edit(actor, appId, async (context, app) => {
-        const { displayName, redirectUris, identifierUris, scopes, dpopBound, cae, optionalClaims, permissions } = given
+        const { displayName, redirectUris, identifierUris, scopes, dpopBound, cae, optionalClaims, permissions, grants = false } = given
         refuseOwn(app.appId)
-        if (permissions?.some((one) => one.startsWith(GRAPH) && !app.permissions.includes(one)))
+        const gained = permissions?.filter((one) => !app.permissions.includes(one)) ?? []
+        // What was taken back since whoever asks has read it is nothing that stays.
+        if (gained.length > 0 && !grants) throw new CaegisError('changed_meanwhile', SERVER_ERRORS.changed_meanwhile)
+        if (gained.some((one) => one.startsWith(GRAPH)))
           throw new CaegisError('mightier_application', 'Rights in the admin API are given by the tenant file. Here they can be taken back.')
         if (redirectUris?.some((uri) => !app.redirectUris.includes(uri))) await refuseBeyond(context, actor, app)
         await refuseTaken(context, app.appId, identifierUris)

@@ -4,6 +4,7 @@ import type { Application } from '../directory/application.ts'
 import { toCredential } from '../directory/credentials.ts'
 import { applicationId, identifierUris, optionalClaim, redirect, scopeName } from '../directory/tenant-file.ts'
 import { type Api, pathOf, searchOf, written } from './api.ts'
+import { authorize } from './caller.ts'
 import { badRequest, notFound } from './errors.ts'
 import { answerList } from './lists.ts'
 import { LIST_OPTIONS } from './query.ts'
@@ -144,6 +145,9 @@ export function registerApplications(api: Api): void {
   registerCredentials(api)
 }
 
+/** As in a tenant file: what an application may do is given by the hand that gives roles. */
+const granting = { needs: 'AppRoleAssignment.ReadWrite.All', when: 'it is given permissions' } as const
+
 function registerEdits({ origin, route }: Api): void {
   const refuseOurs = (names: readonly string[] = []) => {
     if (names.some((one) => one === origin || one.startsWith(`${origin}/`))) throw badRequest("These are names of the server's own APIs.")
@@ -152,13 +156,15 @@ function registerEdits({ origin, route }: Api): void {
   route(
     'POST',
     '/applications',
-    { does: 'Registers an application', needs: ['Application.ReadWrite.All'], body: created, gives: APPLICATIONS },
-    async ({ tenant, actor }, _request, reply, body) => {
+    { does: 'Registers an application', needs: ['Application.ReadWrite.All'], body: created, gives: APPLICATIONS, more: granting },
+    async (caller, _request, reply, body) => {
+      const { tenant, actor } = caller
       refuseOurs([...(body.identifierUris ?? []), ...(body.permissions ?? [])])
       const appId = body.appId ?? randomUUID()
       const [kind] = platforms(body)
       const type = kind ? { type: PLATFORMS[kind] } : body.applicationType && { type: body.applicationType }
       const { permissions = [] } = body
+      if (permissions.length > 0) await authorize(caller, granting.needs)
       const done = await tenant.applications.create(actor, {
         ...{ appId, displayName: body.displayName, ...type, permissions, ...given(body) },
         ...(body.dpopBoundAccessTokens === undefined ? {} : { dpopBoundAccessTokens: body.dpopBoundAccessTokens }),
@@ -173,18 +179,21 @@ function registerEdits({ origin, route }: Api): void {
   route(
     'PATCH',
     '/applications/:id',
-    { does: 'Changes an application', needs: ['Application.ReadWrite.All'], body: changed },
-    async ({ tenant, actor }, request, reply, body) => {
+    { does: 'Changes an application', needs: ['Application.ReadWrite.All'], body: changed, more: granting },
+    async (caller, request, reply, body) => {
+      const { tenant, actor } = caller
       refuseOurs([...(body.identifierUris ?? []), ...(body.permissions ?? [])])
       const app = await tenant.applications.find(pathOf(request))
       if (!app) throw notFound()
       const [kind] = platforms(body)
       if (kind && PLATFORMS[kind] !== app.type) throw badRequest('An application does not become one of another kind.')
       const { displayName, dpopBoundAccessTokens: dpopBound, permissions } = body
+      const grants = permissions?.some((one) => !app.permissions.includes(one)) === true
+      if (grants) await authorize(caller, granting.needs)
       const done = await tenant.applications.update(actor, app.appId, {
         ...(displayName === undefined ? {} : { displayName }),
         ...(dpopBound === undefined ? {} : { dpopBound }),
-        ...(permissions === undefined ? {} : { permissions }),
+        ...(permissions === undefined ? {} : { permissions, grants }),
         ...given(body),
       })
       return written(reply, done).code(204).send()
