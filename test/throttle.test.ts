@@ -117,6 +117,50 @@ it('secrets of clients are throttled by address, at each endpoint that takes the
   expect((await ask('token', SECRET)).status).toBe(200)
 })
 
+it('many secrets at once are no way around it, nor is a good one of one’s own; many who know theirs do not hinder each other', async () => {
+  const ask = async (secret: string, { client = 'files-api', from = '192.0.2.17' } = {}) => {
+    const form = { grant_type: 'client_credentials', scope: 'ssf.read', client_id: client, client_secret: secret }
+    const request = { method: 'POST', headers: { 'x-forwarded-for': from }, body: new URLSearchParams(form) }
+    return (await fetch(`${loop.authority}/oauth2/v2.0/token`, request)).status
+  }
+  const count = (all: number[], one: number) => all.filter((status) => status === one).length
+  const wrong = await Promise.all(Array.from({ length: 30 }, (_, at) => ask(`wrong secret ${at}`)))
+  expect([count(wrong, 401), count(wrong, 429)]).toEqual([11, 19])
+  // At many clients, too, by somebody who knows the secret of one; each of them has had its share already.
+  const from = '192.0.2.18'
+  const clients = Array.from({ length: 70 }, (_, at) => ask('wrong secret', { client: `client-${at}`, from }))
+  const mine = Array.from({ length: 20 }, () => ask(SECRET, { client: 'mail-api', from }))
+  expect(count(await Promise.all(clients), 401)).toBeLessThanOrEqual(51)
+  await Promise.all(mine)
+  expect(await ask(SECRET, { client: 'mail-api', from })).toBe(429)
+
+  const good = await Promise.all(Array.from({ length: 60 }, () => ask(SECRET, { from: '192.0.2.19' })))
+  expect(count(good, 200)).toBe(60)
+  ahead += 1000
+})
+
+it('what was right once and is taken back is a guess again', async () => {
+  const ask = async (secret: string) => {
+    const form = { grant_type: 'client_credentials', scope: `${loop.origin}/.default`, client_id: 'nightly', client_secret: secret }
+    const request = { method: 'POST', headers: { 'x-forwarded-for': '192.0.2.20' }, body: new URLSearchParams(form) }
+    return (await fetch(`${loop.authority}/oauth2/v2.0/token`, request)).status
+  }
+  expect(await ask(SECRET)).toBe(200)
+  const { db } = loop.server.store
+  const rows = await db.selectFrom('credentials').selectAll().where('app_id', '=', 'nightly').execute()
+  await db.deleteFrom('credentials').where('app_id', '=', 'nightly').execute()
+  await db
+    .updateTable('applications')
+    .set((eb) => ({ version: eb('version', '+', 1) }))
+    .where('app_id', '=', 'nightly')
+    .execute()
+  const statuses: number[] = []
+  for (let tries = 0; tries < 12; tries++) statuses.push(await ask(SECRET))
+  expect(statuses).toEqual([...Array(11).fill(401), 429])
+  await db.insertInto('credentials').values(rows).execute()
+  ahead += 1000
+})
+
 it('codes of devices are throttled by address', async () => {
   const device = `${loop.authority}/oauth2/v2.0/device`
   const browser = createBrowser()
@@ -129,4 +173,11 @@ it('codes of devices are throttled by address', async () => {
   ahead += 301
   expect((await browser.open(device)).status).toBe(200)
   expect((await guessCode()).text).toContain('The code is unknown')
+  ahead += 1000
+  // At once, too.
+  const { text } = await browser.open(device)
+  const csrf = text.match(/name="xsrf" value="([^"]*)"/)?.[1]
+  expect(csrf ?? text).toEqual(expect.any(String))
+  const all = await Promise.all(Array.from({ length: 30 }, () => guessCode()))
+  expect(all.filter(({ status }) => status === 429)).toHaveLength(19)
 })

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { send, stopped } from './answer.ts'
-import { answerUnlessGuessing } from './guesses.ts'
+import { createGuesses } from './guesses.ts'
 import type { Issuer, IssuerRequest } from './issuer.ts'
 import { DISCOVERY, ROUTES } from './provider.ts'
 import { isStop } from './stop.ts'
@@ -19,6 +19,7 @@ export function registerIssuer(app: FastifyInstance, { findIssuer, addressOf, th
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'string', bodyLimit: 64 * 1024 }, (_request, body, done) => done(null, body))
 
+  const answerUnlessGuessing = createGuesses(throttle)
   const mount = (url: string, path: (params: Record<string, string>) => string) => route(`/:tenant${url}`, path)
   const route = (url: string, path: (params: Record<string, string>) => string) =>
     app.route({
@@ -37,7 +38,7 @@ export function registerIssuer(app: FastifyInstance, { findIssuer, addressOf, th
           body: typeof request.body === 'string' ? request.body : '',
           address: addressOf(request),
         }
-        return send(reply, await answerUnlessGuessing(throttle, issuer.tenant, given, () => issuer.answer(given)))
+        return send(reply, await answerUnlessGuessing(issuer.tenant, given, () => issuer.answer(given)))
       }),
     })
 
