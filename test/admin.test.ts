@@ -304,7 +304,9 @@ describe('C3: whoever sets a password can sign in with it', () => {
 
   it('a daemon ends administrators, and becomes none, whatever it is permitted', async () => {
     const before = await rowOf('second')
-    for (const daemon of ['d-all', 'd-default']) await refused(await as(daemon)('PATCH', `/users/${ids.second}`, given), 403)
+    for (const daemon of ['d-all', 'd-default'])
+      for (const body of [given, { userPrincipalName: 'mallory@contoso.test' }, { mail: 'second@elsewhere.test' }])
+        await refused(await as(daemon)('PATCH', `/users/${ids.second}`, body), 403)
     expect(await rowOf('second')).toEqual(before)
     for (const accountEnabled of [false, true]) expect((await as('d-all')('PATCH', `/users/${ids.second}`, { accountEnabled })).status).toBe(204)
   })

@@ -409,9 +409,18 @@ describe('refuses', () => {
     const before = await rowOf(id)
     const password = 'a password of theirs'
     expect(refusal(await scim('PATCH', `/Users/${id}`, patchOf({ op: 'replace', path: 'password', value: password })))).toBe('403')
+    // Nor to give them another name or address: what others send to these is for whoever is behind them.
+    const emails = [{ value: 'carol@elsewhere.test', type: 'work', primary: true }]
+    for (const operation of [
+      { op: 'replace', path: 'userName', value: 'mallory@contoso.test' },
+      { op: 'replace', path: 'emails', value: emails },
+      { op: 'replace', value: { userName: 'mallory@contoso.test', active: false } },
+    ])
+      expect(refusal(await scim('PATCH', `/Users/${id}`, patchOf(operation)))).toBe('403')
     expect(await rowOf(id)).toEqual(before)
     for (const value of [false, true]) {
-      expect((await scim('PATCH', `/Users/${id}`, patchOf({ op: 'replace', path: 'active', value }))).status).toBe(200)
+      const same = { op: 'replace', path: 'userName', value: before.upn }
+      expect((await scim('PATCH', `/Users/${id}`, patchOf(same, { op: 'replace', path: 'active', value }))).status).toBe(200)
     }
     await setRoles([])
   })

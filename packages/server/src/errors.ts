@@ -1,7 +1,7 @@
 /** Codes of the server; each is the `code` of a CaegisError and safe to show. */
 export const SERVER_ERRORS = {
   actor_revoked: 'The caller lost the right to do this while the request was under way.',
-  administrator: 'Who has a directory role gets a new password from an administrator, not from an application.',
+  administrator: 'Who has a directory role gets a new password, name or address from an administrator, not from an application.',
   emergency_account: 'The emergency account is not to be had, nor ended, from outside: it is made and renewed on the host.',
   changed_meanwhile: 'The object was changed by somebody else meanwhile: read it again.',
   user_not_found: 'No such user.',

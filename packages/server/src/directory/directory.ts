@@ -143,7 +143,7 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
       const run = () =>
         edit(actor, idOrName, async (context, user) => {
           check(toUser(user))
-          if (password !== undefined) refuseTakeover(actor, user)
+          refuseTakeover(actor, user, given)
           await changeUser(context, issuer, user, given, password)
         })
       return given.enabled === false || password !== undefined ? sayingWhich(idOrName, run) : run()
@@ -179,12 +179,15 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
 export type Directory = ReturnType<typeof createDirectory>
 
 /**
- * Whoever sets a password can sign in with it. What an application may do ends where its user would be an administrator, and what administrators may do at the
- * account that no policy and no stop reaches.
+ * Whoever sets a password can sign in with it, and to whoever goes by a name or an address others give what is that one's. What an application may do ends where its
+ * user would be an administrator, and what administrators may do at the account that no policy and no stop reaches.
  */
-function refuseTakeover({ kind }: Actor, user: UserRow): void {
-  if (user.break_glass === 1 && (kind === 'app' || kind === 'user')) throw new CaegisError('emergency_account', SERVER_ERRORS.emergency_account)
-  if (kind === 'app' && user.roles !== '[]') throw new CaegisError('administrator', SERVER_ERRORS.administrator)
+function refuseTakeover({ kind }: Actor, user: UserRow, { password, userPrincipalName: upn = user.upn, mail = user.mail }: UserUpdate): void {
+  const setsPassword = password !== undefined
+  if (setsPassword && user.break_glass === 1 && (kind === 'app' || kind === 'user'))
+    throw new CaegisError('emergency_account', SERVER_ERRORS.emergency_account)
+  const becomes = setsPassword || upn !== user.upn || mail !== user.mail
+  if (becomes && kind === 'app' && user.roles !== '[]') throw new CaegisError('administrator', SERVER_ERRORS.administrator)
 }
 
 const hashIfGiven = async (password: string | undefined) => (password === undefined ? null : hashPassword(password))
