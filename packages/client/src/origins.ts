@@ -14,12 +14,12 @@ export function parseOrigin(text: string): string {
   const url = parseUrl(text)
   if (!url || url.href !== `${url.origin}/`) throw new TypeError('An origin is scheme, host and port, such as https://api.example')
   if (url.protocol !== 'https:' && !(url.protocol === 'http:' && LOOPBACK.test(url.hostname))) {
-    throw new TypeError(`${url.origin}: tokens travel over https, or over http to this machine only`)
+    throw new TypeError(`${url.origin}: tokens travel over https, or http to this machine only`)
   }
   return url.origin
 }
 
 /** The origin that a request to this URL goes to; `undefined` where no network origin is meant (`blob:` and `data:` borrow or have none). */
 export function originOf(url: URL): string | undefined {
-  return url.protocol === 'https:' || url.protocol === 'http:' ? url.origin : undefined
+  return /^https?:$/.test(url.protocol) ? url.origin : undefined
 }

@@ -53,7 +53,8 @@ export function encodeClaims(claims: object): string {
 
 /**
  * The `WWW-Authenticate` value that every known parser accepts: one Bearer challenge, this order, comma and space between, every value quoted, a harmless
- * parameter last, and nothing in any value that a naive splitter trips over. For a token that is bound to a key it is one of the scheme that such a token needs.
+ * parameter last, and nothing in any value that a naive splitter trips over: a comma in a URL is `%2C`. For a token that is bound to a key it is one of the scheme that
+ * such a token needs.
  */
 export function formatChallenge({ authorizationUri, clientId, claims, resourceMetadata, proofAlgorithms }: ChallengeParameters): string {
   const parameters: [string, string][] = [
@@ -65,9 +66,9 @@ export function formatChallenge({ authorizationUri, clientId, claims, resourceMe
     ['cc_type', 'cae'],
     ...(resourceMetadata === undefined ? [] : ([['resource_metadata', resourceMetadata]] as [string, string][])),
   ]
-  const said = parameters.map(([name, value]) => `${name}="${plain(value)}"`)
+  const said = parameters.map(([name, value]) => `${name}="${inOnePiece(value)}"`)
   if (!proofAlgorithms) return `Bearer ${said.join(', ')}`
-  return `DPoP ${[...said, `algs="${proofAlgorithms.map(plain).join(' ')}"`].join(', ')}`
+  return `DPoP ${[...said, `algs="${proofAlgorithms.map(inOnePiece).join(' ')}"`].join(', ')}`
 }
 
 /** What a refusal says beyond that it is one. */
@@ -101,9 +102,17 @@ export function formatRefusal({ authorizationUri, error, scope, acrValues, maxAg
   return `${proofAlgorithms ? 'DPoP' : 'Bearer'} ${list.flatMap(([name, words]) => (words ? `${name}="${words.map(plain).join(' ')}"` : [])).join(', ')}`
 }
 
-/** Values come from configuration, yet a quote or a line break must not be able to forge a parameter. */
+/**
+ * What may stand in a quoted string without an escape, but for blanks, which is what a scope is made of (RFC 6749 section 3.3); the rest is percent-encoded. Values come
+ * from configuration, yet a quote or a line break must not be able to forge a parameter.
+ */
 function plain(value: string): string {
-  return value.toWellFormed().replace(/[^\x21\x23-\x2b\x2d-\x3c\x3e-\x5b\x5d-\x7e]/gu, (unit) => encodeURIComponent(unit))
+  return value.toWellFormed().replace(/[^\x21\x23-\x5b\x5d-\x7e]/gu, (unit) => encodeURIComponent(unit))
+}
+
+/** Besides, for those who split at commas and look for a name before `="`. An equals sign elsewhere stays: without it the query of a URL would be another one. */
+function inOnePiece(value: string): string {
+  return plain(value).replaceAll(',', '%2C').replace(/=$/, '%3D')
 }
 
 export interface Challenge {

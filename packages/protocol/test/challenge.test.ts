@@ -81,7 +81,10 @@ describe('formatChallenge', () => {
         expect(challenges).toHaveLength(1)
         expect([...(challenges[0]?.parameters.keys() ?? [])]).toEqual(['realm', 'authorization_uri', 'client_id', 'error', 'claims', 'cc_type'])
         expect(readClaimsChallenge(header)?.nbf).toBe(5)
-        expect(parseChallenges(formatRefusal({ authorizationUri: uri, error: clientId }))).toHaveLength(1)
+        const refusal = formatRefusal({ authorizationUri: uri, error: clientId, scope: [uri, clientId] })
+        expect(refusal).toMatch(/^[\x20-\x7e]+$/)
+        expect(parseChallenges(refusal).map(({ parameters }) => [...parameters.keys()])).toEqual([['realm', 'authorization_uri', 'error', 'scope']])
+        expect(readClaimsChallenge(refusal)).toBeUndefined()
       }),
       { numRuns: 500 },
     )
@@ -104,7 +107,27 @@ describe('formatChallenge', () => {
     expect(formatRefusal({ authorizationUri, error: 'insufficient_user_authentication', acrValues: ['c1', 'c2'], maxAge: 5 })).toBe(
       `Bearer realm="", authorization_uri="${authorizationUri}", error="insufficient_user_authentication", acr_values="c1 c2", max_age="5"`,
     )
-    expect(formatRefusal({ scope: ['x", claims="e', 'a\r\nb'] })).toBe('Bearer realm="", scope="x%22%2C%20claims%3D%22e a%0D%0Ab"')
+    expect(formatRefusal({ scope: ['x", claims="e', 'a\r\nb', 'c\\'] })).toBe('Bearer realm="", scope="x%22,%20claims=%22e a%0D%0Ab c%5C"')
+  })
+
+  it.each([
+    ['https://x.b2clogin.example/t/oauth2/v2.0/authorize?p=b2c_1_signin', undefined],
+    ['https://id.example/authorize?a=1&b=%3D%2C#!$()*+;@', undefined],
+    // Naive splitters are in pieces at a comma, and look for a name before `="`.
+    ['https://id.example/a,b/authorize', 'https://id.example/a%2Cb/authorize'],
+    ['https://id.example/authorize?claims=', 'https://id.example/authorize?claims%3D'],
+  ])('where to sign in is what was given: %s', (uri, inChallenge) => {
+    expect(readClaimsChallenge(formatChallenge({ authorizationUri: uri, claims: { nbf: 5 } }))?.authorizationUri).toBe(inChallenge ?? uri)
+    expect(parseChallenges(formatRefusal({ authorizationUri: uri }))[0]?.parameters.get('authorization_uri')).toBe(uri)
+  })
+
+  it('scopes and contexts are what was given, whatever RFC 6749 section 3.3 lets stand in them', () => {
+    const all = Array.from({ length: 94 }, (_, i) => String.fromCharCode(0x21 + i))
+      .filter((unit) => unit !== '"' && unit !== '\\')
+      .join('')
+    const words = ['urn:x:read=1', 'a,b', all]
+    const parameters = parseChallenges(formatRefusal({ scope: words, acrValues: words }))[0]?.parameters
+    expect([parameters?.get('scope'), parameters?.get('acr_values')]).toEqual([words.join(' '), words.join(' ')])
   })
 
   it('a plain refusal holds no claims', () => {

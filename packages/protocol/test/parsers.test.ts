@@ -133,6 +133,11 @@ const claims = fc.record(
 const authorizationUri = fc.oneof(
   fc.webUrl({ withQueryParameters: true }),
   fc.constantFrom('https://id.example/a,b=c/authorize?x="y"', 'https://id.example/common/oauth2/v2.0/authorize'),
+  fc.constantFrom(
+    'https://x.b2clogin.example/t/authorize?p=b2c_1_signin',
+    'https://id.example/authorize?claims=',
+    'https://id.example/?error=,claims=',
+  ),
 )
 
 describe.each(Object.entries(parsers))('%s', (_, parse) => {
