@@ -74,25 +74,35 @@ export async function changeRights(context: ChangeContext, principals: readonly 
     .limit(1)
     .executeTakeFirst()
   const moved: string[] = []
+  const told: { id: string; groups: boolean; roles: boolean; fresh: Rights }[] = []
+  const others: string[] = []
   for (const id of users) {
     const [old, fresh] = [before.get(id) as Rights, after.get(id) as Rights]
-    const others = JSON.stringify(old.groups) !== JSON.stringify(fresh.groups)
-    if (others) moved.push(id)
-    const groups = asks !== undefined && others
+    const groups = JSON.stringify(old.groups) !== JSON.stringify(fresh.groups)
     const roles = JSON.stringify(old.roles) !== JSON.stringify(fresh.roles)
-    if (!others && !roles) continue
-    const user = db.selectFrom('users').select('last_iat').where('tenant', '=', tenant).where('id', '=', id)
-    // Nobody holds a token of a user who never had one, or that says anything else; a decision that is under way must still notice.
-    if (!(groups || roles) || (await user.executeTakeFirstOrThrow()).last_iat === 0) {
-      await db
-        .updateTable('users')
-        .set((eb) => ({ version: eb('version', '+', 1) }))
-        .where('tenant', '=', tenant)
-        .where('id', '=', id)
-        .execute()
-      continue
-    }
-    const who = { format: 'iss_sub', iss: await issuerOf(db, tenant), sub: id } as const
+    if (groups) moved.push(id)
+    if ((groups && asks) || roles) told.push({ id, groups: groups && asks !== undefined, roles, fresh })
+    else if (groups) others.push(id)
+  }
+  const issued = new Set<string>()
+  for (let from = 0; from < told.length; from += BATCH) {
+    const ids = told.slice(from, from + BATCH).map(({ id }) => id)
+    const rows = db.selectFrom('users').select('id').where('tenant', '=', tenant).where('id', 'in', ids).where('last_iat', '>', 0)
+    for (const { id } of await rows.execute()) issued.add(id)
+  }
+  for (const { id } of told) if (!issued.has(id)) others.push(id)
+  // Nobody holds a token of a user who never had one, or that says anything else; a decision that is under way must still notice.
+  for (let from = 0; from < others.length; from += BATCH)
+    await db
+      .updateTable('users')
+      .set((eb) => ({ version: eb('version', '+', 1) }))
+      .where('tenant', '=', tenant)
+      .where('id', 'in', others.slice(from, from + BATCH))
+      .execute()
+  const iss = issued.size > 0 ? await issuerOf(db, tenant) : ''
+  for (const { id, groups, roles, fresh } of told) {
+    if (!issued.has(id)) continue
+    const who = { format: 'iss_sub', iss, sub: id } as const
     publish({
       type: EVENT.tokenClaimsChange,
       subject: { simple: who, complex: { format: 'complex', user: who } },
