@@ -5,6 +5,7 @@ import type { Admitted } from './graph/caller.ts'
 import type { LdapStatus } from './graph/provisioning.ts'
 import type { Store } from './store/store.ts'
 import type { Tenants } from './tenants.ts'
+import { whenOver } from './when-over.ts'
 
 /** Who may come in at the doors that the server's own guards keep. Each answers the request itself, and returns `undefined`, where it lets nobody in. */
 export interface Admission {
@@ -42,7 +43,7 @@ export function createAdmission({ origin, store, find, addressOf, ldapOf }: Admi
       return undefined
     }
     // What lasts may ask for the end of its access until then.
-    reply.raw.once('close', () => verdict.release())
+    whenOver(reply, () => verdict.release())
     const { aud } = verdict.claims
     if (aud === audience) return verdict
     return refuseToken(reply, 'token_audience', 'The token is for another part of this server.')

@@ -77,6 +77,8 @@ export function createLoad(app: FastifyInstance, bounds: Partial<Record<Kind, nu
   })
   // A place is taken when the body is there: who sends it byte by byte keeps nobody out.
   app.addHook('preHandler', (request, reply, done) => {
+    // Whoever left while it was found out who they are would never give the place back; nothing is begun for them.
+    if (reply.raw.destroyed) return
     const kind = kindOf(request)
     if (isFull(kind, kind === 'token' && isForStreams(request.body) ? FOR_STREAMS : 0)) {
       refuse(request, reply)

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import { type Answer, type Caller, isLive, type StreamRecord, type Transmitter } from '@caegis/ssf/transmitter'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { cacheable, METADATA_MAX_AGE } from '../cacheable.ts'
+import { whenOver } from '../when-over.ts'
 
 export interface SignalsOptions {
   /** By name or id. */
@@ -41,7 +42,7 @@ export function registerSignals(app: FastifyInstance, { findTransmitter, admit }
         const { transmitter, caller } = settled.get(request) as Settled
         const gone = new AbortController()
         // Without a reason, an exception with a stack would be made each time.
-        reply.raw.once('close', () => gone.abort('over'))
+        whenOver(reply, () => gone.abort('over'))
         return send(reply, await handle(transmitter, caller, request, gone.signal))
       },
     })
