@@ -5,7 +5,7 @@ import { defineConfig } from 'vitest/config'
 // Packages are run from source: the condition is ours, so that no bundler of a user ever asks for it.
 const ssr = { resolve: { conditions: ['caegis-source', 'module', 'node', 'development|production'], externalConditions: ['caegis-source'] } }
 
-// Each file has a process of its own, which would compile the server's thousand dependencies anew; the commands that tests start keep theirs in the same folder.
+// Processes that would each compile the server's thousand dependencies anew keep what they have compiled; the commands that tests start, in the same folder.
 process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL('node_modules/.cache/caegis', import.meta.url))
 
 // A database that is written through to the disk at every commit waits for the disk, most of the time that such a test takes. What a server leaves behind
@@ -28,7 +28,7 @@ export default defineConfig({
   test: {
     reporters: ['default', './tools/closing-line.ts'],
     projects: [
-      // One process after another would compile what they test anew for each file. None replaces a module (`vi.mock`): that lasts as long as the process.
+      // A process for each file would compile what it tests anew. None replaces a module (`vi.mock`): that lasts as long as the process.
       {
         ssr,
         test: {
@@ -44,7 +44,10 @@ export default defineConfig({
       // Real servers on free ports with data of their own. They wait for seconds to pass more than they compute, so two cores bear three files at a time.
       {
         ssr,
-        test: { name: 'e2e', include: ['test/**/*.test.ts'], exclude: ALONE, ...WAIT, expect: patient, maxWorkers: 3, sequence: { groupOrder: 1 } },
+        test: {
+          ...{ name: 'e2e', include: ['test/**/*.test.ts'], exclude: ALONE, isolate: false },
+          ...{ ...WAIT, expect: patient, maxWorkers: 3, sequence: { groupOrder: 1 } },
+        },
       },
       // What is said about the store, and what depends on it most, on the other engine.
       {

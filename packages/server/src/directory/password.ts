@@ -14,8 +14,10 @@ const MAX_WAITING = 128
 const waiting: (() => void)[] = []
 let running = 0
 
-/** How many passwords wait for their turn in this process, and how many are worked on. */
-export const passwordWork = () => ({ waiting: waiting.length, running })
+let begun = 0
+
+/** How many passwords wait for their turn in this process, how many are worked on, and how many ever were. */
+export const passwordWork = () => ({ waiting: waiting.length, running, begun })
 
 /** Argon2id in the PHC string format, so that the cost can be raised later and old hashes still verify. */
 export async function hashPassword(password: string): Promise<string> {
@@ -51,6 +53,7 @@ async function derive(
   if (waiting.length >= MAX_WAITING) throw new CaegisError('overloaded', SERVER_ERRORS.overloaded)
   if (running >= MAX_AT_ONCE) await new Promise<void>((resolve) => waiting.push(resolve))
   running++
+  begun++
   try {
     return (await hash('argon2id', { message: password.normalize('NFC'), nonce, ...cost })) as Buffer
   } finally {

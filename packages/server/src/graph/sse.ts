@@ -62,6 +62,8 @@ export function createSse({ limit = 32, heartbeat = 10_000, onEnd = () => () => 
       const leaving = new AbortController()
       const signal = AbortSignal.any([allowing, leaving.signal])
       if (!reply.raw.destroyed) {
+        // Who waits for its end is known (admission, load, drain, Fastify, Node's pipe and this), and more than Node takes for a leak.
+        reply.raw.setMaxListeners(20)
         const forget = onEnd(() => leaving.abort(LEAVING))
         open.set(tenant, others + 1)
         reply.raw.once('close', () => {
