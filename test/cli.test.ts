@@ -1,6 +1,9 @@
-import { spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createBrowser } from '../packages/cli/src/demo/browser.ts'
 import { claimsOf, eventually, freePort, type Loop, PASSWORD, SECRET, startLoop, verdictOf } from './loop.ts'
@@ -210,6 +213,35 @@ describe('the caegis command', () => {
     expect(wrong).toMatchObject(failure(3, /invalid_client: /))
     expect(wrong.stderr).not.toContain('wrong-wrong')
     expect(await enabled('bob@contoso.test')).toBe(true)
+  })
+
+  it('reads the secret from a file, and never acts as whoever signed in last where half of the credentials is missing', async () => {
+    const file = join(home('nobody').XDG_CONFIG_HOME, 'secret')
+    mkdirSync(dirname(file), { recursive: true })
+    writeFileSync(file, `${SECRET}\n`, { mode: 0o600 })
+    const withFile = { ...home('nobody'), CAEGIS_TENANT: 'contoso', CAEGIS_CLIENT_ID: 'nightly', CAEGIS_CLIENT_SECRET_FILE: file }
+    expect(await runProgram(['user', 'enable', 'bob@contoso.test'], { env: withFile })).toMatchObject({ code: 0, stderr: '' })
+    for (const half of [
+      { CAEGIS_CLIENT_ID: 'nightly' },
+      { CAEGIS_CLIENT_SECRET: SECRET },
+      { CAEGIS_CLIENT_ID: 'nightly', CAEGIS_CLIENT_SECRET: '' },
+      { CAEGIS_CLIENT_ID: 'nightly', CAEGIS_CLIENT_SECRET_FILE: `${file}-not` },
+      { CAEGIS_CLIENT_ID: 'nightly', CAEGIS_CLIENT_SECRET: SECRET, CAEGIS_CLIENT_SECRET_FILE: file },
+    ]) {
+      const asked = await runProgram(['user', 'disable', 'bob@contoso.test'], { env: { ...home('admin'), ...half } })
+      expect(asked).toMatchObject({ code: 2, stdout: '' })
+      expect(asked.stderr).toMatch(/CAEGIS_CLIENT_(ID|SECRET)|secret-not/)
+      expect(asked.stderr).not.toContain(SECRET)
+    }
+    expect(await enabled('bob@contoso.test')).toBe(true)
+  })
+
+  it('ends without a word when nobody reads on', async () => {
+    const program = fileURLToPath(new URL('../packages/cli/bin/caegis.js', import.meta.url))
+    const child = spawn(process.execPath, [program, 'completion', 'bash'], { stdio: ['ignore', 'pipe', 'pipe'] })
+    child.stdout.destroy()
+    const [said, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')])
+    expect([code, said]).toEqual([0, ''])
   })
 
   it("C3: tells an administrator whose sessions were revoked to log in again, at once: the server's own guard refuses the token", async () => {

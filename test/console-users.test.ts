@@ -118,7 +118,19 @@ describe.skipIf(!hasChromium())('users in the console', () => {
     expect(page.url()).toBe(before)
     expect(await verdictOf(guard, token)).toMatchObject({ allowed: true })
     await page.keyboard.press('Enter')
+    // Once it is being done, it is not to be cancelled, and says so by what can be pressed.
+    const slow = Promise.withResolvers<void>()
+    const asked = page.waitForRequest(/revokeSignInSessions/)
+    await page.route(/revokeSignInSessions/, async (route) => {
+      await slow.promise
+      await route.continue()
+    })
     await dialog().getByRole('button', { name: 'Revoke access' }).click()
+    await asked
+    expect(await dialog().getByRole('button', { name: 'Cancel' }).isDisabled()).toBe(true)
+    await page.keyboard.press('Escape')
+    expect(await dialog().isVisible()).toBe(true)
+    slow.resolve()
     await page.waitForURL(/\/revocations\/[\w-]+$/)
     const { value } = (await (await loop.graph('GET', `/caegis/events?$filter=txn eq '${page.url().split('/').at(-1)}'`)).json()) as {
       value: { type: string }[]

@@ -106,6 +106,21 @@ describe('what is deployed', () => {
   it.runIf(tool('/usr/sbin/nats-server'))('has a broker that nats-server takes, with the permissions that docs/fleet.md gives', () => {
     const { status, text } = run('/usr/sbin/nats-server', ['-t', '-c', join(ROOT, 'deploy/nats.conf')], { SERVER: 'a', GUARDS: 'b' })
     expect(status, text).toBe(0)
+    // As the container starts it, with passwords of which a number could be made.
+    const secrets = join(folder.path, 'nats')
+    mkdirSync(secrets)
+    for (const [name, password] of [
+      ['nats', '758e126b5d1c'],
+      ['nats-guards', '12345678'],
+    ] as const)
+      writeFileSync(join(secrets, name), `${password}\n`)
+    const [shell, , command] = parse(read('deploy/compose.yaml')).services.nats.entrypoint
+    const script = command
+      .replaceAll('$$', '$')
+      .replaceAll('/run/secrets', secrets)
+      .replace('nats-server --config /etc/nats/caegis.conf', `/usr/sbin/nats-server -t -c ${join(ROOT, 'deploy/nats.conf')}`)
+    const started = run(shell, ['-c', script])
+    expect(started.status, started.text).toBe(0)
     const users = (path: string) => read(path).match(/authorization \{[\s\S]*?\n\}/)?.[0]
     expect(users('deploy/nats.conf')).toBe(users('docs/fleet.md'))
   })

@@ -11,6 +11,7 @@ export const CLI_ERRORS = {
   invalid_cases: 'These cases cannot be run:',
   invalid_file: 'The file cannot be applied:',
   invalid_gateway: 'The gateway cannot start like this.',
+  invalid_credentials: 'The credentials of the environment cannot be used:',
   invalid_routes: 'The map of routes cannot be read:',
   no_token: 'There is no token on standard input.',
 } as const

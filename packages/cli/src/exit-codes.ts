@@ -32,6 +32,7 @@ const BY_CODE: Record<string, Exit> = {
   ...{ token_in_sight: 'usage', no_token: 'usage', invalid_cases: 'usage', invalid_gateway: 'usage', invalid_routes: 'usage', invalid_file: 'usage' },
   ...{
     invalid_settings: 'usage',
+    invalid_credentials: 'usage',
     wrong_key_secret: 'usage',
     invalid_backup: 'usage',
     invalid_tenant_file: 'usage',

@@ -5,13 +5,14 @@ import { isIP } from 'node:net'
 import { createGuard } from '@caegis/guard'
 import { createGateway } from '@caegis/guard/gateway'
 import { CaegisError } from '@caegis/protocol'
+import { clientSecretOf } from './client-secret.ts'
 import type { GatewayFlags } from './commands/gateway.ts'
 import { CLI_ERRORS } from './errors.ts'
 import { readRoutesFile } from './routes-file.ts'
 import { stopOnSignals } from './stop.ts'
 import { trustLocalCa } from './trust.ts'
 
-/** Guards what proxies ask about, until a signal ends it. @throws CaegisError `invalid_gateway`, `invalid_routes`; TypeError of the guard's options */
+/** Guards what proxies ask about, until a signal ends it. @throws CaegisError `invalid_gateway`, `invalid_credentials`, `invalid_routes`; TypeError of the guard's options */
 export async function runGateway(options: GatewayFlags): Promise<void> {
   const { host, port } = readListen(options)
   const proxies = listOf(options.trustedProxies)
@@ -74,10 +75,8 @@ function listOf(text: string | undefined): string[] {
 }
 
 function readSecret(): string {
-  const { CAEGIS_CLIENT_SECRET: direct, CAEGIS_CLIENT_SECRET_FILE: file } = process.env
-  if (direct !== undefined && file !== undefined) throw invalid('CAEGIS_CLIENT_SECRET and CAEGIS_CLIENT_SECRET_FILE exclude each other')
-  const secret = direct ?? (file === undefined ? '' : readFileSync(file, 'utf8').trim())
-  if (secret === '') throw invalid("The API's secret is missing: set CAEGIS_CLIENT_SECRET or CAEGIS_CLIENT_SECRET_FILE")
+  const secret = clientSecretOf(process.env)
+  if (secret === undefined) throw invalid("The API's secret is missing: set CAEGIS_CLIENT_SECRET or CAEGIS_CLIENT_SECRET_FILE")
   return secret
 }
 

@@ -6,6 +6,12 @@ import { createProgram } from './program.ts'
 /** Milliseconds. */
 const LINGER = 1000
 
+// `| head` has read enough: that is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+  process.exit()
+})
+
 try {
   await createProgram().parseAsync()
 } catch (error) {

@@ -5,6 +5,7 @@ import { ConfidentialClientApplication, type ICachePlugin, PublicClientApplicati
 import { withClaimsChallenge } from '@caegis/client'
 import { CaegisError } from '@caegis/protocol'
 import { z } from 'zod'
+import { daemonOf } from './client-secret.ts'
 import { CLI_ERRORS } from './errors.ts'
 import { trustLocalCa } from './trust.ts'
 
@@ -99,8 +100,9 @@ async function isStopped({ origin, tenant }: Profile): Promise<boolean> {
 /** A fetch for the admin API that signs in by itself: with the client credentials of the environment, or with what `caegis login` left. */
 export function adminFetch(given: Profile): typeof fetch {
   trustLocalCa(process.env.CAEGIS_DATA ?? '.caegis')
-  const { CAEGIS_CLIENT_ID: clientId, CAEGIS_CLIENT_SECRET: clientSecret } = process.env
-  if (clientId !== undefined && clientSecret !== undefined) {
+  const found = daemonOf(process.env)
+  if (found) {
+    const { clientId, clientSecret } = found
     const base = settings(given, clientId)
     const daemon = new ConfidentialClientApplication({ ...base, auth: { ...base.auth, clientSecret } } as never)
     return withClaimsChallenge(fetch, {

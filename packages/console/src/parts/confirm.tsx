@@ -27,6 +27,8 @@ const ConfirmContext = createContext<((question: Question) => void) | undefined>
 export function ConfirmProvider({ children }: { children: ReactNode }) {
   const [question, setQuestion] = useState<Question>()
   const [opened, setOpened] = useState(false)
+  /** It is being done: that is not to be cancelled any more, and its end must not close another question. */
+  const [busy, setBusy] = useState(false)
   const ask = useCallback((next: Question) => {
     setQuestion(next)
     setOpened(true)
@@ -34,22 +36,21 @@ export function ConfirmProvider({ children }: { children: ReactNode }) {
   return (
     <ConfirmContext value={ask}>
       {children}
-      <Dialog opened={opened} onClose={() => setOpened(false)} title={question?.title}>
-        {question && <Body key={question.title + question.text} question={question} close={() => setOpened(false)} />}
+      <Dialog opened={opened} onClose={() => !busy && setOpened(false)} title={question?.title}>
+        {question && <Body key={question.title + question.text} question={question} close={() => setOpened(false)} busy={busy} onBusy={setBusy} />}
       </Dialog>
     </ConfirmContext>
   )
 }
 
-function Body({ question, close }: { question: Question; close(): void }) {
+function Body({ question, close, busy, onBusy }: { question: Question; close(): void; busy: boolean; onBusy(busy: boolean): void }) {
   const { text, affects, action, danger = true, typed, run } = question
   const [lines, setLines] = useState<string[] | undefined>(Array.isArray(affects) ? affects : undefined)
   const [word, setWord] = useState('')
-  const [busy, setBusy] = useState(false)
   const [error, setError] = useState<unknown>()
   if (affects instanceof Promise && lines === undefined) void affects.then(setLines, setError)
   const go = async () => {
-    setBusy(true)
+    onBusy(true)
     setError(undefined)
     try {
       await run()
@@ -57,7 +58,7 @@ function Body({ question, close }: { question: Question; close(): void }) {
     } catch (reason) {
       setError(reason)
     } finally {
-      setBusy(false)
+      onBusy(false)
     }
   }
   return (
@@ -83,7 +84,7 @@ function Body({ question, close }: { question: Question; close(): void }) {
         )}
         {Boolean(error) && <Problem error={error} />}
         <Group justify="flex-end" gap="xs">
-          <Button variant="default" onClick={close} {...(typed === undefined ? { 'data-autofocus': true } : {})}>
+          <Button variant="default" onClick={close} disabled={busy} {...(typed === undefined ? { 'data-autofocus': true } : {})}>
             {t('parts.cancel')}
           </Button>
           <Button type="submit" color={danger ? 'red' : 'blue'} loading={busy} disabled={typed !== undefined && word.trim() !== typed}>
