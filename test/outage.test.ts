@@ -61,3 +61,20 @@ it('I4, I7: while the database is away both servers say so, and guards that they
     .poll(() => verdictOf(guard, String(renewed.body.access_token)), PATIENT)
     .toMatchObject({ allowed: false, status: 401, code: 'revoked' })
 })
+
+it('while the database is away, what is put off is kept, whoever reads it is told at once, and a server ends', async () => {
+  const { store } = pair.a
+  await pair.postgres.kill()
+  const written: string[] = []
+  const job = store.soon(async (db) => {
+    await db.selectFrom('tenants').select('id').execute()
+    written.push('one')
+  })
+  await expect(store.flush()).rejects.toMatchObject({ code: 'store_unavailable', status: 503 })
+  expect(written).toEqual([])
+  void pair.b.store.soon((db) => db.selectFrom('tenants').select('id').execute())
+  await pair.b.close()
+  await pair.postgres.start()
+  await job
+  expect(written).toEqual(['one'])
+})

@@ -289,8 +289,8 @@ export function createTenants({ settings, store, leases, secrets, dialer, intell
         await one
           .then(async ({ guard, streamGuard, deliveries, upstreams, tenant }) => {
             await Promise.all([guard.close(), streamGuard.close(), upstreams.close()])
-            await deliveries.close()
-            await Promise.all([tenant.signIns.flush(), tenant.audits.flush()])
+            // While the database is away, each of them says so; what they hold is put off all the same, and tried once more at the very end.
+            await Promise.allSettled([deliveries.close(), tenant.signIns.flush(), tenant.audits.flush()])
           })
           .catch(() => {})
       }

@@ -58,6 +58,29 @@ afterEach(async () => {
 })
 
 describe('how far a stream has come', () => {
+  it('stays known here where what wrote it was taken back and given up', async () => {
+    let job: Promise<void> | undefined
+    const soon: Store['soon'] = (work) => {
+      job = store
+        .transaction({ name: 'progress' }, async (tx) => {
+          await work(tx)
+          throw new Error('taken back')
+        })
+        .catch(() => {})
+      return job
+    }
+    const streams = streamsOf({ ...store, soon })
+    await publish()
+    await streams.createStream(streamOf('s'))
+    await streams.saveProgress('s', { acked: 1 }, 'e')
+    await job
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(await stored('s')).toMatchObject({ acked: 0 })
+    expect(await streams.getStream('s')).toMatchObject({ acked: 1 })
+    await streams.saveProgress('s', { seenAt: 5 }, 'e')
+    expect(await streams.getStream('s')).toMatchObject({ acked: 1, seenAt: 5 })
+  })
+
   const logAt = (seq: number) => store.db.updateTable('tenants').set({ seq }).where('id', '=', TENANT).execute()
   beforeEach(() => logAt(300))
 

@@ -34,13 +34,13 @@ export function createProgress(store: Store, tenant: string): Progress {
   function begin(): Set<string> {
     const own = new Set<string>()
     batch = own
-    let written = new Map<string, Unwritten>()
-    const job = store.soon(async (tx) => {
+    void store.soon(async (tx) => {
       // What is said from here on goes into the next one.
       if (batch === own) batch = undefined
-      written = await write(tx, own)
+      const written = await write(tx, own)
+      // It may be taken back, run again, or be given up.
+      store.after(tx, () => settle(written))
     })
-    void job.then(() => settle(written))
     return own
   }
 

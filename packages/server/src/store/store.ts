@@ -139,7 +139,7 @@ export async function createStore({ file, database, now, clock: given, log }: St
       return () => void some.delete(listener)
     },
     async close() {
-      await later.flush()
+      await later.close()
       await engine.close()
     },
   }
