@@ -133,6 +133,9 @@ describe('the hops of the loop', () => {
       guard('paused', { status: 'paused' }),
       guard('siem', { guard: false, acked: 0, receiver: 'siem' }),
       guard('cut', { guard: false, status: 'disabled', statusReason: 'lagging' }),
+      guard('given up', { guard: false, status: 'paused', statusReason: 'delivery fails: http 503' }),
+      guard('stopped', { guard: false, status: 'paused', statusReason: 'delivery fails: known', statusFixed: true }),
+      guard('stopped itself', { guard: false, status: 'paused', statusReason: 'maintenance' }),
     ]
     await store.db.insertInto('dead_letters').values({ tenant: 't', stream: 'siem', id: 'l', seq: 1, letter: '{}' }).execute()
     const { guards, streams: receivers } = await look()
@@ -151,9 +154,10 @@ describe('the hops of the loop', () => {
         problems: [
           { streamId: 'siem', problem: 'deadLetters', count: 1 },
           { streamId: 'cut', problem: 'lagging' },
+          { streamId: 'given up', problem: 'failing' },
         ],
       },
     })
-    expect(receivers?.detail).toMatchObject({ streams: 7, enabled: 5, paused: 1, disabled: 1 })
+    expect(receivers?.detail).toMatchObject({ streams: 10, enabled: 5, paused: 4, disabled: 1 })
   })
 })

@@ -37,13 +37,14 @@ export function transit(model: Model, world: World, expected: Expectation, statu
   world.forget((party, jti) => party === expected.party && (status === 'disabled' || !model.facts.has(idOf(jti))))
 }
 
-/** Who is paused because deliveries failed for too long, and is told so. */
+/** Who is paused because deliveries failed for too long, and goes on when one does not; and is told so. */
 export function follow(model: Model, world: World): void {
   for (const expected of model.expectations.values()) {
     const record = world.stream(expected.party)
     if (!record) continue
     if (record.status === 'paused' && expected.status === 'enabled' && record.statusReason?.startsWith('delivery fails'))
       transit(model, world, expected, 'paused', 'transmitter')
+    if (record.status === 'enabled' && expected.givenUp) transit(model, world, expected, 'enabled', 'transmitter')
     if (record.status !== expected.status) model.violations.push(`${expected.party.name}: ${record.status} instead of ${expected.status}`)
   }
 }
@@ -152,6 +153,18 @@ export const COMMANDS: fc.Arbitrary<Command>[] = [
   fc
     .tuple(party, fc.nat(4))
     .map(([index, calls]) => command(`crash(${index}, after ${calls} calls)`, (_, world) => world.crash(pick(world, index), calls))),
+  fc.tuple(party, fc.array(event, { minLength: 1, maxLength: 2 })).map(([index, events]) =>
+    command(`down(${index}, for a minute, while ${named(events)})`, async (model, world) => {
+      const one = pick(world, index)
+      one.fates = Array.from({ length: 100 }, () => '503')
+      commitNow(model, world, events)
+      for (let i = 0; i < 6; i++) {
+        await world.settle()
+        await world.time.advance(10_000)
+      }
+      one.fates = []
+    }),
+  ),
   fc.tuple(party, fc.integer({ min: 1, max: 3 })).map(([index, times]) =>
     command(`failing(${index}, ${times} times)`, (_, world) => {
       pick(world, index).failing = times

@@ -11,6 +11,8 @@ export interface Expectation {
   status: Status
   /** The host has stopped it: the receiver cannot start it. */
   fixed: boolean
+  /** The transmitter has paused it by itself, and may start it by itself. */
+  givenUp: boolean
   /** Committed while the stream was not disabled: acted on in the end, or a dead letter. */
   due: Set<string>
   /** Due once, until the stream was disabled or the log restored: it may have gone out before. */
@@ -62,6 +64,7 @@ export function expectParty(model: Model, party: Party): void {
       party,
       status: 'enabled',
       fixed: false,
+      givenUp: false,
       due: new Set(),
       free: new Set(),
       accepted: new Set(),
@@ -150,6 +153,7 @@ export function enter(expected: Expectation, status: Status, by: 'host' | 'trans
     expected.news = by === 'receiver' ? undefined : status
   }
   expected.status = status
+  expected.givenUp = status === 'paused' && by === 'transmitter'
   if (by === 'host') expected.fixed = status !== 'enabled'
   if (status === 'disabled') release(expected, () => true)
 }

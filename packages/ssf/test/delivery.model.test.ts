@@ -12,14 +12,12 @@ async function heal(model: Model, world: World): Promise<void> {
   while (world.release(0)) await world.settle()
   await world.settle()
   for (let i = 0; i < 30; i++) {
+    follow(model, world)
     for (const party of world.parties) {
       const stream = world.stream(party)
       const expected = model.expectations.get(party)
       if (!stream || stream.status === 'enabled') continue
-      if (expected) {
-        follow(model, world)
-        transit(model, world, expected, 'enabled', 'host')
-      }
+      if (expected) transit(model, world, expected, 'enabled', 'host')
       await world.change(() => world.transmitter.setStatus(stream.id, 'enabled'))
     }
     await world.time.advance(30_000)

@@ -188,16 +188,53 @@ describe('push', () => {
     await pushing.advance(HOUR)
     expect((await transmitter.status(caller, id)).body).toMatchObject({ status: 'paused', reason: 'delivery fails: http 503' })
     expect(typeOf(pushing.arrivals.at(-1) as Arrival)).toBe(EVENT.streamUpdated)
-    // The last words are not repeated for ever.
-    await pushing.advance(2 * HOUR)
     const before = pushing.arrivals.length
-    await pushing.advance(DAY)
-    expect(pushing.arrivals).toHaveLength(before)
-    expect(await transmitter.deadLetters(id)).toEqual([])
     pushing.respond = () => accepted
     await transmitter.updateStatus(caller, { stream_id: id, status: 'enabled' })
     await quiet()
     expect(pushing.arrivals.slice(before).map(userOf)).toEqual(['alice', 'bob'])
+    expect(await transmitter.deadLetters(id)).toEqual([])
+  })
+
+  it('I3: a stream that it has paused is tried with its last words, rarely, and goes on by itself when these are taken', async () => {
+    const pushing = begin()
+    const { transmitter, store } = pushing.loop
+    const id = await pushing.open(URL_A)
+    pushing.respond = () => failing
+    store.commit(revoke('alice'))
+    await pushing.advance(2 * HOUR)
+    store.commit(revoke('bob'))
+    const before = pushing.arrivals.length
+    await pushing.advance(DAY)
+    const tried = pushing.arrivals.slice(before)
+    expect(new Set(tried.map(typeOf))).toEqual(new Set([EVENT.streamUpdated]))
+    expect(tried).toHaveLength(24 * 12)
+    expect(record(pushing, id)).toMatchObject({ status: 'paused' })
+    pushing.respond = () => accepted
+    await pushing.advance(5 * 60_000)
+    expect(record(pushing, id)).toMatchObject({ status: 'enabled', acked: 2 })
+    expect(record(pushing, id)?.statusReason).toBeUndefined()
+    const after = pushing.arrivals.slice(before + tried.length)
+    const told = after.filter((one) => typeOf(one) === EVENT.streamUpdated)
+    expect(told.map(({ claims }) => claims.events[EVENT.streamUpdated].status)).toEqual(['paused', 'enabled'])
+    expect(after.filter((one) => !told.includes(one)).map(userOf)).toEqual(['alice', 'bob'])
+    expect(await transmitter.deadLetters(id)).toEqual([])
+  })
+
+  it.each(['its host', 'its receiver'])('a stream that it has paused, and that %s has stopped since, stays so', async (who) => {
+    const pushing = begin()
+    const { transmitter, store } = pushing.loop
+    const id = await pushing.open(URL_A)
+    pushing.respond = () => failing
+    store.commit(revoke('alice'))
+    await pushing.advance(2 * HOUR)
+    if (who === 'its host') await transmitter.setStatus(id, 'paused', 'investigation')
+    else await transmitter.updateStatus(caller, { stream_id: id, status: 'paused' })
+    const before = pushing.arrivals.length
+    pushing.respond = () => accepted
+    await pushing.advance(HOUR)
+    expect(record(pushing, id)).toMatchObject({ status: 'paused', acked: 0 })
+    expect(pushing.arrivals.slice(before).map(typeOf)).toEqual([EVENT.streamUpdated])
   })
 
   it('a new address is tried at once', async () => {

@@ -1,4 +1,4 @@
-import { isLive, type LaneState, type StreamRecord } from '@caegis/ssf/transmitter'
+import { isGivenUp, isLive, type LaneState, type StreamRecord } from '@caegis/ssf/transmitter'
 import { sql } from 'kysely'
 import { listedRows } from '../store/listed-rows.ts'
 import type { Position, Store } from '../store/store.ts'
@@ -38,7 +38,7 @@ export interface StreamProblem {
   streamId: string
   appId: string
   displayName: string
-  /** `silent`: not heard of. `lagging`: heard of, and behind. `failing`: what is pushed is not taken. */
+  /** `silent`: not heard of. `lagging`: heard of, and behind. `failing`: what is pushed is not taken, now or for so long that the stream was paused. */
   problem: 'silent' | 'lagging' | 'failing' | 'deadLetters'
   count?: number
 }
@@ -185,6 +185,7 @@ export function createHops({ store, tenant, streams, lanes, countDeadLetters, co
       const add = (problem: StreamProblem['problem'], count = 0) => void found.push({ streamId, appId, problem, ...(count > 0 ? { count } : {}) })
       if (letters.has(streamId)) add('deadLetters', letters.get(streamId))
       if (status === 'disabled' && statusReason === 'lagging') add('lagging', head.seq - acked)
+      if (isGivenUp(stream)) add('failing', failures.get(streamId))
       if (status !== 'enabled') continue
       const behind = head.asOf - (since.get(acked + 1) ?? head.asOf)
       // Who has just come is still loading.

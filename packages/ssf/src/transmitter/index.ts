@@ -12,6 +12,7 @@ export { type DeliveryOutcome, outcomeOf, type PushResponse } from './outcome.ts
 export type { PusherOptions, PushLimits, PushRequest } from './push-options.ts'
 export { createPusher, type Pusher } from './pusher.ts'
 export { GAVE_UP, type Letters, type Redelivery } from './redeliver.ts'
+export { isGivenUp } from './status.ts'
 export type {
   ControlRow,
   DeadLetter,

@@ -9,7 +9,7 @@ import { post } from './post.ts'
 import type { PushSettings } from './push-options.ts'
 import type { Recorder } from './recorder.ts'
 import { GAVE_UP } from './redeliver.ts'
-import type { SetStatus } from './status.ts'
+import { FAILS, isGivenUp, type SetStatus } from './status.ts'
 import type { ControlRow, EventRow, StreamRecord } from './store.ts'
 
 /** One push stream while it is delivered. */
@@ -64,6 +64,8 @@ interface LaneParts {
 /** SETs that are looked up at once. */
 const READY = 64
 const REMEMBERED = 10_000
+/** Tries of a stream that was given up, in the time after which it was. */
+const TRIES = 12
 /** Milliseconds after a failure of our own. */
 const OWN_PAUSE = 1000
 
@@ -73,6 +75,8 @@ const OWN_PAUSE = 1000
  *     waiting -> in flight -> accepted                      done: the cursor may pass it
  *        ^           |------> dead (stored as a letter)     done
  *        '-- retry --'        after a pause of its own and one of the stream's
+ *
+ * A stream that fails for too long is paused. Its last words, that it is so, are what it is tried with from then on: when they are taken, it goes on.
  */
 export function createLane(id: string, settings: PushSettings, { mint, recorder, setStatus, changed }: LaneParts): Lane {
   const { store, now, limits, pushLimits, random, sleep, log } = settings
@@ -216,6 +220,11 @@ export function createLane(id: string, settings: PushSettings, { mint, recorder,
     troubles.delete(job.id)
     if (outcome.is === 'dead') return bury(as, job, outcome.reason, attempt)
     if (job.row) recorder.add(as, job.row, 'acked', attempt)
+    if (stream && isGivenUp(stream)) {
+      // Before these words count as said: a crash in between must not make them the last.
+      await setStatus(id, 'enabled', undefined, isGivenUp)
+      refresh()
+    }
     if (job.control?.type === EVENT.verification) await store.saveProgress(id, { confirmedAt: now() / 1000 })
     await settle(job)
   }
@@ -225,15 +234,16 @@ export function createLane(id: string, settings: PushSettings, { mint, recorder,
     const since = troubles.get(job.id)?.since ?? at
     failures++
     failingSince ??= at
-    retryAt = at + Math.max(pause(failures), after * 1000)
+    const patience = pushLimits.giveUpAfter * 1000
+    const givenUp = isGivenUp(stream ?? as)
+    retryAt = at + Math.max(pause(failures), after * 1000, givenUp ? patience / TRIES : 0)
     troubles.set(job.id, { attempts: attempt, since, retryAt: at + pause(attempt) })
     if (job.row) recorder.add(as, job.row, 'failed', attempt, reason)
     log.warn('push failed', { stream: id, receiver: as.receiver, reason, attempt })
-    const patience = pushLimits.giveUpAfter * 1000
     if (at - failingSince >= patience && (stream?.status ?? as.status) === 'enabled') {
-      await setStatus(id, 'paused', `delivery fails: ${reason}`, (current) => current.status === 'enabled')
+      await setStatus(id, 'paused', `${FAILS}: ${reason}`, (current) => current.status === 'enabled')
       refresh()
-    } else if (at - since >= patience) {
+    } else if (at - since >= patience && !givenUp) {
       // Others went through meanwhile, or these are the last words on a stream that is stopped.
       troubles.delete(job.id)
       await bury(as, job, `${GAVE_UP}: ${reason}`, attempt)

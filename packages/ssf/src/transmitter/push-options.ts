@@ -22,7 +22,7 @@ export interface PushLimits {
   timeout: number
   /** First and longest pause after a failure, milliseconds; default 100 and 60,000. */
   backoff: readonly [first: number, longest: number]
-  /** Seconds of failure after which a stream is paused, or a SET that alone fails is a dead letter; default 3600. */
+  /** Seconds of failure after which a stream is paused, and tried a dozen times in as long from then on, or a SET that alone fails is a dead letter; default 3600. */
   giveUpAfter: number
 }
 

@@ -124,6 +124,14 @@ async function transition({ store, now }: Settings, id: string, { status, reason
   })
 }
 
+/** How the reason begins of a stream that was paused because what was pushed to it was not taken. */
+export const FAILS = 'delivery fails'
+
+/** Paused because what was pushed to it was not taken, and not stopped by anybody else since. */
+export function isGivenUp({ status, statusReason, statusFixed }: Pick<StreamRecord, 'status' | 'statusReason' | 'statusFixed'>): boolean {
+  return status === 'paused' && statusFixed !== true && statusReason?.startsWith(FAILS) === true
+}
+
 function statusOf({ id, status, statusReason }: StreamRecord): Record<string, unknown> {
   return { stream_id: id, status, ...(statusReason === undefined ? {} : { reason: statusReason }) }
 }
