@@ -348,6 +348,52 @@ describe('control events', () => {
   })
 })
 
+describe('a stream that is deleted', () => {
+  const letter = { id: 'l', seq: 1, at: 1, attempts: 1, reason: 'http 400' }
+  const left = async () => {
+    const of = (table: 'controls' | 'dead_letters') => store.db.selectFrom(table).select(['stream', 'id']).execute()
+    return [...(await of('controls')), ...(await of('dead_letters'))]
+  }
+  const begin = async () => {
+    const [one, other] = [streamsOf(store), streamsOf(store)]
+    await one.createStream(streamOf('s'))
+    const add = () =>
+      Promise.all([other.addControl('s', { id: 'c', type: EVENT.verification, at: 1, payload: {} }), other.addDeadLetters('s', [letter])])
+    return { one, add }
+  }
+
+  it('gets nothing more from another server, and what it had is replaced as long as it is there', async () => {
+    const { one, add } = await begin()
+    await add()
+    await add()
+    expect(await left()).toEqual([
+      { stream: 's', id: 'c' },
+      { stream: 's', id: 'l' },
+    ])
+    expect(await one.listDeadLetters('s')).toEqual([letter])
+    await one.deleteStream('s')
+    await add()
+    expect(await left()).toEqual([])
+  })
+
+  it('gets nothing while that happens either', async () => {
+    const { add } = await begin()
+    const end = Promise.withResolvers<void>()
+    const begun = Promise.withResolvers<void>()
+    const removal = store.transaction({ name: `stream ${TENANT} s` }, async (tx) => {
+      await tx.deleteFrom('streams').where('id', '=', 's').execute()
+      begun.resolve()
+      await end.promise
+    })
+    await begun.promise
+    const added = add()
+    await Promise.race([added, new Promise((resolve) => setTimeout(resolve, 300))])
+    end.resolve()
+    await Promise.all([removal, added])
+    expect(await left()).toEqual([])
+  })
+})
+
 describe('rows', () => {
   it('have the column that was added after the statement was first used', async () => {
     await store.db.insertInto('members').values({ tenant: TENANT, group_id: 'g', user_id: 'u' }).execute()

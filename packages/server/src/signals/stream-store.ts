@@ -1,15 +1,6 @@
 import type { Cutoff, CutoffKind } from '@caegis/protocol'
-import type {
-  ControlRow,
-  DeadLetter,
-  Delivery,
-  DeliveryRecord,
-  EventRow,
-  StreamProgress,
-  StreamRecord,
-  TransmitterStore,
-} from '@caegis/ssf/transmitter'
-import type { Selectable, Transaction } from 'kysely'
+import type { ControlRow, DeadLetter, DeliveryRecord, EventRow, StreamRecord, TransmitterStore } from '@caegis/ssf/transmitter'
+import { type Selectable, sql, type Transaction } from 'kysely'
 import { EXPIRY_LEEWAY } from '../store/change.ts'
 import { createLoader } from '../store/loader.ts'
 import type { EventRecord, Schema } from '../store/schema.ts'
@@ -18,6 +9,7 @@ import type { Store } from '../store/store.ts'
 import { createProgress } from './progress.ts'
 import { ruleParts } from './rules.ts'
 import { createSegmentStore } from './segment-store.ts'
+import { createStreamRows } from './stream-rows.ts'
 
 const BATCH = 1000
 
@@ -31,31 +23,13 @@ export function createStreamStore(
   horizon: number,
 ): TransmitterStore & { firstStreams(limit: number): Promise<StreamRecord[]> } {
   const { db } = store
-  /** What a receiver wants to see in pushes is its secret: it lies sealed, and nobody reads it back. */
-  const pack = (id: string, config: { delivery?: Delivery | undefined }): string => {
-    const { authorizationHeader, ...delivery } = config.delivery ?? { method: '' }
-    if (authorizationHeader === undefined) return JSON.stringify(config)
-    const sealed = Buffer.from(secrets.seal(`stream:${tenant}:${id}`, authorizationHeader)).toString('base64')
-    return JSON.stringify({ ...config, delivery: { ...delivery, sealed } })
-  }
-  const unpack = (id: string, text: string): Omit<StreamRecord, keyof StreamProgress> => {
-    const config = JSON.parse(text)
-    const { sealed, ...delivery } = config.delivery as Delivery & { sealed?: string }
-    const opened =
-      sealed === undefined ? {} : { authorizationHeader: secrets.open(`stream:${tenant}:${id}`, Buffer.from(sealed, 'base64')) as string }
-    return { ...config, delivery: { ...delivery, ...opened } }
-  }
-  /** By stream. Read at every poll, and hardly ever another one. */
-  const unpacked = new Map<string, { text: string; config: ReturnType<typeof unpack> }>()
-  const toStream = (row: { id: string; config: string; progress: string }): StreamRecord => {
-    let known = unpacked.get(row.id)
-    if (known?.text !== row.config) {
-      known = { text: row.config, config: unpack(row.id, row.config) }
-      unpacked.set(row.id, known)
-    }
-    return { ...known.config, ...JSON.parse(row.progress) }
-  }
+  const { pack, unpack, forget } = createStreamRows(secrets, tenant)
   const progress = createProgress(store, tenant)
+  /** To write of a stream what goes with it: not while, or after, another server deletes it. */
+  const alive = (id: string) => {
+    const found = db.selectFrom('streams').where('tenant', '=', tenant).where('id', '=', id)
+    return store.engine === 'postgres' ? found.forKeyShare() : found
+  }
   /** With the instant, for their order. */
   const queued = (control: ControlRow) => JSON.stringify({ ...control, queuedAt: store.clock() })
   const rowsAfter = createLoader(async (questions) => {
@@ -105,21 +79,20 @@ export function createStreamStore(
     },
     wait: (after, signal) => store.wait(tenant, after, signal),
     async createStream(record) {
-      const { config, progress: start } = split(record)
       await db
         .insertInto('streams')
-        .values({ tenant, id: record.id, receiver: record.receiver, config: pack(record.id, config), progress: JSON.stringify(start) })
+        .values({ tenant, id: record.id, receiver: record.receiver, ...pack(record) })
         .execute()
     },
     async getStream(id) {
       const late = progress.over(id)
       const row = await find(id)
-      return row && late(toStream(row))
+      return row && late(unpack(row))
     },
     async listStreams(receiver) {
       const late = progress.over()
       const rows = await db.selectFrom('streams').selectAll().where('tenant', '=', tenant).where('receiver', '=', receiver).execute()
-      return rows.map((row) => late(toStream(row)))
+      return rows.map((row) => late(unpack(row)))
     },
     async allStreams(method) {
       const late = progress.over()
@@ -127,13 +100,13 @@ export function createStreamStore(
       // A thousand other streams are not worth reading at every commit; quotation marks within a string are escaped, so this finds members only.
       if (method !== undefined) query = query.where('config', 'like', `%"method":${JSON.stringify(method)}%`)
       const rows = await query.execute()
-      return rows.map((row) => late(toStream(row))).filter((one) => method === undefined || one.delivery.method === method)
+      return rows.map((row) => late(unpack(row))).filter((one) => method === undefined || one.delivery.method === method)
     },
     /** So many of all receivers' and no more, in the order of ids. */
     async firstStreams(limit) {
       const late = progress.over()
       const rows = await db.selectFrom('streams').selectAll().where('tenant', '=', tenant).orderBy('id').limit(limit).execute()
-      return rows.map((row) => late(toStream(row)))
+      return rows.map((row) => late(unpack(row)))
     },
     async updateStream(id, decide) {
       // Again where another server has written of it between the read and the write.
@@ -141,15 +114,13 @@ export function createStreamStore(
         const late = progress.over(id)
         const row = await tx.selectFrom('streams').selectAll().where('tenant', '=', tenant).where('id', '=', id).executeTakeFirst()
         if (!row) return undefined
-        const known = late(toStream(row))
+        const known = late(unpack(row))
         const change = decide(known)
         if (!change) return known
         const { control, replaces } = change
-        const { config, progress: before } = split(known)
-        const after = {
-          config: pack(id, { ...config, ...change.config }),
-          progress: JSON.stringify({ ...before, ...change.progress, acked: Math.max(before.acked, change.progress?.acked ?? 0) }),
-        }
+        const acked = Math.max(known.acked, change.progress?.acked ?? 0)
+        // What is taken away is undefined there, and left out.
+        const after = pack({ ...known, ...change.config, ...change.progress, acked } as StreamRecord)
         const { numUpdatedRows } = await tx
           .updateTable('streams')
           .set(after)
@@ -170,7 +141,7 @@ export function createStreamStore(
             .values({ tenant, stream: id, id: control.id, event: queued(control) })
             .execute()
         }
-        return toStream({ ...row, ...after })
+        return unpack({ ...row, ...after })
       }
       const changed = await store.transaction({ name: `stream ${tenant} ${id}` }, async (tx) => {
         for (;;) {
@@ -189,7 +160,7 @@ export function createStreamStore(
         await tx.deleteFrom('delivery_counts').where('tenant', '=', tenant).where('stream', '=', id).execute()
       })
       progress.forget(id)
-      unpacked.delete(id)
+      forget(id)
       store.wake(tenant)
     },
     saveProgress: progress.save,
@@ -197,7 +168,8 @@ export function createStreamStore(
       const event = queued(control)
       await db
         .insertInto('controls')
-        .values({ tenant, stream: id, id: control.id, event })
+        .columns(['tenant', 'stream', 'id', 'event'])
+        .expression(alive(id).select(['tenant', 'id as stream', sql.val(control.id).as('id'), sql.val(event).as('event')]))
         .onConflict((clash) => clash.columns(['tenant', 'stream', 'id']).doUpdateSet({ event }))
         .execute()
       store.wake(tenant)
@@ -214,11 +186,15 @@ export function createStreamStore(
       await db.deleteFrom('controls').where('tenant', '=', tenant).where('stream', '=', id).where('id', 'in', ids).execute()
     },
     async addDeadLetters(id, letters) {
-      for (const letter of letters) {
+      for (const one of letters) {
+        const letter = JSON.stringify(one)
         await db
           .insertInto('dead_letters')
-          .values({ tenant, stream: id, id: letter.id, seq: letter.seq, letter: JSON.stringify(letter) })
-          .onConflict((clash) => clash.columns(['tenant', 'stream', 'id']).doUpdateSet({ letter: JSON.stringify(letter) }))
+          .columns(['tenant', 'stream', 'id', 'seq', 'letter'])
+          .expression(
+            alive(id).select(['tenant', 'id as stream', sql.val(one.id).as('id'), sql.val(one.seq).as('seq'), sql.val(letter).as('letter')]),
+          )
+          .onConflict((clash) => clash.columns(['tenant', 'stream', 'id']).doUpdateSet({ letter }))
           .execute()
       }
     },
@@ -261,9 +237,4 @@ export async function* liveCutoffs(store: Store, tenant: string, issuer: string)
 export function toEvent(row: Selectable<EventRecord>): EventRow {
   const { seq, id, txn, type, at, origin } = row
   return { seq, id, txn, type, at, subject: JSON.parse(row.subject), payload: JSON.parse(row.payload), ...(origin !== null && { from: origin }) }
-}
-
-/** What a receiver configured and how far it has come move at different paces, so they are stored apart. */
-function split({ acked, ackedAhead, applied, hydrated, seenAt, verifiedAt, confirmedAt, ...config }: StreamRecord) {
-  return { config, progress: { acked, ackedAhead, applied, hydrated, seenAt, verifiedAt, confirmedAt } }
 }

@@ -198,13 +198,13 @@ export interface TransmitterStore {
    */
   saveProgress(id: string, progress: StreamProgress, epoch?: string): Promise<void>
 
-  /** One with a known id replaces it. */
+  /** One with a known id replaces it. For a deleted stream it does nothing. */
   addControl(streamId: string, control: ControlRow): Promise<void>
   /** Oldest first. */
   listControls(streamId: string): Promise<ControlRow[]>
   removeControls(streamId: string, ids: string[]): Promise<void>
 
-  /** One with a known id replaces it. A store keeps at least the newest 10,000 of a stream. */
+  /** One with a known id replaces it. A store keeps at least the newest 10,000 of a stream; for a deleted one it does nothing. */
   addDeadLetters(streamId: string, letters: DeadLetter[]): Promise<void>
   /** In log order. */
   listDeadLetters(streamId: string): Promise<DeadLetter[]>
