@@ -236,6 +236,22 @@ describe('the caegis command', () => {
     expect(await enabled('bob@contoso.test')).toBe(true)
   })
 
+  it('takes an id that begins with a dash for an id, and an option that is none for a mistake', async () => {
+    const env = { ...home('nobody'), CAEGIS_TENANT: 'contoso', CAEGIS_CLIENT_ID: 'nightly', CAEGIS_CLIENT_SECRET: SECRET }
+    const asked = (...args: string[]) => runProgram(args, { env })
+    const id = '-5Yw2kq_N0Zt3xXc7Vb9Qw'
+    // The server has answered: there is none, or not for this application.
+    for (const args of [
+      ['session', 'revoke', id],
+      ['device', 'enable', id],
+      ['upstream', 'show', id],
+    ])
+      expect([4, 5]).toContain((await asked(...args)).code)
+    expect((await asked('token', 'revoke', id, '--json')).stdout).toContain(id)
+    expect((await asked('audit', '--target', id)).code).toBe(4)
+    for (const typo of ['--jsno', '-x', '-jsno']) expect((await asked('session', 'revoke', 'x', typo)).code).toBe(2)
+  })
+
   it('ends without a word when nobody reads on', async () => {
     const program = fileURLToPath(new URL('../packages/cli/bin/caegis.js', import.meta.url))
     const child = spawn(process.execPath, [program, 'completion', 'bash'], { stdio: ['ignore', 'pipe', 'pipe'] })

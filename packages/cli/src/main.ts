@@ -1,4 +1,5 @@
 import { CommanderError } from 'commander'
+import { markDashed } from './dashed.ts'
 import { EXIT, exitCodeOf } from './exit-codes.ts'
 import { explain } from './explain.ts'
 import { createProgram } from './program.ts'
@@ -13,7 +14,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 })
 
 try {
-  await createProgram().parseAsync()
+  await createProgram().parseAsync(markDashed(process.argv))
 } catch (error) {
   // Commander has said already what is wrong with the command line.
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT.ok.code : EXIT.usage.code

@@ -22,6 +22,7 @@ import { addTenant } from './commands/tenant.ts'
 import { addToken } from './commands/token.ts'
 import { addUpstream } from './commands/upstream.ts'
 import { addUser } from './commands/user.ts'
+import { takeDashed } from './dashed.ts'
 
 /** The whole command: what there is is told by `--help`, completed by shells and checked in docs/cli.md from here. */
 export function createProgram(): Command {
@@ -54,5 +55,5 @@ export function createProgram(): Command {
   addMigrate(program)
   addSync(program)
   addCompletion(program)
-  return program
+  return takeDashed(program)
 }

@@ -1,4 +1,4 @@
-import { chmodSync, closeSync, copyFileSync, existsSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, closeSync, copyFileSync, existsSync, linkSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { CaegisError } from '@caegis/protocol'
@@ -186,9 +186,16 @@ function refuseInUse(file: string): void {
 /** What SQLite keeps beside a database belongs to it: without it, the last commits would be gone, with another's it would be broken. */
 const BESIDE = ['', '-wal', '-shm']
 
+/** It gets a second name, and keeps the first until another one takes that: whenever this ends, a server that starts finds the one or the other, and makes no empty one. */
 function putAside(file: string): string {
   const aside = `${file}.before-${new Date().toISOString().replace(/[:.]/g, '')}`
-  for (const end of BESIDE) if (existsSync(file + end)) renameSync(file + end, aside + end)
+  for (const end of BESIDE) if (end !== '' && existsSync(file + end)) renameSync(file + end, aside + end)
+  try {
+    linkSync(file, aside)
+  } catch {
+    // Not every file system has second names.
+    renameSync(file, aside)
+  }
   return aside
 }
 

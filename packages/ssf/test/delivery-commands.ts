@@ -1,5 +1,6 @@
 import { EVENT } from '@caegis/protocol'
 import fc from 'fast-check'
+import { isGivenUp } from '../src/transmitter/index.ts'
 import { commit, type Expectation, enter, expectParty, idOf, type Model, restore } from './delivery-model.ts'
 import type { Fate, Kind, Party, World } from './delivery-world.ts'
 import { ISSUER, revoke } from './loop.ts'
@@ -88,7 +89,8 @@ function setStatus(index: number, status: Expectation['status'], by: 'host' | Fa
       // Where the call was lost, or the process died in it, only the store knows.
       const record = world.stream(one)
       const fixed = by === 'host' ? status !== 'enabled' : expected.fixed
-      const happened = record?.status === status && (record.statusFixed === true) === fixed && (by === 'host' || !fixed)
+      // Paused by itself, it was not paused by this.
+      const happened = record?.status === status && (record.statusFixed === true) === fixed && (by === 'host' || !fixed) && !isGivenUp(record)
       if (result === 'done' || (result === 'unknown' && happened)) transit(model, world, expected, status, by === 'host' ? 'host' : 'receiver')
     })
   })

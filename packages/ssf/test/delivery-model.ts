@@ -26,6 +26,10 @@ export interface Expectation {
   /** The last status that the transmitter set by itself, as far as the receiver has to hear of it. */
   news: Status | undefined
   heard: string | undefined
+  /** Statuses that it was sent, by the event. */
+  words: Map<string, string>
+  /** The last one that it refused to hear of: before it is seen here that the transmitter set it, perhaps. */
+  refused: string | undefined
 }
 
 interface Fact {
@@ -70,7 +74,7 @@ export function expectParty(model: Model, party: Party): void {
       accepted: new Set(),
       again: new Set(),
       applied: [],
-      news: undefined,
+      ...{ news: undefined, words: new Map(), refused: undefined },
       heard: undefined,
     })
   }
@@ -83,8 +87,11 @@ export function observe(model: Model): Observer {
   const accuse = (what: string) => void model.violations.push(what)
   return {
     handedOut(party, claims, status) {
-      if (EVENT.streamUpdated in claims.events) return
       const expected = model.expectations.get(party)
+      if (EVENT.streamUpdated in claims.events) {
+        expected?.words.set(idOf(claims.jti), claims.events[EVENT.streamUpdated].status)
+        return
+      }
       // What left before the call returned that stopped the stream is in time.
       if (status !== 'enabled' && expected?.status !== 'enabled') accuse(`${party.name}: handed out while ${status}`)
       if (EVENT.verification in claims.events) return
@@ -101,7 +108,9 @@ export function observe(model: Model): Observer {
     buried(party, id) {
       const expected = model.expectations.get(party)
       // Of an event about the stream there is no letter.
-      if (expected && !model.facts.has(id)) expected.news = undefined
+      if (!expected || model.facts.has(id)) return
+      expected.news = undefined
+      expected.refused = expected.words.get(id)
     },
     applied(party, jti) {
       const expected = model.expectations.get(party) as Expectation
@@ -150,7 +159,8 @@ export function commit(model: Model, rows: EventRow[], hasStream: (party: Party)
 export function enter(expected: Expectation, status: Status, by: 'host' | 'transmitter' | 'receiver'): void {
   if (expected.status !== status) {
     // What was to be told of an earlier status is moot by now.
-    expected.news = by === 'receiver' ? undefined : status
+    expected.news = by === 'receiver' || (by === 'transmitter' && expected.refused === status) ? undefined : status
+    expected.refused = undefined
   }
   expected.status = status
   expected.givenUp = status === 'paused' && by === 'transmitter'
