@@ -52,6 +52,7 @@ export function createKeyedHash(key: Uint8Array = randomBytes(8)): KeyedHash {
   const k0 = view.getInt32(0, true)
   const k1 = view.getInt32(4, true)
   const out = new Int32Array(2)
+  const state = new Int32Array(4)
   const start: Begun = { v0: k0, v1: k1 ^ 0xee, v2: 0x6c796765 ^ k0, v3: 0x74656462 ^ k1, units: 0 }
   /** Of the issuer that was named last, by kind: a guard's realm has one. */
   let whose: string | undefined
@@ -66,7 +67,7 @@ export function createKeyedHash(key: Uint8Array = randomBytes(8)): KeyedHash {
       }
       let known = heads.get(kind)
       if (known === undefined) {
-        known = absorb(start, head(issuer, kind))
+        known = begin(head(issuer, kind))
         heads.set(kind, known)
       }
       finish(known, id)
@@ -74,10 +75,16 @@ export function createKeyedHash(key: Uint8Array = randomBytes(8)): KeyedHash {
     out,
   }
 
-  /** What `finish` does with the words before the last one; seldom, and so in words of its own. */
-  function absorb({ v0, v1, v2, v3, units }: Begun, text: string): Begun {
-    for (let at = 0; at < text.length; at += 2) {
-      const m = text.charCodeAt(at) | (text.charCodeAt(at + 1) << 16)
+  /** Leaves in `state` what comes of whole words, and of the last one where that is the end: the odd unit, if any, and the length in bytes. */
+  function absorb({ v0, v1, v2, v3, units }: Begun, text: string, isEnd: boolean): void {
+    const { length } = text
+    // Two UTF-16 units make one 32-bit word.
+    const words = length >> 1
+    const last = ((units + length) << 25) | (length & 1 ? text.charCodeAt(length - 1) : 0)
+    const count = isEnd ? words + 1 : words
+    for (let i = 0; i < count; i++) {
+      const at = i << 1
+      const m = i < words ? text.charCodeAt(at) | (text.charCodeAt(at + 1) << 16) : last
       v3 ^= m
       v0 = (v0 + v1) | 0
       v1 = rotate(v1, 5) ^ v0
@@ -91,32 +98,24 @@ export function createKeyedHash(key: Uint8Array = randomBytes(8)): KeyedHash {
       v2 = rotate(v2, 16)
       v0 ^= m
     }
-    return { v0, v1, v2, v3, units: units + text.length }
+    state[0] = v0
+    state[1] = v1
+    state[2] = v2
+    state[3] = v3
+  }
+
+  function begin(text: string): Begun {
+    absorb(start, text, false)
+    const [v0, v1, v2, v3] = state as unknown as [number, number, number, number]
+    return { v0, v1, v2, v3, units: text.length }
   }
 
   function finish(begun: Begun, text: string): void {
-    const { length } = text
-    let { v0, v1, v2, v3 } = begun
-    const bytes = (begun.units + length) << 1
-    // Two UTF-16 units make one 32-bit word; the last word holds the odd unit, if any, and the length in bytes.
-    const words = length >> 1
-    for (let i = 0; i <= words; i++) {
-      const at = i << 1
-      const m = i < words ? text.charCodeAt(at) | (text.charCodeAt(at + 1) << 16) : (bytes << 24) | (length & 1 ? text.charCodeAt(length - 1) : 0)
-      v3 ^= m
-      v0 = (v0 + v1) | 0
-      v1 = rotate(v1, 5) ^ v0
-      v0 = rotate(v0, 16)
-      v2 = (v2 + v3) | 0
-      v3 = rotate(v3, 8) ^ v2
-      v0 = (v0 + v3) | 0
-      v3 = rotate(v3, 7) ^ v0
-      v2 = (v2 + v1) | 0
-      v1 = rotate(v1, 13) ^ v2
-      v2 = rotate(v2, 16)
-      v0 ^= m
-    }
-    v2 ^= 0xee
+    absorb(begun, text, true)
+    let v0 = state[0] as number
+    let v1 = state[1] as number
+    let v2 = (state[2] as number) ^ 0xee
+    let v3 = state[3] as number
     for (let i = 0; i < 6; i++) {
       if (i === 3) {
         out[0] = v1 ^ v3
