@@ -7,6 +7,7 @@ import { createRoot } from 'react-dom/client'
 import { Router } from 'wouter'
 import { ApiError, createApi } from './api/client.ts'
 import { ApiContext } from './api/context.ts'
+import { isStaying } from './api/leaving.ts'
 import { LiveProvider } from './api/live.tsx'
 import { ConfirmProvider } from './parts/confirm.tsx'
 import { NoticeProvider } from './parts/notices.tsx'
@@ -66,7 +67,13 @@ if (tenant === undefined) {
 function Console({ session }: { session: Session }) {
   // What the server refused is refused again; only what did not arrive is worth another try.
   const queries = new QueryClient({
-    defaultOptions: { queries: { staleTime: 5000, retry: (failures, error) => !(error instanceof ApiError) && !session.ended() && failures < 2 } },
+    defaultOptions: {
+      queries: {
+        staleTime: 5000,
+        enabled: isStaying,
+        retry: (failures, error) => !(error instanceof ApiError) && !session.ended() && failures < 2,
+      },
+    },
   })
   return (
     <SessionContext value={session}>

@@ -18,7 +18,7 @@ export function useList<T>(key: readonly unknown[], path: string, options: { eve
     queryFn: ({ pageParam, signal }) => api.get<Page<T>>(pageParam, { signal, eventual: options.eventual ?? false }),
     initialPageParam: path,
     getNextPageParam: (last) => last['@odata.nextLink'],
-    enabled: options.enabled ?? true,
+    ...(options.enabled === false ? { enabled: false } : {}),
   })
   return { ...query, rows: query.data?.pages.flatMap((page) => page.value), count: query.data?.pages[0]?.['@odata.count'] }
 }

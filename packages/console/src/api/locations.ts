@@ -1,4 +1,4 @@
-import { useQuery } from '@tanstack/react-query'
+import { skipToken, useQuery } from '@tanstack/react-query'
 import type { Page } from './client.ts'
 import { useApi } from './context.ts'
 
@@ -43,8 +43,7 @@ export function useLocation(id: string | undefined) {
   const api = useApi()
   return useQuery({
     queryKey: ['locations', id],
-    queryFn: ({ signal }) => api.get<LocationJson>(`${LOCATIONS}/${id}`, { signal }),
-    enabled: id !== undefined,
+    queryFn: id === undefined ? skipToken : ({ signal }) => api.get<LocationJson>(`${LOCATIONS}/${id}`, { signal }),
     staleTime: Number.POSITIVE_INFINITY,
     gcTime: 0,
   })

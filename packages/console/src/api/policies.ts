@@ -1,5 +1,5 @@
 import { type Policy, parsePolicy } from '@caegis/policy'
-import { useQuery } from '@tanstack/react-query'
+import { skipToken, useQuery } from '@tanstack/react-query'
 import type { Page } from './client.ts'
 import { useApi } from './context.ts'
 
@@ -56,8 +56,7 @@ export function usePolicy(id: string | undefined) {
   const api = useApi()
   return useQuery({
     queryKey: ['policies', id],
-    queryFn: async ({ signal }) => readStored(await api.get<Json>(`${POLICIES}/${id}`, { signal })),
-    enabled: id !== undefined,
+    queryFn: id === undefined ? skipToken : async ({ signal }) => readStored(await api.get<Json>(`${POLICIES}/${id}`, { signal })),
     // What is being edited does not change under the hands of who edits it: the server says so when it is saved.
     staleTime: Number.POSITIVE_INFINITY,
     gcTime: 0,

@@ -1,12 +1,13 @@
 import { Alert, Button, Stack, Text } from '@mantine/core'
 import { useQueryClient } from '@tanstack/react-query'
 import { useCallback } from 'react'
-import { useLocation, useParams } from 'wouter'
+import { useParams } from 'wouter'
 import { type Application as App, applicationPath, OWN_APPLICATIONS, principalPath, useApplication } from '../../api/applications.ts'
 import { useLive } from '../../api/live.tsx'
 import { Answered } from '../../parts/answered.tsx'
 import { useConfirm } from '../../parts/confirm.tsx'
 import { CopyId } from '../../parts/copy.tsx'
+import { useDelete } from '../../parts/delete.ts'
 import { Icon } from '../../parts/icon.tsx'
 import { Page } from '../../parts/page.tsx'
 import { Facts, Section } from '../../parts/section.tsx'
@@ -89,8 +90,7 @@ function Parts({ application }: { application: App }) {
 function Actions({ application: { appId, displayName: name, accountEnabled, applicationType: kind, identifierUris } }: { application: App }) {
   const confirm = useConfirm()
   const write = useWrite()
-  const queries = useQueryClient()
-  const [, go] = useLocation()
+  const leave = useDelete()
   // What ends: what it holds as a client, and what others hold of it as an API.
   const affects = [
     ...(kind === 'api' ? [] : [t('applications.ends.client')]),
@@ -113,12 +113,11 @@ function Actions({ application: { appId, displayName: name, accountEnabled, appl
     confirm({
       ...{ title: t('applications.deleteTitle', { name }), text: t('applications.deleteText'), action: t('applications.delete'), typed: appId },
       affects: [...affects, t('applications.ends.streams'), t('applications.ends.id')],
-      async run() {
-        await write('DELETE', applicationPath(appId), { done: t('applications.isDeleted', { name }), proof: true, changes: [] })
-        go('/applications')
-        // The list that was looked at before still has it.
-        queries.removeQueries({ queryKey: ['applications'], type: 'inactive' })
-      },
+      run: () =>
+        leave({
+          ...{ path: applicationPath(appId), id: appId, kind: 'applications', to: '/applications' },
+          ...{ done: t('applications.isDeleted', { name }), proof: true },
+        }),
     })
   return (
     <>

@@ -1,12 +1,13 @@
 import { Anchor, Button, Stack, Text } from '@mantine/core'
 import { useQueryClient } from '@tanstack/react-query'
-import { type RefObject, useCallback, useRef } from 'react'
-import { Link, useLocation, useParams } from 'wouter'
+import { useCallback } from 'react'
+import { Link, useParams } from 'wouter'
 import { type DeviceUser, devicePath, type Device as Found, useDevice, useDeviceUsers } from '../../api/devices.ts'
 import { useLive } from '../../api/live.tsx'
 import { Answered } from '../../parts/answered.tsx'
 import { type Question, useConfirm } from '../../parts/confirm.tsx'
 import { CopyId } from '../../parts/copy.tsx'
+import { useDelete } from '../../parts/delete.ts'
 import { Grid } from '../../parts/grid.tsx'
 import { Icon } from '../../parts/icon.tsx'
 import { Page } from '../../parts/page.tsx'
@@ -24,14 +25,12 @@ export function Device() {
   const device = useDevice(id)
   const users = useDeviceUsers(id)
   const queries = useQueryClient()
-  /** Whoever deletes it hears of that too, before the page is left: there is nothing to look at any more. */
-  const leaving = useRef(false)
   useLive(
     ['events'],
     useCallback(
       (_event, data) => {
         const { subject } = (data ?? {}) as { subject?: { device?: { id?: string } } }
-        if (subject?.device?.id === id && !leaving.current) void queries.invalidateQueries({ queryKey: ['devices'] })
+        if (subject?.device?.id === id) void queries.invalidateQueries({ queryKey: ['devices'] })
       },
       [id, queries],
     ),
@@ -41,7 +40,7 @@ export function Device() {
     <Page
       title={data?.displayName ?? id}
       badge={data && <Enabled device={data} />}
-      actions={data && <Actions device={data} users={users.data?.value.length ?? 0} leaving={leaving} />}
+      actions={data && <Actions device={data} users={users.data?.value.length ?? 0} />}
     >
       <Answered query={device} rows={6}>
         {(found) => (
@@ -92,12 +91,11 @@ function Registered({ device: { createdDateTime, registeredFrom } }: { device: F
   )
 }
 
-function Actions({ device, users, leaving }: { device: Found; users: number; leaving: RefObject<boolean> }) {
+function Actions({ device, users }: { device: Found; users: number }) {
   const { id, displayName: name, accountEnabled, isCompliant } = device
   const confirm = useConfirm()
   const write = useWrite()
-  const queries = useQueryClient()
-  const [, go] = useLocation()
+  const leave = useDelete()
   const affects = [tn('devices.affects', users)]
   /** @param proof whether it becomes an event: what nobody has looked at counts as compliant, what is disabled does not */
   const ask = (body: object, words: Pick<Question, 'title' | 'text' | 'action'> & { done: string }, harm: boolean, proof: boolean) =>
@@ -116,16 +114,7 @@ function Actions({ device, users, leaving }: { device: Found; users: number; lea
   const remove = () =>
     confirm({
       ...{ title: t('devices.asks.delete.title', { name }), text: t('devices.asks.delete.text'), action: t('devices.asks.delete.action'), affects },
-      async run() {
-        leaving.current = true
-        await write('DELETE', devicePath(id), { done: t('devices.asks.delete.done', { name }), proof: true, changes: [] }).catch((error: unknown) => {
-          leaving.current = false
-          throw error
-        })
-        go('/devices')
-        // The list that was looked at before still has it.
-        queries.removeQueries({ queryKey: ['devices'], type: 'inactive' })
-      },
+      run: () => leave({ path: devicePath(id), id, kind: 'devices', done: t('devices.asks.delete.done', { name }), proof: true, to: '/devices' }),
     })
   return (
     <>

@@ -1,6 +1,5 @@
 import { Button, Group as Line, Stack, Tabs, Text } from '@mantine/core'
 import { useDisclosure } from '@mantine/hooks'
-import { useQueryClient } from '@tanstack/react-query'
 import { Link, useLocation, useParams } from 'wouter'
 import type { Page as Listed } from '../../api/client.ts'
 import { useApi } from '../../api/context.ts'
@@ -10,10 +9,10 @@ import { Answered } from '../../parts/answered.tsx'
 import { AuditTable } from '../../parts/audit-table.tsx'
 import { useConfirm } from '../../parts/confirm.tsx'
 import { CopyId } from '../../parts/copy.tsx'
+import { useDelete } from '../../parts/delete.ts'
 import { Page } from '../../parts/page.tsx'
 import { Problem } from '../../parts/problem.tsx'
 import { When } from '../../parts/when.tsx'
-import { useWrite } from '../../parts/write.ts'
 import { t, tn } from '../../texts/texts.ts'
 import { EditGroup } from './edit.tsx'
 import { Members } from './members.tsx'
@@ -87,9 +86,7 @@ interface Named {
 function Actions({ group }: { group: Group }) {
   const api = useApi()
   const confirm = useConfirm()
-  const write = useWrite()
-  const queries = useQueryClient()
-  const [, navigate] = useLocation()
+  const leave = useDelete()
   const [editing, { open, close }] = useDisclosure(false)
 
   /** Whose tokens and whose policies say something else without it. */
@@ -110,12 +107,11 @@ function Actions({ group }: { group: Group }) {
     confirm({
       ...{ title: t('groups.delete.title', { name: group.displayName }), text: t('groups.delete.text'), affects: whoIsHit() },
       ...{ action: t('groups.delete.action'), typed: group.displayName },
-      async run() {
-        await write('DELETE', `/groups/${group.id}`, { done: t('groups.delete.done', { name: group.displayName }), proof: true, changes: [] })
-        navigate('/groups')
-        queries.removeQueries({ queryKey: ['groups', group.id] })
-        await queries.invalidateQueries({ queryKey: ['groups', 'list'] })
-      },
+      run: () =>
+        leave({
+          ...{ path: `/groups/${group.id}`, id: group.id, kind: 'groups', to: '/groups' },
+          ...{ done: t('groups.delete.done', { name: group.displayName }), proof: true },
+        }),
     })
   return (
     <>

@@ -1,11 +1,9 @@
 import { Button, Skeleton, Stack } from '@mantine/core'
-import { useQueryClient } from '@tanstack/react-query'
 import { useMemo } from 'react'
-import { useLocation as useAddress, useParams, useSearchParams } from 'wouter'
-import { useApi } from '../../api/context.ts'
+import { useParams, useSearchParams } from 'wouter'
 import { isCountry, LOCATIONS, type LocationJson, useLocation } from '../../api/locations.ts'
 import { useConfirm } from '../../parts/confirm.tsx'
-import { useNotify } from '../../parts/notices.tsx'
+import { useDelete } from '../../parts/delete.ts'
 import { Page } from '../../parts/page.tsx'
 import { Problem } from '../../parts/problem.tsx'
 import { Status } from '../../parts/status.tsx'
@@ -41,11 +39,8 @@ export function LocationScreen() {
 }
 
 function Stored({ location }: { location: LocationJson }) {
-  const api = useApi()
   const confirm = useConfirm()
-  const notify = useNotify()
-  const queries = useQueryClient()
-  const [, go] = useAddress()
+  const leave = useDelete()
   const [search] = useSearchParams()
   const uses = useUsedBy()(location)
   const { id, displayName, isTrusted = false } = location
@@ -54,12 +49,11 @@ function Stored({ location }: { location: LocationJson }) {
   const remove = () =>
     confirm({
       ...{ title: t('locations.remove.title', { name: displayName }), text: t('locations.remove.text'), action: t('locations.remove.action') },
-      async run() {
-        const { txn: done } = await api.send('DELETE', `${LOCATIONS}/${id}`, undefined, { 'if-match': location['@odata.etag'] ?? '*' })
-        notify({ text: t('locations.removed', { name: displayName }), txn: done })
-        go('/locations')
-        await queries.invalidateQueries({ queryKey: ['locations'] })
-      },
+      run: () =>
+        leave({
+          ...{ path: `${LOCATIONS}/${id}`, headers: { 'if-match': location['@odata.etag'] ?? '*' }, id, kind: 'locations', to: '/locations' },
+          ...{ done: t('locations.removed', { name: displayName }), proof: true },
+        }),
     })
   return (
     <Page

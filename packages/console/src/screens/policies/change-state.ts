@@ -5,6 +5,7 @@ import { ApiError } from '../../api/client.ts'
 import { useApi } from '../../api/context.ts'
 import { type Impact, POLICIES, type StoredPolicy } from '../../api/policies.ts'
 import { useConfirm } from '../../parts/confirm.tsx'
+import { useDelete } from '../../parts/delete.ts'
 import { type Kind, namesOf } from '../../parts/names.ts'
 import { useNotify } from '../../parts/notices.tsx'
 import { t } from '../../texts/texts.ts'
@@ -47,6 +48,7 @@ export function usePolicyActions(places: ReadonlyMap<string, string>) {
   const confirm = useConfirm()
   const notify = useNotify()
   const queries = useQueryClient()
+  const leave = useDelete()
 
   const write = async ({ policy, etag }: StoredPolicy, to: PolicyState, sure: boolean): Promise<void> => {
     try {
@@ -74,7 +76,7 @@ export function usePolicyActions(places: ReadonlyMap<string, string>) {
         ...{ danger: to !== 'enabledForReportingButNotEnforced', affects: whomItHits(api, stored, places), run: () => write(stored, to, false) },
       })
     },
-    remove(stored: StoredPolicy, then?: () => void): void {
+    remove(stored: StoredPolicy): void {
       const { policy, etag } = stored
       confirm({
         ...{
@@ -83,12 +85,11 @@ export function usePolicyActions(places: ReadonlyMap<string, string>) {
           action: t('policies.ask.remove.action'),
         },
         affects: whomItHits(api, stored, places),
-        async run() {
-          const { txn } = await api.send('DELETE', `${POLICIES}/${policy.id}`, undefined, { 'if-match': etag })
-          notify({ text: t('policies.done.removed', { name: policy.displayName }), txn })
-          then?.()
-          await queries.invalidateQueries({ queryKey: ['policies'] })
-        },
+        run: () =>
+          leave({
+            ...{ path: `${POLICIES}/${policy.id}`, headers: { 'if-match': etag }, id: policy.id, kind: 'policies', to: '/policies' },
+            ...{ done: t('policies.done.removed', { name: policy.displayName }), proof: true },
+          }),
       })
     },
   }

@@ -4,6 +4,7 @@ import { useState } from 'react'
 import { useApi } from '../../api/context.ts'
 import { type AuthenticationContext, CONTEXTS, useContexts } from '../../api/contexts.ts'
 import { useConfirm } from '../../parts/confirm.tsx'
+import { useDelete } from '../../parts/delete.ts'
 import { Dialog } from '../../parts/dialog.tsx'
 import { Empty } from '../../parts/empty.tsx'
 import { Icon } from '../../parts/icon.tsx'
@@ -18,10 +19,8 @@ const IDS = Array.from({ length: 99 }, (_, at) => `c${at + 1}`)
 
 /** Authentication contexts: what applications ask for by name, and policies give a meaning. */
 export function Contexts() {
-  const api = useApi()
   const confirm = useConfirm()
-  const notify = useNotify()
-  const queries = useQueryClient()
+  const leave = useDelete()
   const query = useContexts()
   const [edited, setEdited] = useState<AuthenticationContext & { isNew: boolean }>()
   const taken = new Set(query.data?.map(({ id }) => id))
@@ -32,11 +31,7 @@ export function Contexts() {
     confirm({
       ...{ title: t('policies.contexts.remove.title', { id, name: displayName }), text: t('policies.contexts.remove.text') },
       action: t('policies.contexts.remove.action'),
-      async run() {
-        const { txn } = await api.send('DELETE', `${CONTEXTS}/${id}`)
-        notify({ text: t('policies.contexts.removed', { id }), txn })
-        await queries.invalidateQueries({ queryKey: ['contexts'] })
-      },
+      run: () => leave({ path: `${CONTEXTS}/${id}`, id, kind: 'contexts', done: t('policies.contexts.removed', { id }), proof: true }),
     })
 
   return (

@@ -1,6 +1,6 @@
 import { Button, Group, SimpleGrid, Stack, Text, UnstyledButton } from '@mantine/core'
 import { useMemo } from 'react'
-import { useLocation, useParams, useSearchParams } from 'wouter'
+import { useParams, useSearchParams } from 'wouter'
 import { useLocations } from '../../api/locations.ts'
 import { type StoredPolicy, type Template, usePolicy, useTemplates } from '../../api/policies.ts'
 import { Answered } from '../../parts/answered.tsx'
@@ -32,7 +32,6 @@ export function PolicyEditor() {
 }
 
 function Stored({ stored }: { stored: StoredPolicy }) {
-  const [, go] = useLocation()
   const [search] = useSearchParams()
   const { data: places = [] } = useLocations()
   const actions = usePolicyActions(new Map(places.map(({ id, displayName }) => [id, displayName])))
@@ -43,7 +42,7 @@ function Stored({ stored }: { stored: StoredPolicy }) {
       title={policy.displayName}
       badge={<Status tone={STATE_TONES[policy.state]}>{t(`policies.states.${policy.state}`)}</Status>}
       actions={
-        <Button variant="subtle" color="red" onClick={() => actions.remove(stored, () => go('/policies'))}>
+        <Button variant="subtle" color="red" onClick={() => actions.remove(stored)}>
           {t('policies.ask.remove.action')}
         </Button>
       }

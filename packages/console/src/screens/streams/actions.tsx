@@ -1,9 +1,9 @@
 import { ActionIcon, Button, Menu } from '@mantine/core'
 import { useQueryClient } from '@tanstack/react-query'
-import { useLocation } from 'wouter'
 import { useApi } from '../../api/context.ts'
 import type { Stream } from '../../api/streams.ts'
 import { useConfirm } from '../../parts/confirm.tsx'
+import { useDelete } from '../../parts/delete.ts'
 import { Icon } from '../../parts/icon.tsx'
 import { useNotify } from '../../parts/notices.tsx'
 import { t, tn } from '../../texts/texts.ts'
@@ -15,7 +15,7 @@ export function Actions({ stream, verify }: { stream: Stream; verify(): Promise<
   const queries = useQueryClient()
   const confirm = useConfirm()
   const notify = useNotify()
-  const [, go] = useLocation()
+  const leave = useDelete()
   const { id, status, guard, lag, deadLetters } = stream
   const name = nameOf(stream)
   const path = `/caegis/streams/${id}`
@@ -44,13 +44,7 @@ export function Actions({ stream, verify }: { stream: Stream; verify(): Promise<
         action: t('streams.action.delete'),
         typed: name,
       },
-      async run() {
-        await api.send('DELETE', path)
-        go('/streams')
-        queries.removeQueries({ queryKey: ['streams', id] })
-        await queries.invalidateQueries({ queryKey: ['streams'] })
-        notify({ text: t('streams.done.delete', { name }) })
-      },
+      run: () => leave({ path, id, kind: 'streams', done: t('streams.done.delete', { name }), to: '/streams' }),
     })
 
   return (

@@ -1,5 +1,5 @@
 import { Anchor, Button, Code, CopyButton, Drawer, Group, Loader, Stack, Text, Title } from '@mantine/core'
-import { useQuery } from '@tanstack/react-query'
+import { skipToken, useQuery } from '@tanstack/react-query'
 import { Link } from 'wouter'
 import { useApi } from '../../api/context.ts'
 import { DELIVERY_TIMES, type DeliveryWithSet, type Stream } from '../../api/streams.ts'
@@ -18,8 +18,10 @@ export function DeliveryDrawer({ stream, seq, close }: { stream: Stream; seq: st
   const api = useApi()
   const { data, error } = useQuery({
     queryKey: ['streams', stream.id, 'delivery', seq],
-    queryFn: ({ signal }) => api.get<DeliveryWithSet>(`/caegis/streams/${stream.id}/deliveries/${encodeURIComponent(seq ?? '')}`, { signal }),
-    enabled: seq !== undefined,
+    queryFn:
+      seq === undefined
+        ? skipToken
+        : ({ signal }) => api.get<DeliveryWithSet>(`/caegis/streams/${stream.id}/deliveries/${encodeURIComponent(seq)}`, { signal }),
   })
   return (
     <Drawer

@@ -1,9 +1,9 @@
-import { useQueryClient } from '@tanstack/react-query'
 import { useLocation } from 'wouter'
 import type { Page } from '../../api/client.ts'
 import { useApi } from '../../api/context.ts'
 import type { Grant, Session, User, UserDetail } from '../../api/users.ts'
 import { useConfirm } from '../../parts/confirm.tsx'
+import { useDelete } from '../../parts/delete.ts'
 import { namesOf } from '../../parts/names.ts'
 import { useWrite } from '../../parts/write.ts'
 import { useSession } from '../../session/context.ts'
@@ -14,7 +14,7 @@ export function useUserActions(user: UserDetail) {
   const api = useApi()
   const confirm = useConfirm()
   const write = useWrite()
-  const queries = useQueryClient()
+  const leave = useDelete()
   const [, navigate] = useLocation()
   const name = user.displayName
   const isSelf = useSession().account.username.toLowerCase() === user.userPrincipalName.toLowerCase()
@@ -72,13 +72,8 @@ export function useUserActions(user: UserDetail) {
       confirm({
         ...{ title: t('users.delete.title', { name }), text: t('users.delete.text', { name }), affects: whatIsOpen() },
         ...{ action: t('users.delete.action'), typed: user.userPrincipalName },
-        async run() {
-          await write('DELETE', `/users/${user.id}`, { done: t('users.delete.done', { name }), proof: true, changes: [] })
-          // Nothing of this user is asked for any more: it would only be told that it is not there.
-          navigate('/users')
-          queries.removeQueries({ queryKey: ['users', user.id] })
-          await queries.invalidateQueries({ queryKey: ['users', 'list'] })
-        },
+        run: () =>
+          leave({ path: `/users/${user.id}`, id: user.id, kind: 'users', done: t('users.delete.done', { name }), proof: true, to: '/users' }),
       }),
 
     giveAdmin: () =>

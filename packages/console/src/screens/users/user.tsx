@@ -1,7 +1,7 @@
 import { Alert, Button, Group, Menu, Tabs } from '@mantine/core'
 import { useDisclosure } from '@mantine/hooks'
 import type { ComponentType } from 'react'
-import { Link, useLocation, useParams } from 'wouter'
+import { Link, Redirect, useLocation, useParams } from 'wouter'
 import { useRefresh } from '../../api/refresh.ts'
 import { type UserDetail, useUser } from '../../api/users.ts'
 import { Answered } from '../../parts/answered.tsx'
@@ -51,6 +51,8 @@ export function UserScreen() {
         )}
       </Page>
     )
+  // Whatever changes is known by its id, not by a name that was typed into the address.
+  if (user.id !== id) return <Redirect to={tab === 'overview' ? `/users/${user.id}` : `/users/${user.id}/${tab}`} replace />
   const shown: Tab = Object.hasOwn(TABS, tab) ? (tab as Tab) : 'overview'
   return (
     <Page
