@@ -308,7 +308,10 @@ describe('C3: whoever sets a password can sign in with it', () => {
       for (const body of [given, { userPrincipalName: 'mallory@contoso.test' }, { mail: 'second@elsewhere.test' }])
         await refused(await as(daemon)('PATCH', `/users/${ids.second}`, body), 403)
     expect(await rowOf('second')).toEqual(before)
-    for (const accountEnabled of [false, true]) expect((await as('d-all')('PATCH', `/users/${ids.second}`, { accountEnabled })).status).toBe(204)
+    const turn = (by: string, accountEnabled: boolean) => as(by)('PATCH', `/users/${ids.second}`, { accountEnabled })
+    expect((await turn('d-all', false)).status).toBe(204)
+    for (const daemon of ['d-all', 'd-default']) await refused(await turn(daemon, true), 403)
+    expect((await turn('admin', true)).status).toBe(204)
   })
 
   it('the emergency account is not to be had through the API, and no daemon touches it', async () => {

@@ -206,6 +206,12 @@ describe('applications in the admin API', () => {
     expect((await loop.graph('POST', '/applications', { displayName: 'x', ...more })).status).toBe(status)
   })
 
+  it.each(['graph', 'All', 'none'])('is not registered as %s, which policies mean something else by', async (appId) => {
+    const answer = await loop.graph('POST', '/applications', { appId, displayName: 'Anything' })
+    expect(answer.status).toBe(400)
+    expect(await answer.text()).toContain('must not be a word of Conditional Access policies')
+  })
+
   it('is not registered under a name that every object has: what a session keeps of it would be kept with all of them', async () => {
     for (const appId of Object.getOwnPropertyNames(Object.prototype)) {
       expect((await loop.graph('POST', '/applications', JSON.parse(`{"appId":"${appId}","displayName":"x"}`))).status, appId).toBe(400)

@@ -1,8 +1,10 @@
 import { ConfidentialClientApplication, InteractionRequiredAuthError } from '@azure/msal-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createBrowser } from '../packages/cli/src/demo/browser.ts'
 import { createFlow } from './flow.ts'
 import { createForge } from './forge.ts'
 import { claimsOf, eventually, holdNextMint, type Loop, PASSWORD, SECRET, startLoop, verdictOf } from './loop.ts'
+import { grant, policy, setPolicies } from './policies-of.ts'
 
 const TENANT = JSON.stringify({
   tenant: { name: 'contoso' },
@@ -43,6 +45,29 @@ describe('on behalf of', () => {
       ...more,
     })
   const mailGuard = () => loop.guard({ audience: 'api://mail', clientId: 'mail-api' })
+
+  it('who signed in by a device code did so for the APIs behind the first one, too', async () => {
+    const begun = await (
+      await fetch(`${loop.authority}/oauth2/v2.0/devicecode`, {
+        method: 'POST',
+        body: new URLSearchParams({ client_id: 'files-native', scope: 'api://files/Files.Read openid' }),
+      })
+    ).json()
+    const browser = createBrowser()
+    const page = await browser.open(begun.verification_uri_complete)
+    const confirm = await browser.open(page.url.href, { user_code: begun.user_code })
+    const login = await browser.open(confirm.url.href, { confirm: 'yes', user_code: begun.user_code })
+    await browser.open(login.url.href, { username: 'fay@contoso.test', password: PASSWORD })
+    const grant_type = 'urn:ietf:params:oauth:grant-type:device_code'
+    const byCode = await loop.token({ grant_type, client_id: 'files-native', device_code: begun.device_code })
+    const byPage = await of('fay')
+    const conditions = { applications: { includeApplications: ['mail-api'] }, authenticationFlows: { transferMethods: 'deviceCodeFlow' } }
+    await setPolicies(loop, [policy('No device codes for mail', { conditions, ...grant('block') })])
+    expect(byCode.status).toBe(200)
+    expect((await trade(String(byCode.body.access_token))).body).toMatchObject({ error_codes: [53003] })
+    expect((await trade(byPage.accessToken)).status).toBe(200)
+    await setPolicies(loop, [])
+  })
 
   it('unmodified @azure/msal-node calls on in the name of the user, with the same session and an actor', async () => {
     const { accessToken } = await of('alice')

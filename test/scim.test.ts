@@ -396,7 +396,7 @@ describe('refuses', () => {
     expect(await rowOf(root)).toMatchObject({ enabled: 1, deleted_at: null, source: '' })
   })
 
-  it('to take over an administrator, who can be ended all the same', async () => {
+  it('to take over an administrator, who can be ended all the same where another one is left', async () => {
     const id = await idOf('carol')
     const { db } = loop.server.store
     const setRoles = (roles: string[]) =>
@@ -418,11 +418,24 @@ describe('refuses', () => {
     ])
       expect(refusal(await scim('PATCH', `/Users/${id}`, patchOf(operation)))).toBe('403')
     expect(await rowOf(id)).toEqual(before)
-    for (const value of [false, true]) {
+    const turn = (value: boolean) => {
       const same = { op: 'replace', path: 'userName', value: before.upn }
-      expect((await scim('PATCH', `/Users/${id}`, patchOf(same, { op: 'replace', path: 'active', value }))).status).toBe(200)
+      return scim('PATCH', `/Users/${id}`, patchOf(same, { op: 'replace', path: 'active', value }))
     }
+    expect(refusal(await turn(false))).toBe('400 mutability')
+    const other = await loop.server.store.db
+      .selectFrom('users')
+      .select(['id', 'roles'])
+      .where('id', '!=', id)
+      .where('enabled', '=', 1)
+      .executeTakeFirstOrThrow()
+    await db.updateTable('users').set({ roles: '["admin"]' }).where('id', '=', other.id).execute()
+    expect((await turn(false)).status).toBe(200)
+    // Who is let in again comes back with all that they knew.
+    expect(refusal(await turn(true))).toBe('403')
     await setRoles([])
+    await db.updateTable('users').set({ roles: other.roles }).where('id', '=', other.id).execute()
+    expect((await turn(true)).status).toBe(200)
   })
 
   it('what it cannot read', async () => {

@@ -14,7 +14,7 @@ export const CP1 = { claims: JSON.stringify({ access_token: { xms_cc: { values: 
 export const APIS = ['files-api', 'files-spa']
 export const scopeOf = (api: string) => `api://${api}/Files.Read`
 const CLIENTS = { browser: 'vector-spa', mobileAppsAndDesktopClients: 'vector-native' }
-const ISSUERS_OF_GUESTS = 'b2bCollaborationGuest'
+const INVITED = 'b2bCollaborationGuest'
 
 /** How somebody proves it, by the methods that a case names; what is not here nobody can do. */
 const PROOFS = {
@@ -113,7 +113,7 @@ export function createWorlds(loop: Loop, clock: { now(): number; move(seconds: n
     const { id: oid } = await db.selectFrom('users').select('id').where('upn', '=', name).executeTakeFirstOrThrow()
     const guest = user.guest && {
       type: 'guest' as const,
-      home: user.guest.tenant === undefined ? null : JSON.stringify({ issuer: user.guest.tenant, id: user.id }),
+      home: user.guest.tenants === undefined ? null : JSON.stringify({ issuer: user.guest.tenants[0], id: user.id }),
     }
     await db
       .updateTable('users')
@@ -224,5 +224,6 @@ export type Worlds = ReturnType<typeof createWorlds>
 /** The key of an authenticator app, as the page shows it. */
 export const secretOn = (text: string) => text.match(/class="key">([A-Z2-7 ]+)</)?.[1]?.replaceAll(' ', '') as string
 
-/** What a directory knows of a guest: one that was invited, and nothing finer. */
-export const isKnownGuest = ({ guest }: UserSignal) => guest === undefined || guest.type === ISSUERS_OF_GUESTS
+/** What a directory knows of a guest: one with an account elsewhere was invited, and of one without nobody can tell. */
+export const isKnownGuest = ({ guest }: UserSignal) =>
+  guest === undefined || guest.types.join() === (guest.tenants ? INVITED : `internalGuest,${INVITED}`)

@@ -292,6 +292,24 @@ describe('the answers', () => {
   })
 })
 
+describe('E4: methods', () => {
+  it('that an application may read otherwise than the proxy are refused where another route is asked for more', async () => {
+    const routes: RouteMap = { '/files/**': { scope: 'Files.Read' }, 'DELETE /files/**': { roles: ['Files.Admin'] }, '/ping': { public: true } }
+    const { nginx, caddy } = await start({ routes })
+    const reader = bearer(mint({ scp: 'Files.Read' }))
+    expect((await nginx('/files/a', reader, 'DELETE')).status).toBe(403)
+    expect((await caddy('/files/a', reader, 'POST')).status).toBe(200)
+    for (const name of ['X-HTTP-Method-Override', 'x-http-method', 'X-Method-Override']) {
+      for (const value of ['DELETE', 'delete', ' Delete ', 'PATCH, DELETE']) {
+        const { status, body } = await caddy('/files/a', { ...reader, [name]: value }, 'POST')
+        expect([status, body.code]).toEqual([400, 'method_ambiguous'])
+      }
+      expect((await caddy('/files/a', { ...reader, [name]: 'PATCH' }, 'POST')).status).toBe(200)
+      expect((await caddy('/ping', { [name]: 'DELETE' }, 'POST')).status).toBe(200)
+    }
+  })
+})
+
 describe('E4: paths', () => {
   it.each([
     ...['', 'a', '*', 'http://x/a', '/a b', '/ä', '/a\\b', '/a#b', '/%', '/%4', '/%zz', '/%ff', '/%c0%af', '/%00', '/a%0d', '/%7f', '/%c2%85'],
@@ -310,6 +328,7 @@ describe('E4: paths', () => {
       '/a%5Cb',
       '/a%ef%bc%8fb',
     ],
+    ...['/.%e2%80%8b.', '/a/..::$DATA', '/%e2%80%8b/a', '/::$DATA/a'],
     ...['//', '//a', '/a//b', '/a//', '/;/a', '/a/;x/b', '/a/./', '/.../a', '/%20/a', '/%252f', '/%25%32%66', '/a%2500'],
   ])('%s is refused', (target) => {
     expect(readPath(target)).toBeUndefined()
@@ -324,6 +343,10 @@ describe('E4: paths', () => {
     ['/%E7%8C%AB.txt', ['猫.txt'], ['猫.txt']],
     ['/admin.%20', ['admin. '], ['admin']],
     ['/..a/b..c', ['..a', 'b..c'], ['..a', 'b..c']],
+    ['/Admin%e2%80%8b/x', ['Admin\u200b', 'x'], ['admin', 'x']],
+    ['/admin::$DATA', ['admin::$DATA'], ['admin']],
+    ['/admin:$i30:$INDEX_ALLOCATION/x', ['admin:$i30:$INDEX_ALLOCATION', 'x'], ['admin', 'x']],
+    ['/10:30/a$b', ['10:30', 'a$b'], ['10:30', 'a$b']],
   ])('%s is read', (target, exact, loose) => {
     expect(readPath(target)).toEqual({ exact, loose })
   })
@@ -403,7 +426,18 @@ describe('routes', () => {
     for (const target of ['/PING', '/ping/', '/ping;a', '/ping.', '/pin', '/ping/x']) expect(found(map, 'GET', target)).toEqual({})
     expect(found(map, 'GET', '/%70ing')).toEqual({ public: true })
     for (const method of ['get', 'HEAD', 'POST']) expect(found(map, method, '/list')).toEqual({})
-    for (const target of ['/admin', '/ADMIN/x', '/admin/', '/admin;a/x', '/admin./x', '/admin%20/x', '/admin/logo', '/%EF%BD%81dmin']) {
+    for (const target of [
+      '/admin',
+      '/ADMIN/x',
+      '/admin/',
+      '/admin;a/x',
+      '/admin./x',
+      '/admin%20/x',
+      '/admin/logo',
+      '/%EF%BD%81dmin',
+      '/admin::$DATA',
+      '/adm%c2%adin/x',
+    ]) {
       expect(found(map, 'GET', target)).toEqual({ scope: 'admin' })
     }
     expect(found(map, 'GET', '/admin/Logo')).toEqual({ public: true })

@@ -73,14 +73,14 @@ function readUser(place: Place): UserSignal {
   if (typeof place.value === 'string') return { id: readText(place), groups: [], roles: [] }
   isRecord(place, ['id', 'groups', 'roles', 'guest'])
   const guest = child(place, 'guest')
-  const tenant = child(guest, 'tenant')
+  const tenants = child(guest, 'tenants')
   return {
     id: readText(child(place, 'id')),
     groups: readTexts(child(place, 'groups')),
     roles: readTexts(child(place, 'roles')),
-    ...(absent(guest) || !isRecord(guest, ['type', 'tenant'])
+    ...(absent(guest) || !isRecord(guest, ['types', 'tenants'])
       ? {}
-      : { guest: { type: readText(child(guest, 'type')), ...(absent(tenant) ? {} : { tenant: readText(tenant) }) } }),
+      : { guest: { types: readTexts(child(guest, 'types')), ...(absent(tenants) ? {} : { tenants: readTexts(tenants) }) } }),
   }
 }
 

@@ -52,7 +52,7 @@ export {
 } from './policy.ts'
 export { policyToGraph } from './policy-to-graph.ts'
 export { compileRanges, isRange, type RangeTable } from './ranges.ts'
-export type { DeviceSignal, ProofSignal, ServicePrincipalSignal, Signals, UserSignal } from './signals.ts'
+export type { DeviceSignal, GuestSignal, ProofSignal, ServicePrincipalSignal, Signals, UserSignal } from './signals.ts'
 export { BUILT_IN_STRENGTHS } from './strengths.ts'
 export { type PolicyTemplate, TEMPLATES } from './templates.ts'
 export { type AnalysisReason, type PolicyAnalysis, whatIf } from './what-if.ts'

@@ -131,6 +131,9 @@ export function ruleLocation(location: Location): RuleLocation {
   return { id, kind: 'country', trusted: false, countries: location.countries, includeUnknown: location.includeUnknown }
 }
 
+/** ISO 3166-1 alpha-2. */
+const COUNTRY = /^[a-z]{2}$/i
+
 /** @throws CaegisError `invalid_range` */
 export function compileLocation(location: Location | RuleLocation): CompiledLocation {
   const { id } = location
@@ -146,8 +149,10 @@ export function compileLocation(location: Location | RuleLocation): CompiledLoca
     kind: 'country',
     trusted: false,
     holds({ country }) {
-      if (country === undefined) return UNKNOWN
-      return country === null ? truth(includeUnknown) : truth(countries.has(country))
+      if (country === null) return truth(includeUnknown)
+      // Whoever looks them up may have codes of another kind: that one is none of those that are named proves nothing.
+      if (country === undefined || !COUNTRY.test(country)) return UNKNOWN
+      return truth(countries.has(country.toUpperCase()))
     },
   }
 }

@@ -1,5 +1,5 @@
 import type { GuestSelection, Policy } from './policy.ts'
-import type { ServicePrincipalSignal, Signals, UserSignal } from './signals.ts'
+import type { GuestSignal, ServicePrincipalSignal, Signals, UserSignal } from './signals.ts'
 import { NO, type Truth, UNKNOWN, YES } from './truth.ts'
 
 /**
@@ -118,12 +118,25 @@ function markUser(marks: Uint8Array, { users, groups, roles, guests }: Mentions,
   }
 }
 
-function selects({ guestOrExternalUserTypes, externalTenants }: GuestSelection, guest: NonNullable<UserSignal['guest']>): Truth {
-  if (!(guestOrExternalUserTypes as readonly string[]).includes(guest.type)) return NO
-  if (!externalTenants || externalTenants.membershipKind === 'all') return YES
-  if (guest.tenant === undefined) return UNKNOWN
-  return externalTenants.members.includes(guest.tenant) ? YES : NO
+function selects({ guestOrExternalUserTypes, externalTenants }: GuestSelection, { types, tenants }: GuestSignal): Truth {
+  const named = types.filter((type) => (guestOrExternalUserTypes as readonly string[]).includes(type)).length
+  if (named === 0) return NO
+  const ofType = named === types.length ? YES : UNKNOWN
+  if (!externalTenants || externalTenants.membershipKind === 'all') return ofType
+  return Math.min(ofType, isOf(externalTenants.members, tenants)) as Truth
 }
+
+/** An id says nothing about a tenant of which only the address is known. */
+function isOf(members: readonly string[], tenants: readonly string[] | undefined): Truth {
+  if (tenants === undefined) return UNKNOWN
+  const names = new Set(tenants.map(oneSpelling))
+  if (members.some((member) => names.has(oneSpelling(member)))) return YES
+  return members.some(isTenantId) && !tenants.some(isTenantId) ? UNKNOWN : NO
+}
+
+const isTenantId = (name: string) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(name)
+
+const oneSpelling = (name: string) => (isTenantId(name) ? name.toLowerCase() : name.replace(/\/$/, ''))
 
 /** Graph names them by their object ids; people who know an application know its client id. Either is meant by both. */
 function markServicePrincipal(marks: Uint8Array, { servicePrincipals }: Mentions, { id, appId, ours }: ServicePrincipalSignal): void {

@@ -37,8 +37,14 @@ export interface UserSignal {
   /** All groups, those by way of other groups among them. */
   groups: readonly string[]
   roles: readonly string[]
-  /** `type` as Graph's guestOrExternalUserTypes name it. */
-  guest?: { type: string; tenant?: string }
+  guest?: GuestSignal
+}
+
+export interface GuestSignal {
+  /** As Graph's guestOrExternalUserTypes name them; several, where nobody can tell which of them it is. */
+  types: readonly string[]
+  /** Every name that policies may have for the tenant of the guest's own account: its issuer, its id. Absent where nobody knows it. */
+  tenants?: readonly string[]
 }
 
 export interface ServicePrincipalSignal {

@@ -99,8 +99,8 @@ const KNOWN = {
       groups: some('finance', 'sales'),
       roles: fc.constantFrom([], ['admin']),
       guest: fc.record({
-        type: fc.constantFrom('internalGuest', 'b2bCollaborationGuest', 'serviceProvider'),
-        tenant: fc.constantFrom('fabrikam', 'tailspin'),
+        types: fc.constantFrom(['internalGuest'], ['b2bCollaborationGuest'], ['serviceProvider'], ['internalGuest', 'b2bCollaborationGuest']),
+        tenants: fc.constantFrom(['fabrikam'], ['tailspin']),
       }),
     },
     { requiredKeys: ['id', 'groups', 'roles'] },

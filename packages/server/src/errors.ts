@@ -1,7 +1,8 @@
 /** Codes of the server; each is the `code` of a CaegisError and safe to show. */
 export const SERVER_ERRORS = {
   actor_revoked: 'The caller lost the right to do this while the request was under way.',
-  administrator: 'Who has a directory role gets a new password, name or address from an administrator, not from an application.',
+  administrator:
+    'What lets somebody with a directory role in (the password, a name, an address, further factors, being enabled) is changed by an administrator, not by an application.',
   emergency_account: 'The emergency account is not to be had, nor ended, from outside: it is made and renewed on the host.',
   changed_meanwhile: 'The object was changed by somebody else meanwhile: read it again.',
   user_not_found: 'No such user.',
@@ -33,6 +34,7 @@ export const SERVER_ERRORS = {
   mightier_application:
     'This application may do more in the admin API than the one that asks: a credential, or an address to answer to, comes from one that may do as much, or from the tenant file.',
   last_admin: 'This is the last administrator: make somebody else one first.',
+  home_here: 'The account of this guest is at another tenant of this server: such a guest is made on the host, by `caegis serve --import`.',
   command_line: 'This is how administrators use the command line, and it would lock them out. End the sessions of a user instead.',
   public_client: 'A public client cannot keep a secret.',
   invalid_certificate: 'That is no certificate in PEM form with an RSA key of 2048 bits or more, or one on P-256.',

@@ -206,6 +206,18 @@ describe('B14: causes', () => {
     expect(await act(upstream(), event(EVENT.credentialChange, theirs('id-kim'), { txn: 'one-cause', payload }))).toBe('duplicate')
   })
 
+  it('that do more are not kept from it by one that did less before, whoever heard of the cause first', async () => {
+    const say = (id: string, action: 'reevaluate' | 'revoke' | 'disable') =>
+      act(upstream({ id, actions: { 'session-revoked': action } }), event(EVENT.sessionRevoked, theirs('id-kim'), { txn: 'one-cause' }))
+    const row = () => store.db.selectFrom('users').select(['valid_from', 'enabled']).where('id', '=', String(ids.kim)).executeTakeFirstOrThrow()
+    expect(await say('weak', 'reevaluate')).toBe('committed')
+    expect(await row()).toMatchObject({ valid_from: 0, enabled: 1 })
+    expect(await say('strong', 'revoke')).toBe('committed')
+    expect((await row()).valid_from).toBeGreaterThan(0)
+    expect([await say('weak', 'reevaluate'), await say('u3', 'revoke')]).toEqual(['duplicate', 'duplicate'])
+    expect(await rows()).toHaveLength(2)
+  })
+
   it('two at once do it once', async () => {
     const same = (id: string) => act(upstream({ id }), event(EVENT.sessionRevoked, theirs('id-kim'), { txn: 'same' }))
     expect((await Promise.all([same('u1'), same('u2'), same('u3')])).sort()).toEqual(['committed', 'duplicate', 'duplicate'])

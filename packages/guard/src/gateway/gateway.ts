@@ -90,6 +90,8 @@ export function createGateway(options: GatewayOptions): Gateway {
     if (preflight && method === 'OPTIONS' && request.headers.origin !== undefined && request.headers['access-control-request-method'] !== undefined)
       return allowed(NOBODY)
     const checker = checkerOf(method, path)
+    if (readOtherwise(request.headers).some((other) => checkerOf(other, path) !== checker))
+      return refusal(400, 'method_ambiguous', 'The method can be read in more than one way.')
     if (checker === undefined) return allowed(NOBODY)
     const verdict = checker.check(asked(request, original, known))
     return verdict instanceof Promise ? verdict.then(answerTo) : answerTo(verdict)
@@ -128,6 +130,16 @@ export function createGateway(options: GatewayOptions): Gateway {
 function checker(guard: Pick<Guard, 'check' | 'require'>, { public: open, ...requirement }: RouteRequirement & Requirement): Checker | undefined {
   if (open) return undefined
   return Object.keys(requirement).length === 0 ? guard : guard.require(requirement)
+}
+
+/** Applications that take one of these for the method do with a POST what was asked of another one. */
+const OVERRIDES = ['x-http-method-override', 'x-http-method', 'x-method-override'] as const
+
+/** What else the method may be to the application. */
+function readOtherwise(headers: IncomingMessage['headers']): string[] {
+  return OVERRIDES.flatMap((name) => String(headers[name] ?? '').split(',')).flatMap((word) =>
+    word.trim() === '' ? [] : [word.trim().toUpperCase()],
+  )
 }
 
 /** The client's request as the guard shall see it. Whoever asks is a proxy, so that its own address is nobody's: without a caller that it names, the caller is unknown. */

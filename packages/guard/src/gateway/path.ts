@@ -2,7 +2,7 @@
 export interface PlainPath {
   /** Segments, decoded once: `/a/` is `['a', '']`. */
   exact: readonly string[]
-  /** The same for readers that are not exact: without regard to case, to parameters (`;x=1`), to dots and blanks at the end of a segment, to a slash at the end. */
+  /** The same for readers that are not exact: without regard to case, to parameters (`;x=1`), to what nobody sees, to dots and blanks at the end of a segment, to a slash at the end. */
   loose: readonly string[]
 }
 
@@ -12,6 +12,8 @@ const UNPLAIN = /[^\x21-\x7e]|[\\#]/
 /** After decoding: what is a separator or ends a string for somebody behind us. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it is about.
 const SEPARATOR = /[/\\\x00-\x1f\x7f-\x9f\u2028\u2029]/
+/** Characters that nobody sees, and some readers leave out; the stream of a file, and its kind, as Windows writes them behind its name (`admin::$DATA`). */
+const UNSEEN = /\p{Default_Ignorable_Code_Point}|:.*\$.*$/gu
 /** Would be an escape to whoever decodes twice. */
 const TWICE = /%[0-9a-f]{2}/i
 
@@ -44,7 +46,7 @@ export function readPath(target: string): PlainPath | undefined {
 /** One segment as whoever is not exact compares it. */
 export function fold(segment: string): string {
   const end = segment.indexOf(';')
-  return (end < 0 ? segment : segment.slice(0, end)).normalize('NFKC').toLowerCase()
+  return (end < 0 ? segment : segment.slice(0, end)).normalize('NFKC').replace(UNSEEN, '').toLowerCase()
 }
 
 function decode(part: string): string | undefined {

@@ -1,6 +1,6 @@
 import type { DeviceSignal, RiskLevel } from '@caegis/policy'
 import type { Kysely, Transaction } from 'kysely'
-import type { Home } from '../directory/guests.ts'
+import { guestSignal, type Home, homesHere } from '../directory/guests.ts'
 import { rightsOf } from '../directory/rights.ts'
 import type { DeviceRow, Schema } from '../store/schema.ts'
 import type { Standing } from './signals.ts'
@@ -22,15 +22,16 @@ export async function readUsers(db: Db, tenant: string, ids: readonly string[]):
       .where('id', 'in', ids.slice(from, from + BATCH))
       .where('deleted_at', 'is', null)
       .execute()
+    const homes = new Map(rows.flatMap(({ id, home }) => (home === null ? [] : [[id, JSON.parse(home) as Home] as const])))
+    const ours = await homesHere(db, [...homes.values()])
     for (const row of rows) {
-      const home = row.home === null ? undefined : (JSON.parse(row.home) as Home)
       found.set(row.id, {
         id: row.id,
         groups: rights.get(row.id)?.groups ?? [],
         roles: JSON.parse(row.roles),
         risk: row.risk_level as RiskLevel,
         passwordChanged: row.password_expired === 0 && row.password_at !== null && row.password_at > (row.risk_at ?? 0),
-        ...(row.type === 'guest' ? { guest: { type: 'b2bCollaborationGuest', ...(home ? { tenant: home.issuer } : {}) } } : {}),
+        ...(row.type === 'guest' ? { guest: guestSignal(homes.get(row.id), ours) } : {}),
       })
     }
   }
@@ -63,7 +64,7 @@ export async function readDevices(db: Db, tenant: string, ids: readonly string[]
   for (let from = 0; from < ids.length; from += BATCH) {
     const rows = await db
       .selectFrom('devices')
-      .select(['id', 'display_name', 'compliant', 'trust_type'])
+      .select(['id', 'display_name', 'compliant', 'trust_type', 'registered_from'])
       .where('tenant', '=', tenant)
       .where('id', 'in', ids.slice(from, from + BATCH))
       .where('enabled', '=', 1)
@@ -74,13 +75,12 @@ export async function readDevices(db: Db, tenant: string, ids: readonly string[]
   return found
 }
 
-function deviceSignal({
-  id,
-  display_name,
-  compliant,
-  trust_type,
-}: Pick<DeviceRow, 'id' | 'display_name' | 'compliant' | 'trust_type'>): DeviceSignal {
+type Seen = Pick<DeviceRow, 'id' | 'display_name' | 'compliant' | 'trust_type' | 'registered_from'>
+
+function deviceSignal({ id, display_name, compliant, trust_type, registered_from }: Seen): DeviceSignal {
   // Rules write these names in their own way.
   const trustType = trust_type === 'AzureAd' ? 'AzureAD' : trust_type === 'ServerAd' ? 'ServerAD' : trust_type
-  return { id, displayName: display_name, isCompliant: compliant === null ? null : compliant === 1, trustType }
+  const isCompliant = compliant === null ? null : compliant === 1
+  // Who registered a device names it, too, and could give it any name that a policy lets in: to policies it has none that is known.
+  return { id, isCompliant, trustType, ...(registered_from === null ? { displayName: display_name } : {}) }
 }

@@ -60,7 +60,7 @@ export function createWhatIf(
         const user = (await readUsers(store.db, tenant, [userId])).get(userId)
         if (!user) return undefined
         const guest =
-          externalType === undefined ? user.guest : { type: externalType, ...(externalTenant === undefined ? {} : { tenant: externalTenant }) }
+          externalType === undefined ? user.guest : { types: [externalType], ...(externalTenant === undefined ? {} : { tenants: [externalTenant] }) }
         signals.user = { id: user.id, groups: user.groups, roles: user.roles, ...(guest ? { guest } : {}) }
       } else {
         const row = await store.db

@@ -108,7 +108,8 @@ export function createApplications(store: Store, tenant: string, secrets: Secret
         if (gained.length > 0 && !grants) throw new CaegisError('changed_meanwhile', SERVER_ERRORS.changed_meanwhile)
         if (gained.some((one) => one.startsWith(GRAPH)))
           throw new CaegisError('mightier_application', 'Rights in the admin API are given by the tenant file. Here they can be taken back.')
-        if (redirectUris?.some((uri) => !app.redirectUris.includes(uri))) await refuseBeyond(context, actor, app)
+        const answersElsewhere = redirectUris?.some((uri) => !app.redirectUris.includes(uri))
+        if (answersElsewhere || (app.dpopBound && dpopBound === false)) await refuseBeyond(context, actor, app)
         await refuseTaken(context, app.appId, identifierUris)
         await context.db
           .updateTable('applications')
@@ -162,9 +163,10 @@ export function createApplications(store: Store, tenant: string, secrets: Secret
       }),
 
     setEnabled: (actor: Actor, appId: string, enabled: boolean) =>
-      edit(actor, appId, async ({ db }, app) => {
+      edit(actor, appId, async (context, app) => {
         if (!enabled && app.appId === CLI_APP_ID) throw new CaegisError('command_line', SERVER_ERRORS.command_line)
-        await db
+        if (enabled && !app.enabled) await refuseBeyond(context, actor, app)
+        await context.db
           .updateTable('applications')
           .set({ enabled: enabled ? 1 : 0 })
           .where('tenant', '=', tenant)
@@ -209,7 +211,7 @@ const adminRightsOf = ({ permissions }: Pick<Application, 'permissions'>) =>
 export type Applications = ReturnType<typeof createApplications>
 
 /**
- * Whoever gives an application a credential, or an address to answer to, can speak for it. Nobody comes so to rights in the admin API that the application through
+ * Whoever gives an application a credential, or an address to answer to, can speak for it; whoever lets it in again, or with a token that no key holds, helps who has an old one. Nobody comes so to rights in the admin API that the application through
  * which they do it does not have itself: that is for the tenant file, on the host.
  * @throws CaegisError `mightier_application`
  */

@@ -4,13 +4,14 @@ import type { Actor, ChangeContext, Committed, Seen } from '../store/change.ts'
 import type { UserRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import { refuseEmergency } from './break-glass.ts'
+import { isFromOutside, refuseTakeover } from './from-outside.ts'
 import { type Home, publishWithGuests } from './guests.ts'
 import { aboutUser, changeUser, insertUser, removeUser } from './lifecycle.ts'
 import { createListing } from './listing.ts'
 import { createOrganization } from './organization.ts'
 import { hashPassword, verifyPassword } from './password.ts'
 import type { Naming, Profile } from './profile.ts'
-import { createRoles } from './roles.ts'
+import { createRoles, refuseLastAdmin } from './roles.ts'
 import { createSessions } from './sessions.ts'
 
 export type { Actor, Committed, Seen }
@@ -143,7 +144,7 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
       const run = () =>
         edit(actor, idOrName, async (context, user) => {
           check(toUser(user))
-          refuseTakeover(actor, user, given)
+          await refuseTakeover(context, actor, user, given)
           await changeUser(context, issuer, user, given, password)
         })
       return given.enabled === false || password !== undefined ? sayingWhich(idOrName, run) : run()
@@ -153,6 +154,7 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
       sayingWhich(idOrName, () =>
         edit(actor, idOrName, async (context, user) => {
           check(toUser(user))
+          if (isFromOutside(actor)) await refuseLastAdmin(context, user)
           await removeUser(context, issuer, user)
         }),
       ),
@@ -177,18 +179,6 @@ export function createDirectory(store: Store, tenant: string, issuer: string, on
 }
 
 export type Directory = ReturnType<typeof createDirectory>
-
-/**
- * Whoever sets a password can sign in with it, and to whoever goes by a name or an address others give what is that one's. What an application may do ends where its
- * user would be an administrator, and what administrators may do at the account that no policy and no stop reaches.
- */
-function refuseTakeover({ kind }: Actor, user: UserRow, { password, userPrincipalName: upn = user.upn, mail = user.mail }: UserUpdate): void {
-  const setsPassword = password !== undefined
-  if (setsPassword && user.break_glass === 1 && (kind === 'app' || kind === 'user'))
-    throw new CaegisError('emergency_account', SERVER_ERRORS.emergency_account)
-  const becomes = setsPassword || upn !== user.upn || mail !== user.mail
-  if (becomes && kind === 'app' && user.roles !== '[]') throw new CaegisError('administrator', SERVER_ERRORS.administrator)
-}
 
 const hashIfGiven = async (password: string | undefined) => (password === undefined ? null : hashPassword(password))
 

@@ -6,6 +6,7 @@ import type { FactorRow } from '../store/schema.ts'
 import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
 import { refuseEmergency } from './break-glass.ts'
+import { refuseApplication } from './from-outside.ts'
 
 /** A public key credential (WebAuthn), its binary parts in base64url. */
 export interface Passkey {
@@ -43,13 +44,14 @@ export function createFactors(store: Store, secrets: Secrets, tenant: string, is
       async edit(context) {
         const row = await context.db
           .selectFrom('users')
-          .select('break_glass')
+          .select(['break_glass', 'roles'])
           .where('tenant', '=', tenant)
           .where('id', '=', user)
           .where('deleted_at', 'is', null)
           .executeTakeFirst()
         if (!row) throw new CaegisError('user_not_found', SERVER_ERRORS.user_not_found)
         refuseEmergency(actor, row)
+        refuseApplication(actor, row)
         return work(context)
       },
     })

@@ -7,6 +7,7 @@ import type { Actor, ChangeContext, Committed } from '../store/change.ts'
 import type { PolicyRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import { auditPolicy } from './audit-words.ts'
+import { mistakesAboutGuests } from './guests.ts'
 import { type Condition, createListing, type Page } from './listing.ts'
 import { commitEdits, type PolicyContext } from './policy-edits.ts'
 import { missingAmong, pointerOf, type Reference, referencesOf } from './references.ts'
@@ -175,7 +176,10 @@ export function storedPolicy(given: PolicyJson, id: string): { policy: Policy; j
 
 /** @throws CaegisError `invalid_policy` */
 function read(given: PolicyJson, id: string): Policy {
-  return { ...parsePolicy({ ...given, id }), id }
+  const policy = { ...parsePolicy({ ...given, id }), id }
+  const detail = mistakesAboutGuests(policy)
+  if (detail.length > 0) throw new CaegisError('invalid_policy', SERVER_ERRORS.invalid_policy, { detail })
+  return policy
 }
 
 /** As it is stored: instants stand in the row. */

@@ -4,7 +4,7 @@ import { LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { SERVER_ERRORS } from '../errors.ts'
 import { DETECTION_TYPES } from '../risk/finding.ts'
-import { CLI_APP_ID } from './application.ts'
+import { ADMIN_API, CLI_APP_ID } from './application.ts'
 import { CONTEXT_ID } from './contexts.ts'
 import { deviceKey, TRUST_TYPES } from './devices.ts'
 import { tenantSettings } from './organization.ts'
@@ -17,6 +17,9 @@ const RESERVED = new Set(['v1.0', 'healthz', 'readyz', 'metrics', 'assets', 'con
 
 /** Applications that every tenant has, and that are not the file's to edit. */
 export const OWN_APPS = new Set<string>([CLI_APP_ID, ACCOUNT_APP_ID, CONSOLE_APP_ID])
+
+/** What policies mean by these is no application that anybody registers. */
+const WORDS_OF_POLICIES = ['all', 'none', ADMIN_API]
 
 /** Mistakes that are told of one file. Each is an object: a file of nothing but mistakes would otherwise fill the memory of a server. */
 const MOST_MISTAKES = 100
@@ -102,6 +105,7 @@ export const applicationId = z
   .regex(/^[A-Za-z0-9._-]{1,128}$/, 'must be 1 to 128 of letters, digits and . _ -')
   // The OpenID provider keeps what a session gave to whom in a plain object: as `__proto__`, that would be every object of this process, of all tenants.
   .refine((given) => !(given in Object.prototype), 'must not be a name that every object has')
+  .refine((given) => !WORDS_OF_POLICIES.includes(given.toLowerCase()), 'must not be a word of Conditional Access policies')
 
 export const identifierUris = z
   .array(

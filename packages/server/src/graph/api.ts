@@ -244,7 +244,7 @@ function toGraphError(error: Error & { statusCode?: number }): GraphError {
     if (error.code === 'store_unavailable') return new GraphError(503, 'ServiceUnavailable', SERVER_ERRORS.store_unavailable)
     if (error.code === 'overloaded') return new GraphError(429, 'TooManyRequests', error.message)
     if (error.code === 'changed_meanwhile') return new GraphError(412, 'PreconditionFailed', error.message)
-    if (['actor_revoked', 'administrator', 'emergency_account', 'mightier_application'].includes(error.code))
+    if (['actor_revoked', 'administrator', 'emergency_account', 'mightier_application', 'home_here'].includes(error.code))
       return new GraphError(403, 'Authorization_RequestDenied', error.message)
     if (
       error.code === 'invalid_password' ||

@@ -181,6 +181,7 @@ export async function admitToken(tenant: Tenant, store: Store, client: Applicati
     admitBy(store, tenant, {
       ...{ client, resource, contexts },
       ...(onBehalf ? { user: onBehalf.user, address: onBehalf.address ?? '', proof: { at: onBehalf.authTime ?? 0, amr: onBehalf.amr ?? [] } } : {}),
+      ...(onBehalf?.flow ? { flow: onBehalf.flow } : {}),
     }),
   )
 }

@@ -59,6 +59,8 @@ export interface OnBehalf {
   acr?: string
   /** Where the person was seen when that token was issued. */
   address?: string
+  /** By which way the person signed in, where it was not the usual one. */
+  flow?: 'deviceCodeFlow'
   /** RFC 8693 section 4.1: who acts, and who acted before. */
   act: object
   keys: readonly CutoffKey[]

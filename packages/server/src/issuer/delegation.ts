@@ -2,6 +2,7 @@ import { type CutoffKey, cutoffKeys, isObject, sourceKeys } from '@caegis/protoc
 import type Provider from 'oidc-provider'
 import { errors, type KoaContextWithOIDC } from 'oidc-provider'
 import { asShown, judge } from '../access/account.ts'
+import type { Brought } from '../access/signals.ts'
 import type { Store } from '../store/store.ts'
 import { isContext } from './access.ts'
 import { currentAttempt, type OnBehalf } from './attempt.ts'
@@ -64,6 +65,7 @@ export async function admitSubject(store: Store, tenant: Tenant, text: string, c
   const rows = [await readInstants(store, tenant, { sid: typeof sid === 'string' ? sid : undefined, appId: clientId, user: sub })]
   for (const { kind, id } of keys) if (kind === 'app') rows.push(await readInstants(store, tenant, { appId: id, user: sub }))
   for (const key of keys) await noteKey(store, tenant, key)
+  const flow = await flowOf(store, tenant, claims)
   const capable = isCapable(claims)
   const others = rows.flat().map((one) => one && asShown(one, capable))
   const denial = judge(user && asShown(user, capable), others, Math.floor(iat)) ?? ((await isGood(store, tenant, claims)) ? undefined : DEAD(iat))
@@ -83,6 +85,7 @@ export async function admitSubject(store: Store, tenant: Tenant, text: string, c
     // A context was granted for that one API; whoever wants it here asks the policies.
     ...(typeof acr === 'string' && !isContext(acr) ? { acr } : {}),
     ...(typeof claims.ipaddr === 'string' ? { address: claims.ipaddr } : {}),
+    ...(flow === undefined ? {} : { flow }),
   }
   return { claims, onBehalf }
 }
@@ -91,6 +94,15 @@ export async function admitSubject(store: Store, tenant: Tenant, text: string, c
 async function riskOf(store: Store, tenant: Tenant, sid: string): Promise<SignInRisk | undefined> {
   const session = await tenant.artifacts.findByUid(store.db, 'Session', sid, Math.floor(store.clock()))
   return readSignInRisk(session?.payload.risk)
+}
+
+/** The way in which somebody signed in goes with the token, however often it is handed on: it stands where the token was decided on. */
+async function flowOf({ db }: Store, { id }: Tenant, { sub, sid, client_id: client, aud }: AccessToken): Promise<OnBehalf['flow']> {
+  const made = db.selectFrom('decisions').select('signals').where('tenant', '=', id).where('user_id', '=', String(sub))
+  const rows = made.where('app_id', '=', String(client)).where('resource', '=', String(aud))
+  const its = typeof sid === 'string' ? rows.where('sid', '=', sid) : rows.where('sid', 'is', null)
+  const flows = (await its.execute()).map(({ signals }) => (signals === '' ? undefined : (JSON.parse(signals) as Brought).flow))
+  return flows.includes('deviceCodeFlow') ? 'deviceCodeFlow' : undefined
 }
 
 /** Lets in the token by which an agent says who it is: its own, and not one that it got in somebody else's name. */

@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite'
-import { setTimeout as delay, setImmediate as others } from 'node:timers/promises'
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
 import type { AbortableOperationOptions, CompiledQuery, DatabaseConnection, Driver } from 'kysely'
 import type { Outage } from './outage.ts'
 
@@ -39,7 +39,7 @@ function wait(connection: DatabaseConnection, db: DatabaseSync, outage: Outage, 
         setImmediate(() => {
           turn = undefined
         })
-      } else if (performance.now() - turn >= TURN) await others()
+      } else if (performance.now() - turn >= TURN) await nextTurn()
       for (let pause = 1; ; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
         try {
           const result = await connection.executeQuery<R>(query, options)

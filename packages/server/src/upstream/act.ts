@@ -20,6 +20,9 @@ export interface ActOptions {
   directory: Pick<Directory, 'sayingWhich'>
 }
 
+/** What is done at the word of an upstream, from the least to the most. */
+const DEPTHS = { ignore: 0, enable: 0, reevaluate: 1, revoke: 2, disable: 3 } as const
+
 const ACTOR: Actor = { kind: 'system', reason: 'upstream' }
 
 /**
@@ -71,8 +74,10 @@ export function createAct({ store, log, tenant, directory }: ActOptions) {
     const user = await resolveSubject({ db, tenant: id, issuer, upstream }, event.subject)
     if (typeof user === 'string') return user
     if (user.break_glass === 1) return 'exempt'
-    const done = await ofCause.where('type', '=', meaning.type).where('user_id', '=', user.id).executeTakeFirst()
-    if (done) return 'duplicate'
+    const done = await ofCause.select('depth').where('type', '=', meaning.type).where('user_id', '=', user.id).executeTakeFirst()
+    const depth = DEPTHS[meaning.action]
+    // The same from two upstreams is done once. From one of which less is believed it must not keep what the other one says from being done.
+    if (done && done.depth >= depth) return 'duplicate'
     const drafts: Draft[] = []
     const publish = (draft: Draft) => {
       drafts.push(draft)
@@ -82,7 +87,12 @@ export function createAct({ store, log, tenant, directory }: ActOptions) {
     // Of guests elsewhere, too. What changed nothing is told to nobody, so it does not come back; another upstream may have more to say about it.
     for (const { tenant = id, type, subject } of drafts) {
       const { sub } = subject.simple as { sub: string }
-      await db.insertInto('upstream_acts').values({ tenant, txn, type, user_id: sub, upstream: upstream.id, at: now }).execute()
+      const row = { tenant, txn, type, user_id: sub, upstream: upstream.id, at: now, depth }
+      await db
+        .insertInto('upstream_acts')
+        .values(row)
+        .onConflict((conflict) => conflict.columns(['tenant', 'txn', 'type', 'user_id']).doUpdateSet({ depth }))
+        .execute()
     }
     return outcome
   }

@@ -2,9 +2,10 @@ import type { ApplicationRow, CredentialRow } from '../../store/schema.ts'
 import { type Application, toApplication } from '../application.ts'
 import { plannedOf, refuseBeyond, refuseTaken, saveApplication } from '../applications.ts'
 import { shownOf } from '../audit-words.ts'
+import { isFromOutside } from '../from-outside.ts'
 import type { ApplicationEntry } from '../tenant-file.ts'
 import { differencesOf, given, secret } from './differences.ts'
-import { type Db, definePart, isFromOutside } from './part.ts'
+import { type Db, definePart } from './part.ts'
 
 /** Clients and APIs. One that was deleted stays so, whatever a file says: its id is nobody's any more. */
 export const APPLICATIONS = definePart<ApplicationEntry>({

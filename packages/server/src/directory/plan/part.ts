@@ -129,8 +129,3 @@ export function definePart<E>(part: Part<E>): AnyPart {
   })
   return any
 }
-
-/** Whoever edits a directory from outside may not do by a file what they may not do by a command; whoever runs the host may. */
-export function isFromOutside({ kind }: Actor): boolean {
-  return kind === 'user' || kind === 'app'
-}

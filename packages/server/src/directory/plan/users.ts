@@ -1,11 +1,12 @@
 import type { UserRow } from '../../store/schema.ts'
 import { refuseEmergency } from '../break-glass.ts'
+import { isFromOutside, refuseTakeover } from '../from-outside.ts'
+import { refuseHomeHere } from '../guests.ts'
 import { changeUser, insertUser } from '../lifecycle.ts'
 import { hashPassword } from '../password.ts'
-import { refuseLastAdmin } from '../roles.ts'
 import type { UserEntry } from '../tenant-file.ts'
 import { differencesOf, given, secret } from './differences.ts'
-import { type Db, definePart, isFromOutside } from './part.ts'
+import { type Db, definePart } from './part.ts'
 
 const key = ({ userPrincipalName }: UserEntry) => userPrincipalName.toLowerCase()
 
@@ -48,12 +49,12 @@ export const USERS = definePart<UserEntry>({
     }
     if (draft.operation === 'add') {
       const more = { ...(home === undefined ? {} : { home }), ...(passwordExpired === undefined ? {} : { passwordExpired }) }
+      if (home !== undefined && isFromOutside(actor)) await refuseHomeHere(context, home)
       return insertUser(context, { userPrincipalName, displayName: userPrincipalName, ...values, ...more }, prepared as string | null)
     }
     const row = (await rowsOf(context.db, context.tenant, [key(entry)])).get(key(entry)) as UserRow
     refuseEmergency(actor, row)
-    const loses = JSON.parse(row.roles).includes('admin') && ((roles !== undefined && !roles.includes('admin')) || enabled === false)
-    if (loses && isFromOutside(actor)) await refuseLastAdmin(context, row)
+    await refuseTakeover(context, actor, row, values)
     return changeUser(context, issuer, row, values)
   },
 })

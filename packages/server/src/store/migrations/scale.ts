@@ -17,4 +17,6 @@ export const SCALE: Record<string, readonly string[]> = {
   '0084-limits': [
     'create table limits (tenant text not null, key text not null, since integer not null, count integer not null, primary key (tenant, key))',
   ],
+  // What was done before counts as the deepest: nothing of it is done again.
+  '0085-upstream-depths': ['alter table upstream_acts add column depth integer not null default 3'],
 }

@@ -1,3 +1,5 @@
+import type { Generated } from 'kysely'
+
 /** How far the changes of an LDAP directory have been read. */
 export interface LdapSourceRow {
   tenant: string
@@ -52,6 +54,8 @@ export interface UpstreamActRow {
   user_id: string
   upstream: string
   at: number
+  /** How much it did: see `DEPTHS` in upstream/act.ts. */
+  depth: Generated<number>
 }
 
 /** An upstream that keeps a user disabled. Who is disabled without one was disabled here. */
