@@ -148,6 +148,9 @@ describe.each(hasPostgres() ? ['embedded', 'postgres'] : ['embedded'])('a backup
     writeFileSync(short, readFileSync(file).subarray(0, -20_000))
     for (const path of [short, join(data, 'key-secret')]) expect(await attempt(path, {}, replace)).toBe('invalid_backup')
     const empty = { CAEGIS_DATA: join(folder.path, 'empty') }
+    // Of a file that is another one, nobody is told to look for a secret.
+    expect(await attempt(join(data, 'key-secret'), empty)).toBe('invalid_backup')
+    expect(existsSync(empty.CAEGIS_DATA)).toBe(false)
     expect(await attempt(file, empty)).toBe('wrong_key_secret')
     expect(await attempt(file, { ...empty, CAEGIS_KEY_SECRET: 'another secret that is long enough for this' })).toBe('wrong_key_secret')
     expect(existsSync(join(empty.CAEGIS_DATA, 'caegis.db'))).toBe(false)

@@ -7,7 +7,7 @@ import { checkKey } from './directory/keys.ts'
 import { createOrganization } from './directory/organization.ts'
 import { SERVER_ERRORS } from './errors.ts'
 import type { Log } from './log.ts'
-import { readSettings, type SettingsInput } from './settings.ts'
+import { readDatabase, readSettings, type SettingsInput } from './settings.ts'
 import { isBusy } from './store/busy.ts'
 import type { Actor } from './store/change.ts'
 import { syncFolder, syncToDisk } from './store/durable.ts'
@@ -91,6 +91,11 @@ const ON_THE_HOST: Actor = { kind: 'system', reason: 'caegis restore, on the hos
  * nothing was done then
  */
 export async function restore({ input, from, replace = false, keepTokens = false, log }: RestoreOptions): Promise<Restored> {
+  // First: whoever named another file by mistake has nothing to look for at the secret.
+  if (from !== undefined && !readDatabase(input)) {
+    if (!existsSync(from)) throw new CaegisError('no_backup', SERVER_ERRORS.no_backup)
+    checkBackup(from)
+  }
   // Otherwise one would be made up, which opens nothing.
   const hasSecret = input.CAEGIS_KEY_SECRET !== undefined || input.CAEGIS_KEY_SECRET_FILE !== undefined
   if (!hasSecret && !existsSync(join(resolve(input.CAEGIS_DATA ?? '.caegis'), 'key-secret')))
@@ -106,13 +111,11 @@ export async function restore({ input, from, replace = false, keepTokens = false
     return { tenants: await mark({ database, secrets, keepTokens, log }) }
   }
   if (from === undefined) throw new CaegisError('invalid_settings', 'Name the backup, or set DATABASE_URL of a database that was restored.')
-  if (!existsSync(from)) throw new CaegisError('no_backup', SERVER_ERRORS.no_backup)
   const file = join(data, 'caegis.db')
   refuseMoved(file)
   const isThere = existsSync(file)
   if (isThere && !replace) throw new CaegisError('data_exists', SERVER_ERRORS.data_exists)
   if (isThere) refuseInUse(file)
-  checkBackup(from)
   const part = `${file}.restoring`
   removeDatabase(part)
   copyFileSync(from, part)

@@ -51,7 +51,7 @@ export const SERVER_ERRORS = {
   backup_exists: 'There is a file of that name already: name another one.',
   backup_failed: 'The backup was not made.',
   no_backup: 'There is no such backup.',
-  invalid_backup: 'That is no backup of a server, or it is damaged.',
+  invalid_backup: 'That file is no backup of CAEgis (what "caegis backup" writes), or it is damaged.',
   data_moved: 'The data of this folder were moved to PostgreSQL.',
   data_outdated:
     'The data are those of another version, or have a tenant that was never served: run "caegis serve" of this version on them once, and stop it.',

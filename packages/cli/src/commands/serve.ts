@@ -1,12 +1,11 @@
 import { readFileSync } from 'node:fs'
-import { parseEnv } from 'node:util'
-import { CaegisError } from '@caegis/protocol'
 import type { Server } from '@caegis/server'
 import type { Command } from 'commander'
+import { readConfigFile } from '../config-file.ts'
 import { createProgress } from '../progress.ts'
 import { giveUp, stopOnSignals } from '../stop.ts'
 
-/** Flags that stand for settings; secrets are never flags, because every user of a machine can read another's command line. */
+/** Flags that stand for settings. */
 const FLAGS = [
   ['--origin <url>', 'CAEGIS_ORIGIN', 'how clients reach the server, https://host[:port]'],
   ['--port <number>', 'CAEGIS_PORT', 'port to listen on (8443)'],
@@ -37,6 +36,24 @@ const FLAGS = [
   ['--log <level>', 'CAEGIS_LOG', 'debug, info, warn, error or silent'],
 ] as const
 
+/** What is no flag. Each is also read from the file that the same name with `_FILE` names. */
+const SECRETS = [
+  ['CAEGIS_KEY_SECRET', 'seals private keys, 32 characters or more; without it, a file in the data folder does'],
+  ['CAEGIS_METRICS_TOKEN', 'whoever sends it as a bearer token may read /metrics from elsewhere; 16 characters or more'],
+  ['DATABASE_URL', 'a PostgreSQL to store in, instead of the data folder'],
+  ['CAEGIS_LDAP_PASSWORD', 'what to sign in with at the LDAP server'],
+  ['NATS_PASSWORD', 'of NATS_USER'],
+  ['NATS_TOKEN', 'a token for the broker, in place of user and password'],
+  ['NATS_CREDS', 'what a .creds file holds, in place of both'],
+] as const
+
+const secretsHelp = () => {
+  const width = Math.max(...SECRETS.map(([name]) => name.length))
+  return `
+Secrets are settings of the environment and of --config only, because every user of a machine can read another's command line:
+${SECRETS.map(([name, text]) => `  ${name.padEnd(width)}  ${text}\n  ${''.padEnd(width)}  [or a file: ${name}_FILE]`).join('\n')}`
+}
+
 export function addServe(program: Command): void {
   const command = program
     .command('serve')
@@ -44,10 +61,14 @@ export function addServe(program: Command): void {
     .option('--config <file>', 'settings, NAME=value a line, under what the environment and flags say; read again on SIGHUP')
     .option('--import <file>', 'make a tenant what this file (YAML) says, at each start')
   for (const [flag, name, text] of FLAGS) command.option(flag, `${text} [${name}]`)
+  command.addHelpText('after', secretsHelp())
   command.action(async (options: Record<string, string | undefined>) => {
-    const { createServer, readSettings } = await import('@caegis/server')
+    const { createServer, readSettings, SETTING_NAMES } = await import('@caegis/server')
     const read = () => {
-      const input: Record<string, string | undefined> = { ...readConfig(options.config), ...process.env }
+      const input: Record<string, string | undefined> = {
+        ...(options.config === undefined ? {} : readConfigFile(options.config, SETTING_NAMES)),
+        ...process.env,
+      }
       for (const [flag, name] of FLAGS) {
         const key = flag.slice(2, flag.indexOf(' ')).replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
         if (options[key] !== undefined) input[name] = options[key]
@@ -93,13 +114,4 @@ async function importTenant(server: Server, file: string): Promise<void> {
   } finally {
     progress.end()
   }
-}
-
-/** @throws CaegisError `invalid_settings` for names that are none of a setting: a word that is misspelt would be a setting that does not hold */
-function readConfig(file: string | undefined): Record<string, string | undefined> {
-  if (file === undefined) return {}
-  const given = parseEnv(readFileSync(file, 'utf8'))
-  const wrong = Object.keys(given).find((name) => !/^(CAEGIS|NATS|DATABASE)_/.test(name))
-  if (wrong !== undefined) throw new CaegisError('invalid_settings', `${wrong} in the file of settings is no setting.`)
-  return given
 }
