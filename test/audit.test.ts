@@ -335,6 +335,31 @@ it('I8: no password, secret, token or code is in any record of either log', asyn
   for (const { value } of kept) expect(text.includes(value)).toBe(false)
 })
 
+it('several edits of one change are records of their own, none of which is told in the words of another one', async () => {
+  const records = await during(() =>
+    loop.server.apply(
+      JSON.stringify({
+        tenant: { name: 'contoso' },
+        authenticationContexts: [{ id: 'c9' }],
+        namedLocations: [{ displayName: 'Everywhere else', ipRanges: ['198.51.100.0/24'] }],
+        conditionalAccessPolicies: [
+          {
+            ...{ displayName: 'Elsewhere', state: 'enabled', grantControls: { operator: 'OR', builtInControls: ['block'] } },
+            conditions: {
+              users: { includeUsers: ['All'] },
+              applications: { includeApplications: ['None'] },
+              locations: { includeLocations: ['Everywhere else'] },
+            },
+          },
+        ],
+      }),
+    ),
+  )
+  const told = records.map(({ activityDisplayName, resultReason }) => [activityDisplayName, resultReason])
+  expect(told.filter(([, reason]) => reason).map(([activity]) => activity)).toEqual([])
+  expect(told.map(([activity]) => activity).sort()).toEqual(['Add authentication context', 'Add conditional access policy', 'Add named location'])
+})
+
 it('goes when its time is over', async () => {
   const { db } = loop.server.store
   ahead += 31 * 24 * 3600

@@ -115,6 +115,28 @@ const plan = async (content: object, who: { as?: string; token?: string } = {}) 
 }
 
 describe('caegis apply', () => {
+  it('says what a file says in vain: permissions that nobody offers, roles that nobody gets', async () => {
+    const warned = {
+      tenant: { name: 'contoso' },
+      applications: [
+        { appId: 'notes-api', identifierUris: ['api://notes'], scopes: ['Notes.Read'], appRoles: [{ value: 'Auditor' }] },
+        {
+          ...{ appId: 'notes-job', type: 'daemon', clientSecret: SECRET },
+          permissions: ['api://notes/Notes.Read', 'api://notes/.default', 'api://notes/Notes.Nope', 'api://ghost/Notes.Read', 'graph/User.Raed.All'],
+        },
+      ],
+    }
+    const { stdout } = await apply(file('vain.yaml', warned))
+    expect(stdout.split('\n').filter((one) => one.startsWith('!'))).toEqual([
+      '! application notes-api: Nobody gets its role Auditor: name the users and groups that hold it.',
+      '! application notes-job: Its permission api://notes/Notes.Nope is no scope of that API.',
+      '! application notes-job: Its permission api://ghost/Notes.Read is of no API that the file or the directory has.',
+      '! application notes-job: Its permission graph/User.Raed.All is none of the admin API.',
+    ])
+    const { warnings } = JSON.parse((await apply(file('vain.yaml', warned), '--json')).stdout)
+    expect(warnings).toHaveLength(4)
+  })
+
   it('shows what would change, and does nothing where nobody is there to agree', async () => {
     const path = file('next.yaml', NEXT)
     const before = await loop.server.store.position(loop.tenant)

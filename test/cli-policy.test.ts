@@ -111,10 +111,35 @@ describe('policy what-if', () => {
     )
     expect((await run(...asked, '--draft', draft)).stdout).toMatch(/^block\n\n.*\nDraft +on +yes +failure\n$/)
     expect((await run('--draft', draft, '--impact')).stdout).toMatch(/^would have changed 1 of the last \d+ sign-ins: 1 blocked, 0 asked for more\n$/)
+    // The names of a tenant file, too; what names nobody would say that nothing happens.
+    const named = 'conditions: { users: { includeUsers: [alice@contoso.test] }, applications: { includeApplications: [api://files] } }\n'
+    const block = 'grantControls: { operator: OR, builtInControls: [block] }\n'
+    expect((await run(...asked, '--draft', file('named.yaml', named + block))).stdout).toMatch(/^block\n/)
+    const nobody = await run(...asked, '--draft', file('nobody.yaml', named.replace('alice', 'zoe') + block))
+    expect(nobody).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('there is no such user') })
     expect(await run(...asked, '--draft', file('wrong-draft.yaml', 'colour: red\n'))).toMatchObject({
       code: 2,
       stdout: '',
       stderr: expect.stringContaining('400'),
     })
+  })
+
+  it('never says that somebody is let in where nothing was asked: to no API, from no address, as nobody', async () => {
+    await setPolicies(loop, [policy('Nobody at Files', { conditions: { applications: { includeApplications: ['files-api'] } }, ...grant('block') })])
+    const alice = ['--user', 'alice@contoso.test']
+    for (const app of ['files-api', 'api://files']) expect((await run(...alice, '--app', app)).stdout).toMatch(/^block\n/)
+    for (const [args, words] of [
+      [[...alice, '--app', 'nope'], 'There is no application "nope"'],
+      [[...alice, '--app', 'files-api', '--ip', '300.1.1.1'], 'must be an IPv4 or IPv6 address'],
+      [[...alice, '--app', 'files-api', '--context', 'c1'], "option '--context <c1>' cannot be used with option '--app <id or URI>'"],
+      [[...alice, '--app', 'files-api', '--platform', 'beos'], 'Allowed choices are android'],
+      [alice, 'say what for, with --app, --context or --action'],
+      [['--app', 'files-api'], 'say who signs in, with --user or --service-principal'],
+      [['--impact'], 'name its file with --draft'],
+    ] as const) {
+      const { code, stdout, stderr } = await run(...args)
+      expect([args, code, stdout, stderr]).toEqual([args, 2, '', expect.stringContaining(words)])
+    }
+    await setPolicies(loop, [])
   })
 })

@@ -22,6 +22,8 @@ export interface Plan {
   /** Entries that are so already. */
   same: number
   left: readonly { kind: string; name: string; reason: string }[]
+  /** What the file says in vain. */
+  warnings: readonly { kind: string; name: string; reason: string }[]
   /** Policies that would keep out whoever applies them. */
   wouldBlockAuthor: readonly string[]
   steps: readonly Step[]
@@ -33,7 +35,7 @@ const MOST_SHOWN = 200
 const MARKS = { add: ['+', 'green'], change: ['~', 'yellow'] } as const satisfies Record<string, readonly [string, Colour]>
 
 /** A plan for people: what is added, what becomes something else, what is left alone. Secrets are no part of it. */
-export function planLines({ steps, count, same, left, wouldBlockAuthor }: Plan, terminal: Terminal): string[] {
+export function planLines({ steps, count, same, left, warnings, wouldBlockAuthor }: Plan, terminal: Terminal): string[] {
   const room = terminal.width === undefined ? undefined : terminal.width - 2
   const fits = (text: string) => (room === undefined ? text : shorten(text, room))
   const lines = steps.slice(0, MOST_SHOWN).flatMap(({ kind, operation, name, changes }) => {
@@ -47,6 +49,8 @@ export function planLines({ steps, count, same, left, wouldBlockAuthor }: Plan, 
   if (count > Math.min(steps.length, MOST_SHOWN)) lines.push(`… and ${count - Math.min(steps.length, MOST_SHOWN)} more`)
   for (const { kind, name, reason } of left)
     lines.push(`${paint('!', 'yellow', terminal)} ${fits(`${wordsOf(kind)} ${plain(name)} is left alone. ${plain(reason)}`)}`)
+  for (const { kind, name, reason } of warnings)
+    lines.push(`${paint('!', 'yellow', terminal)} ${fits(`${wordsOf(kind)} ${plain(name)}: ${plain(reason)}`)}`)
   for (const name of wouldBlockAuthor) lines.push(`${paint('!', 'red', terminal)} ${fits(`policy ${plain(name)} would keep you yourself out.`)}`)
   return [...lines, summary(steps, count, same)]
 }

@@ -5,7 +5,7 @@ import { widthOf } from '../src/terminal.ts'
 import { pathOf } from '../src/yaml-file.ts'
 
 const plan = (steps: Step[], more: Partial<Plan> = {}): Plan => ({
-  ...{ tenant: 'contoso', digest: '', count: steps.length, same: 3, left: [], wouldBlockAuthor: [], steps },
+  ...{ tenant: 'contoso', digest: '', count: steps.length, same: 3, left: [], warnings: [], wouldBlockAuthor: [], steps },
   ...more,
 })
 const none = { colours: false }

@@ -6,6 +6,7 @@ import { createAdmission } from './admission.ts'
 import { findConsole, registerConsole } from './console.ts'
 import { createDialer } from './dialer.ts'
 import { applyTenantFile } from './directory/apply.ts'
+import type { Warning } from './directory/plan/warnings.ts'
 import { parseTenantFile } from './directory/tenant-file.ts'
 import { registerGlobalRevocation } from './graph/global-revocation.ts'
 import { registerGraph } from './graph/routes.ts'
@@ -164,7 +165,9 @@ export async function createServer({ settings: first, now = Date.now, storeClock
     ...(tls ? { caFile: tls.caFile } : {}),
     store,
     async apply(text, onStep) {
-      const tenant = await applyTenantFile(store, secrets, parseTenantFile(text), (name) => issuerOf(origin, name), onStep)
+      const onWarning = ({ kind, name, reason }: Warning) => log.warn('the tenant file says something in vain', { [kind]: name, reason })
+      const options = { onWarning, ...(onStep ? { onStep } : {}) }
+      const tenant = await applyTenantFile(store, secrets, parseTenantFile(text), (name) => issuerOf(origin, name), options)
       const found = await find(tenant)
       await Promise.all([found?.guard.ready(), found?.streamGuard.ready(), found?.renamed()])
       if (listening) await found?.upstreams.run()

@@ -54,8 +54,8 @@ export function addApply(program: Command): void {
       const plan = await send<Plan>('plan', { file: value })
       if (!json) for (const one of planLines(plan, terminalOf(process.stdout, process.env))) line(one)
       const result = (applied: number, txns: readonly string[]) => {
-        const { tenant, count, same, left, wouldBlockAuthor, steps } = plan
-        if (json) writeJson({ tenant, count, same, left, wouldBlockAuthor, steps, applied, txns })
+        const { tenant, count, same, left, warnings, wouldBlockAuthor, steps } = plan
+        if (json) writeJson({ tenant, count, same, left, warnings, wouldBlockAuthor, steps, applied, txns })
       }
       if (plan.count === 0) return result(0, [])
       try {

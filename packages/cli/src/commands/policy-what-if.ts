@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { type Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import { parse } from 'yaml'
 import { createAdminCall } from '../admin-call.ts'
 import { line, table, writeJson } from '../output.ts'
@@ -38,6 +38,8 @@ interface Impact {
 }
 
 const ROOT = '/identity/conditionalAccess'
+const ACTIONS = ['registerSecurityInformation', 'registerOrJoinDevices']
+const RISKS = ['none', 'low', 'medium', 'high', 'hidden']
 
 /** `policy what-if`: what policies would say to a sign-in that is supposed, or to those of the log. */
 export function addPolicyWhatIf(policy: Command): void {
@@ -45,23 +47,27 @@ export function addPolicyWhatIf(policy: Command): void {
     .command('what-if')
     .description('Say what the policies would decide. What you leave out is unknown, and a policy that it may concern is enforced.')
     .option('--user <upn or id>', 'who signs in')
-    .option('--service-principal <id>', 'or which application, in its own name')
-    .option('--app <client id>', 'for which API')
-    .option('--context <c1>', 'or for which authentication context')
-    .option('--action <name>', 'or to do what: registerSecurityInformation or registerOrJoinDevices')
+    .addOption(new Option('--service-principal <id>', 'or which application, in its own name').conflicts('user'))
+    .option('--app <id or URI>', 'for which API')
+    .addOption(new Option('--context <c1>', 'or for which authentication context').conflicts(['app', 'action']))
+    .addOption(new Option('--action <name>', 'or to do what').choices(ACTIONS).conflicts('app'))
     .option('--ip <address>', 'from where')
     .option('--country <code>', 'in which country')
-    .option('--platform <name>', 'android, iOS, windows, macOS or linux')
-    .option('--client <type>', 'browser or mobileAppsAndDesktopClients')
-    .option('--user-risk <level>', 'none, low, medium or high')
-    .option('--sign-in-risk <level>', 'none, low, medium or high')
-    .option('--flow <name>', 'none or deviceCodeFlow')
+    .addOption(new Option('--platform <name>', 'on what').choices(['android', 'iOS', 'windows', 'windowsPhone', 'macOS', 'linux']))
+    .addOption(
+      new Option('--client <type>', 'by what').choices(['browser', 'mobileAppsAndDesktopClients', 'exchangeActiveSync', 'easSupported', 'other']),
+    )
+    .addOption(new Option('--user-risk <level>', 'the risk of the user').choices(RISKS))
+    .addOption(new Option('--sign-in-risk <level>', 'the risk of the sign-in').choices(RISKS))
+    .addOption(new Option('--flow <name>', 'by which flow').choices(['none', 'deviceCodeFlow', 'authenticationTransfer']))
     .option('--compliant', 'from a compliant device')
-    .option('--sign-in <id>', 'a sign-in of the log instead')
-    .option('--draft <file>', 'with a policy of this file (JSON or YAML), which nobody has stored')
+    .addOption(new Option('--sign-in <id>', 'a sign-in of the log instead').conflicts(['user', 'servicePrincipal', 'app', 'context', 'action']))
+    .option('--draft <file>', 'with a policy of this file (JSON or YAML; names as in a tenant file), which nobody has stored')
     .option('--impact [last]', 'of the draft on the last sign-ins (1000)', readLast)
     .option('--json', 'print the result as JSON')
-    .action(async (given: Given) => {
+    .action(async (given: Given, command: Command) => {
+      const wrong = mistakeIn(given)
+      if (wrong !== undefined) command.error(`error: ${wrong}`)
       const call = createAdminCall()
       const draft = given.draft === undefined ? undefined : (parse(readFileSync(given.draft, 'utf8')) as object)
       if (given.impact !== undefined) {
@@ -84,6 +90,15 @@ export function addPolicyWhatIf(policy: Command): void {
       ])
       table({ headings: ['POLICY', 'STATE', 'APPLIES', 'WHY'], rows })
     })
+}
+
+/** What has to be said and was not. */
+function mistakeIn({ impact, draft, signIn, user, servicePrincipal, app, context, action }: Given): string | undefined {
+  if (impact !== undefined) return draft === undefined ? '--impact is about a draft: name its file with --draft' : undefined
+  if (signIn !== undefined) return undefined
+  if ((user ?? servicePrincipal) === undefined)
+    return 'say who signs in, with --user or --service-principal, or name a sign-in of the log with --sign-in'
+  return (app ?? context ?? action) === undefined ? 'say what for, with --app, --context or --action' : undefined
 }
 
 function suppose(given: Given, userId: string | undefined): object {

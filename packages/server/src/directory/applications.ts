@@ -68,6 +68,12 @@ export function createApplications(store: Store, tenant: string, secrets: Secret
   return {
     find: (appId: string) => findApplication(store.db, tenant, appId),
 
+    /** @returns the appId of who goes by it, or by this identifier URI */
+    async named(name: string): Promise<string | undefined> {
+      if (await findApplication(store.db, tenant, name)) return name
+      return (await listApis(store.db, tenant)).find(({ identifierUris }) => identifierUris.includes(name))?.appId
+    },
+
     list: {
       count: listing.count,
       async page(page: Page): Promise<Listed<Application>> {
@@ -202,7 +208,8 @@ export function createApplications(store: Store, tenant: string, secrets: Secret
   }
 }
 
-const GRAPH = 'graph/'
+/** Permissions in the admin API begin so. */
+export const GRAPH = 'graph/'
 
 /** What an application may do in the admin API. */
 const adminRightsOf = ({ permissions }: Pick<Application, 'permissions'>) =>

@@ -4,17 +4,23 @@ import type { Secrets } from '../store/secrets.ts'
 import type { Store } from '../store/store.ts'
 import { CLI_APP_ID } from './application.ts'
 import { createDirectory } from './directory.ts'
-import { doPlan, planFor } from './plan/plan.ts'
+import { doPlan, type Plan, planFor } from './plan/plan.ts'
 import { checkNames } from './policy-file.ts'
 import { refuseOwnNames, type TenantFile } from './tenant-file.ts'
 
 const IMPORT: Actor = { kind: 'system', reason: 'tenant file' }
 
+export interface ApplyOptions {
+  /** Told how much is done, of how much. */
+  onStep?: (done: number, total: number) => void
+  /** Told what the file says in vain. */
+  onWarning?: (warning: Plan['warnings'][number]) => void
+}
+
 /**
  * Makes the directory what a tenant file says, and leaves alone what it does not mention; the tenant too, where there is none. For whoever runs the host: others
  * show a plan first.
  * @param issuerOf the issuer of a tenant by name
- * @param onStep told how much is done, of how much
  * @returns the tenant's id
  * @throws CaegisError `invalid_tenant_file`
  */
@@ -23,7 +29,7 @@ export async function applyTenantFile(
   secrets: Secrets,
   file: TenantFile,
   issuerOf: (name: string) => string,
-  onStep: (done: number, total: number) => void = () => {},
+  { onStep = () => {}, onWarning = () => {} }: ApplyOptions = {},
 ): Promise<string> {
   const known = await store.db.selectFrom('tenants').select('id').where('name', '=', file.tenant.name).executeTakeFirst()
   const issuer = issuerOf(file.tenant.name)
@@ -32,6 +38,7 @@ export async function applyTenantFile(
   await checkNames(store.db, known?.id ?? '', file)
   const tenant = await ensureTenant(store, file)
   const plan = await planFor({ db: store.db, tenant, issuer, secrets }, file)
+  plan.warnings.forEach(onWarning)
   const directory = createDirectory(store, tenant, issuer)
   await doPlan({ store, tenant, issuer, secrets, directory }, plan, {
     actor: IMPORT,

@@ -9,8 +9,9 @@ import type { Store } from '../store/store.ts'
 import { auditPolicy } from './audit-words.ts'
 import { mistakesAboutGuests } from './guests.ts'
 import { type Condition, createListing, type Page } from './listing.ts'
+import { idOf, idsOf } from './names.ts'
 import { commitEdits, type PolicyContext } from './policy-edits.ts'
-import { missingAmong, pointerOf, type Reference, referencesOf } from './references.ts'
+import { missingAmong, pointerOf, type Reference, referencesOf, renamed } from './references.ts'
 
 /** A policy in Graph's JSON, as it is stored and shown. */
 export type PolicyJson = Readonly<Record<string, unknown>>
@@ -40,6 +41,18 @@ export function createPolicies(store: Store, tenant: string) {
     return row
   }
 
+  /** Whoever is told what a policy would do has to be told of a name in it that means nobody: it would do nothing. */
+  const named = async (policy: Policy, before: readonly Reference[]): Promise<Policy> => {
+    const { db } = store
+    const missing = await missingAmong(db, tenant, newIn(policy, before))
+    if (missing.length === 0) return policy
+    const ids = await idsOf(db, tenant)
+    const unknown = new Set(missing.map(pointerOf))
+    const found = renamed(policy, (one) => (unknown.has(pointerOf(one)) ? idOf(ids, one) : undefined) ?? one.name)
+    await refuseMissing({ db, tenant }, newIn(found, before))
+    return found
+  }
+
   return {
     list: {
       page: (page: Page) => listing.page(page, listed),
@@ -52,12 +65,14 @@ export function createPolicies(store: Store, tenant: string) {
     },
 
     /**
-     * What a policy would be after an edit that nobody has made yet.
+     * What a policy would be after an edit that nobody has made yet. It may name things as a tenant file does.
      * @param id of the policy that it changes; a new one without
      * @throws CaegisError `invalid_policy`, `policy_not_found`
      */
     async draft(given: PolicyJson, id?: string): Promise<Policy> {
-      return id === undefined ? read(given, randomUUID()) : read(merge(JSON.parse((await existing(store, id)).body), given), id)
+      if (id === undefined) return named(read(given, randomUUID()), [])
+      const before = JSON.parse((await existing(store, id)).body)
+      return named(read(merge(before, given), id), referencesOf(parsePolicy(before)))
     },
 
     /** @throws CaegisError `invalid_policy` with all mistakes, `policy_exists`, `too_many_policies` */
@@ -129,12 +144,7 @@ export async function changePolicy(context: PolicyContext, row: PolicyRow, given
   const body = JSON.stringify(json)
   if (body === row.body) return false
   if (after.displayName !== before.displayName) await refuseTaken(context, after)
-  // What was deleted since then may stay named: it names nobody.
-  const known = new Set(referencesOf(before).map(({ kind, name }) => `${kind} ${name}`))
-  await refuseMissing(
-    context,
-    referencesOf(after).filter(({ kind, name }) => !known.has(`${kind} ${name}`)),
-  )
+  await refuseMissing(context, newIn(after, referencesOf(before)))
   await db
     .updateTable('policies')
     .set({ name: after.displayName, state: after.state, body, version: await edits.version(), changed_at: now })
@@ -200,8 +210,17 @@ async function refuseTaken({ db, tenant }: ChangeContext, { id, displayName }: P
   if (await same.where('deleted_at', 'is', null).executeTakeFirst()) throw new CaegisError('policy_exists', SERVER_ERRORS.policy_exists)
 }
 
+/** What was deleted since a policy named it may stay named: it names nobody. */
+function newIn(policy: Policy, before: readonly Reference[]): Reference[] {
+  const known = new Set(before.map(({ kind, name }) => `${kind} ${name}`))
+  return referencesOf(policy).filter(({ kind, name }) => !known.has(`${kind} ${name}`))
+}
+
 /** @throws CaegisError `invalid_policy` */
-async function refuseMissing({ db, tenant }: ChangeContext, references: readonly Reference[]): Promise<void> {
+async function refuseMissing(
+  { db, tenant }: (Pick<Store, 'db'> & { tenant: string }) | ChangeContext,
+  references: readonly Reference[],
+): Promise<void> {
   const missing = await missingAmong(db, tenant, references)
   if (missing.length === 0) return
   const detail = missing.map((one) => ({ path: pointerOf(one), message: `there is no such ${WORDS[one.kind]}` }))

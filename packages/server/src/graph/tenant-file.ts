@@ -50,10 +50,10 @@ export function registerTenantFile({ origin, route, tag }: Api): void {
     async (caller, _request, _reply, body) => {
       const { plan: found, actor, digest } = await plan(caller, body.file)
       const blocking = await blockedBy({ ...caller, actor }, found.items)
-      const { items, same, left } = found
+      const { items, same, left, warnings } = found
       return {
         '@odata.context': `${origin}/v1.0/$metadata#caegis/tenantFile/plan`,
-        ...{ tenant: caller.tenant.name, digest, count: items.length, same, left },
+        ...{ tenant: caller.tenant.name, digest, count: items.length, same, left, warnings },
         ...{ wouldBlockAuthor: blocking, steps: items.slice(0, MOST_SHOWN).map(shape) },
       }
     },

@@ -1,7 +1,8 @@
-import { type Policy, policyToGraph } from '@caegis/policy'
+import { type Policy, parseAddress, policyToGraph } from '@caegis/policy'
 import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { Analysis, Supposed } from '../access/what-if.ts'
+import { ADMIN_API } from '../directory/application.ts'
 import { type Api, pathOf, searchOf } from './api.ts'
 import type { Caller } from './caller.ts'
 import { badRequest, notFound } from './errors.ts'
@@ -30,7 +31,10 @@ const context = z.discriminatedUnion('@odata.type', [
 const text = z.string().max(256).nullable().optional()
 const conditions = z
   .strictObject({
-    ipAddress: z.string().max(64),
+    ipAddress: z
+      .string()
+      .max(64)
+      .refine((given) => parseAddress(given) !== undefined, 'must be an IPv4 or IPv6 address'),
     country: z.string().regex(/^[A-Z]{2}$/),
     devicePlatform: z.enum(['android', 'iOS', 'windows', 'windowsPhone', 'macOS', 'linux']),
     clientAppType: z.enum(['browser', 'mobileAppsAndDesktopClients', 'exchangeActiveSync', 'easSupported', 'other']),
@@ -81,7 +85,7 @@ export function registerWhatIf(api: Api): void {
       const found =
         'signInId' in body
           ? await tenant.whatIf.replay(body.signInId, given)
-          : await tenant.whatIf.suppose(toSupposed(body as z.infer<typeof supposed>), given)
+          : await tenant.whatIf.suppose(await ofKnownApi(tenant, toSupposed(body as z.infer<typeof supposed>)), given)
       if (!found) throw notFound()
       return {
         '@odata.context': `${origin}/v1.0/$metadata#Collection(microsoft.graph.whatIfAnalysisResult)`,
@@ -107,6 +111,14 @@ export function registerWhatIf(api: Api): void {
       return tenant.whatIf.impact(policy, lastOf(request))
     },
   )
+}
+
+/** An API may be named by an identifier URI, too. What names none would be met by no policy, and everybody let in. */
+async function ofKnownApi({ applications }: Caller['tenant'], given: Supposed): Promise<Supposed> {
+  if (given.application === undefined || given.application === ADMIN_API) return given
+  const application = await applications.named(given.application)
+  if (application === undefined) throw badRequest(`There is no application "${given.application}": name one by its appId, or by an identifier URI.`)
+  return { ...given, application }
 }
 
 function lastOf(request: FastifyRequest): number {

@@ -91,8 +91,10 @@ export async function insertAudits(
   const entries = said.length > 0 ? together(said) : first ? [entryOf(first, drafts)] : []
   if (entries.length === 0) return
   const by = await actorOf(db, tenant, actor)
+  // An event does not say which of several edits it came of.
+  const reason = entries.length === 1 ? (first?.reason ?? '') : ''
   for (const entry of entries) {
-    const record = auditRecord(now, { ...entry, txn, by, result: 'success', reason: first?.reason ?? '' })
+    const record = auditRecord(now, { ...entry, txn, by, result: 'success', reason })
     await insertAudit(db, tenant, { ...record, targets: await named(db, tenant, record.targets) })
   }
 }

@@ -12,6 +12,7 @@ import { DEVICES, ORGANIZATION, RISK, UPSTREAMS } from './others.ts'
 import type { AnyPart, Commands, Item, Place } from './part.ts'
 import { CONDITIONAL_ACCESS } from './policies.ts'
 import { USERS } from './users.ts'
+import { type Warning, warningsOf } from './warnings.ts'
 
 export type { Item }
 
@@ -30,6 +31,8 @@ export interface Plan {
   same: number
   /** Entries that are left alone, and why. */
   left: { kind: Item['kind']; name: string; reason: string }[]
+  /** What the file says in vain. */
+  warnings: Warning[]
 }
 
 /** Every permission that the parts of a file need of whoever applies it from outside. */
@@ -44,7 +47,8 @@ export async function planFor(place: Place, given: TenantFile): Promise<Plan> {
   for (const part of PARTS) if (part.count(file) > 0) items.push(...(await part.items(place, file)))
   const entries = PARTS.reduce((sum, part) => sum + part.count(file), 0)
   const reason = 'It was deleted here: its id is never given again.'
-  return { file, items, same: entries - items.length, left: [...gone].map((name) => ({ kind: 'application', name, reason })) }
+  const left = [...gone].map((name) => ({ kind: 'application' as const, name, reason }))
+  return { file, items, same: entries - items.length, left, warnings: await warningsOf(place, file) }
 }
 
 export interface DoOptions {
