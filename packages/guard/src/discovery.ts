@@ -1,4 +1,4 @@
-import { CaegisError, isObject, type JsonObject } from '@caegis/protocol'
+import { CaegisError, isObject, type JsonObject, networkReason } from '@caegis/protocol'
 import { GUARD_ERRORS } from './errors.ts'
 
 /** What a guard reads of the issuer's metadata (OpenID Connect Discovery section 3). */
@@ -57,7 +57,7 @@ export function createDiscovery({ issuer, fetch, metadataUrl, signal }: Discover
 
   async function load(): Promise<IssuerMetadata> {
     const document = await firstOf(urls).catch((cause: unknown) => {
-      throw failed('unreadable', cause)
+      throw failed(`unreadable: ${whyNot(cause)}`, cause)
     })
     // A document about another issuer would lend us that issuer's keys (OpenID Connect Discovery section 4.3).
     if (document.issuer !== issuer) throw failed('names another issuer')
@@ -121,6 +121,13 @@ export async function fetchJson(
     clearTimeout(timer)
     closing?.removeEventListener('abort', end)
   }
+}
+
+/** Why there was no document, as {@link fetchJson} failed; nothing of it is from outside but codes. */
+export function whyNot(error: unknown): string {
+  if (error instanceof StatusError) return `status ${error.status}`
+  if (error instanceof DOMException) return 'no answer in time'
+  return error instanceof TypeError ? networkReason(error) : 'no JSON object'
 }
 
 class StatusError extends Error {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { CaegisError } from '@caegis/protocol'
 import { reasonOf } from '@caegis/ssf/receiver'
-import { type Discovery, fetchJson } from './discovery.ts'
+import { type Discovery, fetchJson, whyNot } from './discovery.ts'
 import { GUARD_ERRORS } from './errors.ts'
 import { createKeyring, type KeyFetches, type KeySource } from './keys.ts'
 import type { Log } from './log.ts'
@@ -87,7 +87,7 @@ export function createJwksKeys({ issuer, discovery, fetch, monotonic, log, refre
       const past = outdated
       const url = past ? pastCaches(jwksUri) : jwksUri
       const jwks = await fetchJson(fetch, url, { headers: { 'cache-control': 'no-cache' } }, closing.signal).catch((cause: unknown) => {
-        throw new CaegisError('keys_failed', GUARD_ERRORS.keys_failed, { detail: 'unreadable', cause })
+        throw new CaegisError('keys_failed', GUARD_ERRORS.keys_failed, { detail: `unreadable: ${whyNot(cause)}`, cause })
       })
       if (closing.signal.aborted) return
       // An answer without keys is taken for a fault: it would refuse everybody.

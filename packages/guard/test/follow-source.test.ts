@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
 import { type Cutoff, EVENT, type Head, packCutoffs, type SecurityEvent, event as written } from '@caegis/protocol'
 import type { Follower, FollowOptions } from '@caegis/ssf/receiver'
 import * as receiver from '@caegis/ssf/receiver'
@@ -8,6 +11,7 @@ import { createFollowSource } from '../src/follow-source.ts'
 import { createGuard } from '../src/guard.ts'
 import { silent } from '../src/log.ts'
 import type { Sink } from '../src/source.ts'
+import { makeCertificate } from './certificates.ts'
 import { createClocks, cutoff, head, ISSUER, START } from './tokens.ts'
 
 const followed = { options: undefined as FollowOptions | undefined, closed: 0, real: false }
@@ -122,6 +126,7 @@ describe('a guard that cannot begin', () => {
       source: { error: 'token_refused' },
     })
     expect(JSON.stringify(said)).toContain('token_refused')
+    expect(JSON.stringify(said)).toContain('check its id and secret')
     expect(JSON.stringify([said, guard.status()])).not.toContain(SECRET)
     await guard.close()
   })
@@ -133,6 +138,21 @@ describe('a guard that cannot begin', () => {
     expect(guard.status().keyFetches).toMatchObject({ failed: 1, failure: 'discovery_failed: names another issuer' })
     expect(JSON.stringify(said)).toContain('names another issuer')
     await guard.close()
+  })
+
+  it('says that the certificate of the issuer is not trusted, and what would mend it', async () => {
+    const { cert, key } = makeCertificate('localhost')
+    const server = createServer({ cert, key }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { guard, said } = guardOf(globalThis.fetch, `https://localhost:${(server.address() as AddressInfo).port}`)
+    const words = 'network DEPTH_ZERO_SELF_SIGNED_CERT: its certificate is not trusted here; NODE_EXTRA_CA_CERTS'
+    await until(() => guard.status().keyFetches?.failure !== undefined && guard.status().reason?.includes(words) === true)
+    expect(guard.status().keyFetches?.failure).toContain(`discovery_failed: unreadable: ${words}`)
+    expect(JSON.stringify(said)).toContain(words)
+    await guard.close()
+    server.close()
+    server.closeAllConnections()
+    await once(server, 'close')
   })
 
   it('leaves no request behind when it is closed, however often and by whomever', async () => {

@@ -45,6 +45,7 @@ export {
   parseEvidence,
 } from './evidence.ts'
 export { type Head, parseHead, type StreamStatus } from './head.ts'
+export { networkCode, networkReason } from './network.ts'
 export type { CredentialType, EventClaims, EventPayload, EventPayloads, InitiatingEntity, Localized } from './payloads.ts'
 export { isEvent, parseSet, SET_TYPE, type SecurityEvent } from './set.ts'
 export { isIdentifier, isNumericDate, isObject, type Json, type JsonObject } from './shape.ts'

@@ -1,3 +1,4 @@
+import { networkReason } from '@caegis/protocol'
 import { failure } from './errors.ts'
 
 /** A signal that fires when the parent does or when the time is over; `end()` must be called. */
@@ -101,7 +102,7 @@ export async function open(
     })
     return await within(response, signal)
   } catch (cause) {
-    throw failure('unavailable', signal.aborted ? 'no answer in time' : 'network', cause)
+    throw failure('unavailable', signal.aborted ? 'no answer in time' : networkReason(cause), cause)
   }
 }
 

@@ -450,7 +450,9 @@ export function follow(options: FollowOptions): Follower {
     const { code, detail } = cause instanceof CaegisError ? cause : { code: 'internal', detail: undefined }
     error = { error: code, ...(typeof detail === 'string' && { detail }) }
     poller?.hurry()
-    log.warn('following failed', { code, ...(error.detail !== undefined && { detail: error.detail }) })
+    // The words of this project's own errors say what to look at.
+    const why = cause instanceof CaegisError ? { error: cause.message } : {}
+    log.warn('following failed', { code, ...why, ...(error.detail !== undefined && { detail: error.detail }) })
     switch (code) {
       case 'stream_gone':
         session = undefined

@@ -1,4 +1,4 @@
-import { isObject } from '@caegis/protocol'
+import { isObject, networkCode } from '@caegis/protocol'
 
 /** What a push led to. A reason is a short code that is safe to store and to log. */
 export type DeliveryOutcome =
@@ -44,10 +44,9 @@ export function outcomeOf({ status, headers, body }: PushResponse, now: number):
   return { is: 'retry', reason: `http ${status}` }
 }
 
-/** Whatever went wrong below HTTP. Messages may repeat addresses and headers: only a plain code is taken from them. */
+/** Whatever went wrong below HTTP. */
 export function outcomeOfFailure(error: unknown): DeliveryOutcome {
-  const code = error instanceof Error ? ((error as { code?: unknown }).code ?? (isObject(error.cause) ? error.cause.code : undefined)) : undefined
-  return { is: 'retry', reason: typeof code === 'string' && /^[A-Za-z0-9_]{1,48}$/.test(code) ? `network ${code}` : 'network' }
+  return { is: 'retry', reason: networkCode(error) }
 }
 
 function readCode(body: string): string {
