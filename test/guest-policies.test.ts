@@ -69,7 +69,7 @@ const ofType = (guestOrExternalUserTypes: string, members?: string[]) => ({
   ...(members ? { externalTenants: { membershipKind: 'enumerated', members } } : {}),
 })
 
-describe('a policy about guests', () => {
+describe('D8: a policy about guests', () => {
   it('hits an account without a home as what is stricter: nobody can tell whether it was invited', async () => {
     expect(await whoGetsIn({ includeGuestsOrExternalUsers: ofType('internalGuest') })).toEqual(['gina', 'far'])
     expect(await whoGetsIn({ includeGuestsOrExternalUsers: ofType('b2bCollaborationGuest') })).toEqual([])

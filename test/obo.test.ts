@@ -46,7 +46,7 @@ describe('on behalf of', () => {
     })
   const mailGuard = () => loop.guard({ audience: 'api://mail', clientId: 'mail-api' })
 
-  it('who signed in by a device code did so for the APIs behind the first one, too', async () => {
+  it('D8: who signed in by a device code did so for the APIs behind the first one, too', async () => {
     const begun = await (
       await fetch(`${loop.authority}/oauth2/v2.0/devicecode`, {
         method: 'POST',

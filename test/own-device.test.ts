@@ -460,7 +460,7 @@ describe('E10: a device is registered by who has just signed in, for themselves,
   })
 })
 
-it('what its user calls it lets a device in nowhere: a policy that looks at names knows none of it', async () => {
+it('D8: what its user calls it lets a device in nowhere: a policy that looks at names knows none of it', async () => {
   const { db } = loop.server.store
   const user = (await db.selectFrom('users').select('id').where('upn', '=', ALICE).executeTakeFirstOrThrow()).id
   const { publicKey, privateKey } = await generateKeyPair('ES256', { extractable: true })

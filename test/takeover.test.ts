@@ -41,7 +41,7 @@ const { stringify: json } = JSON
 const idOf = async (name: string) =>
   (await loop.server.store.db.selectFrom('users').select('id').where('upn_key', '=', `${name}@contoso.test`).executeTakeFirstOrThrow()).id
 
-describe('an application', () => {
+describe('C5: an application', () => {
   it('enables people, and no administrator: who was disabled still knows the password', async () => {
     expect(await ask('switcher', 'PATCH', '/users/former@contoso.test', { accountEnabled: true })).toMatchObject({ status: 403 })
     expect((await ask('switcher', 'PATCH', '/users/former@contoso.test', { accountEnabled: true })).text).toContain(
