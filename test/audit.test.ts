@@ -218,7 +218,8 @@ it('who may not is told of, where it was a change; a read is not', async () => {
   })
   expect(records).toHaveLength(1)
   expect(records[0]).toMatchObject({
-    ...{ activityDisplayName: 'PATCH /v1.0/users/:id', result: 'failure', resultReason: 'Insufficient privileges to complete the operation.' },
+    ...{ activityDisplayName: 'PATCH /v1.0/users/:id', result: 'failure' },
+    resultReason: expect.stringMatching(/^Insufficient privileges to complete the operation\. The application weak .* the permission User\.\S+\.$/),
     ...{ correlationId: '', initiatedBy: { user: null, app: { appId: 'weak', displayName: 'weak' } } },
     targetResources: [{ id: 'alice@contoso.test' }],
   })

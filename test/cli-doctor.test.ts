@@ -116,10 +116,12 @@ describe('caegis doctor', () => {
       state: 'fail',
       next: expect.stringContaining('caegis tenant create fabrikam'),
     })
-    expect((await examine({ CAEGIS_CLIENT_SECRET: 'wrong-wrong-wrong-wrong' })).said('sign-in')).toMatchObject({
-      state: 'fail',
-      next: expect.stringContaining('caegis login'),
-    })
+    // Nobody signs in by hand in place of an application.
+    const { CAEGIS_CLIENT_ID: _, CAEGIS_CLIENT_SECRET: __, ...person } = env()
+    const nobody = JSON.parse((await runProgram(['doctor', '--json'], { env: person })).stdout) as Report
+    expect(nobody.checks.find(({ check }) => check === 'sign-in')).toMatchObject({ state: 'fail', next: 'caegis login --tenant contoso' })
+    const wrong = (await examine({ CAEGIS_CLIENT_SECRET: 'wrong-wrong-wrong-wrong' })).said('sign-in')
+    expect(wrong).toEqual({ check: 'sign-in', state: 'fail', says: expect.stringContaining('CAEGIS_CLIENT_SECRET') })
     const little = await examine({ CAEGIS_CLIENT_ID: 'little' })
     expect(little.of('sign-in')).toEqual(['skipped'])
     expect(little.healthy).toBe(true)

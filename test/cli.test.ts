@@ -146,7 +146,7 @@ describe('the caegis command', () => {
     expect(text.stdout).toMatch(new RegExp(`^ID +SIGNED IN\\n(.*\\n)*${sid}  20`))
     const [revoked, none] = await Promise.all([daemon(['session', 'revoke', sid, '--json']), daemon(['session', 'revoke', 'nothing'])])
     expect(JSON.parse(revoked.stdout)).toEqual({ session: sid, txn: expect.stringMatching(/^[\w-]{36}$/) })
-    expect(none).toMatchObject(failure(5, /.*\(404 Request_ResourceNotFound\)/))
+    expect(none).toMatchObject(failure(5, /There is no session "nothing"\. To see what there is: caegis session list <upn>/))
     await dies(third)
     expect((await daemon(['session', 'list', 'bob@contoso.test'])).stdout).not.toContain(sid)
   })
@@ -171,15 +171,32 @@ describe('the caegis command', () => {
 
   it('says so when the user does not exist, in text and in JSON alike', async () => {
     for (const more of [[], ['--json']]) {
-      expect(await run('admin', 'user', 'disable', 'nobody@contoso.test', ...more)).toMatchObject(failure(5, /.*\(404 Request_ResourceNotFound\)/))
+      expect(await run('admin', 'user', 'disable', 'nobody@contoso.test', ...more)).toMatchObject(
+        failure(5, /There is no user "nobody@contoso\.test"\. To see what there is: caegis user list/),
+      )
     }
+    const others: [string[], RegExp][] = [
+      [['user', 'revoke', 'alice'], /There is no user "alice"/],
+      [['session', 'list', 'ali/ce'], /There is no user "ali\/ce"/],
+      [['stream', 'letters', 'nothing'], /There is no stream "nothing"\. .*caegis stream ls/],
+      [['keys', 'remove', 'k1', '--confirm', 'k1'], /There is no signing key "k1"\. .*caegis keys ls/],
+      [['device', 'enable', 'phone'], /There is no device "phone"\. .*caegis device list/],
+      [['device', 'revoke', 'phone', '--user', 'bob'], /There is no device "phone" of the user "bob"/],
+    ]
+    for (const [args, text] of others) expect(await run('admin', ...args), args.join(' ')).toMatchObject(failure(5, text))
     // What looks like a path stays a name.
     expect(await run('admin', 'user', 'disable', '../users/alice@contoso.test')).toMatchObject({ code: 5, stdout: '' })
     expect(await enabled('alice@contoso.test')).toBe(true)
   })
 
   it('is refused when the person is no administrator', async () => {
-    expect(await run('alice', 'user', 'disable', 'bob@contoso.test')).toMatchObject(failure(4, /.*\(403 Authorization_RequestDenied\)/))
+    expect(await run('alice', 'user', 'disable', 'bob@contoso.test')).toMatchObject(
+      failure(4, /Insufficient privileges to complete the operation\. The user needs the directory role admin\. \(403 Authorization_RequestDenied\)/),
+    )
+    const env = { ...home('nobody'), CAEGIS_TENANT: 'contoso', CAEGIS_CLIENT_ID: 'nightly', CAEGIS_CLIENT_SECRET: SECRET }
+    expect(await runProgram(['policy', 'list'], { env })).toMatchObject(
+      failure(4, /.* The application nightly and its token need the permission Policy\.Read\.All\. \(403 Authorization_RequestDenied\)/),
+    )
     expect(await enabled('bob@contoso.test')).toBe(true)
   })
 
@@ -204,13 +221,39 @@ describe('the caegis command', () => {
     expect(await run('nobody', 'login', '--tenant', 'fabrikam')).toMatchObject(failure(5, /.*fabrikam.*/))
   })
 
+  it('says so when the server calls itself otherwise', async () => {
+    const env = { ...home('admin'), CAEGIS_ORIGIN: loop.origin.replace('localhost', '127.0.0.1') }
+    const asked = [
+      ['user', 'disable', 'bob@contoso.test'],
+      ['login', '--tenant', 'contoso'],
+    ].map((args) => runProgram(args, { env }))
+    const daemon = { ...env, CAEGIS_TENANT: 'contoso', CAEGIS_CLIENT_ID: 'nightly', CAEGIS_CLIENT_SECRET: SECRET }
+    for (const ended of await Promise.all([...asked.slice(1), runProgram(['user', 'disable', 'bob@contoso.test'], { env: daemon })]))
+      expect(ended).toMatchObject(failure(7, /.*the server calls itself https:\/\/localhost:\d+, .*Use CAEGIS_ORIGIN=https:\/\/localhost/))
+    const examined = await runProgram(['doctor'], { env: daemon })
+    expect(examined.stdout).toMatch(/^fail +origin +the server calls itself https:\/\/localhost/m)
+    expect(examined.stderr).toBe('')
+  })
+
+  it('lists users, all or those whose name begins so', async () => {
+    const [all, some, none] = await Promise.all([
+      run('admin', 'user', 'list'),
+      run('admin', 'user', 'list', 'AL', '--json'),
+      run('admin', 'user', 'list', "it's nobody"),
+    ])
+    expect(all.stdout).toMatch(/^USER +NAME +STATE\n(.*\n)*bob@contoso\.test +\S.* +enabled\n/)
+    expect((JSON.parse(some.stdout) as { userPrincipalName: string }[]).map((one) => one.userPrincipalName)).toEqual(['alice@contoso.test'])
+    expect(none).toMatchObject({ code: 0, stdout: 'There is no such user.\n', stderr: '' })
+  })
+
   it('signs in as a daemon with the client credentials of the environment', async () => {
     const env = { ...home('nobody'), CAEGIS_TENANT: 'contoso', CAEGIS_CLIENT_ID: 'nightly', CAEGIS_CLIENT_SECRET: SECRET }
     expect(await runProgram(['user', 'disable', 'bob@contoso.test', '--json'], { env })).toMatchObject({ code: 0, stderr: '' })
     expect(await enabled('bob@contoso.test')).toBe(false)
     expect(await runProgram(['user', 'enable', 'bob@contoso.test'], { env })).toMatchObject({ code: 0, stderr: '' })
     const wrong = await runProgram(['user', 'disable', 'bob@contoso.test'], { env: { ...env, CAEGIS_CLIENT_SECRET: 'wrong-wrong-wrong-wrong' } })
-    expect(wrong).toMatchObject(failure(3, /invalid_client: /))
+    expect(wrong).toMatchObject(failure(3, /The server does not take the credentials .*CAEGIS_CLIENT_ID .*CAEGIS_CLIENT_SECRET/))
+    expect(wrong.stderr).not.toMatch(/Error\(s\)|Timestamp/)
     expect(wrong.stderr).not.toContain('wrong-wrong')
     expect(await enabled('bob@contoso.test')).toBe(true)
   })

@@ -1,7 +1,8 @@
 import { CaegisError } from '@caegis/protocol'
 import { CLI_ERRORS } from './errors.ts'
+import { sayNotFound } from './not-found.ts'
 
-/** What the server refused with: the `detail` of `refused`. */
+/** What the server refused with: the `detail` of `refused` and `not_found`. */
 export interface Refusal {
   status: number
   /** Graph's code. */
@@ -10,7 +11,7 @@ export interface Refusal {
   details: readonly { target: string; message: string }[]
 }
 
-/** A call of the admin API under its `/v1.0`. @throws CaegisError `refused` with the server's words */
+/** A call of the admin API under its `/v1.0`. @throws CaegisError `refused` with the server's words; `not_found` with the name that the path holds */
 export type AdminCall = (method: string, path: string, options?: { body?: object; headers?: Record<string, string> }) => Promise<Response>
 
 export function createAdminCall(): AdminCall {
@@ -25,9 +26,11 @@ export function createAdminCall(): AdminCall {
     })
     if (response.ok) return response
     const answer = (await response.json().catch(() => ({}))) as { error?: { code?: string; message?: string; details?: Refusal['details'] } }
-    const message = `${answer.error?.message ?? CLI_ERRORS.refused} (${response.status} ${answer.error?.code ?? ''})`
-    const { code = '', details = [] } = answer.error ?? {}
-    throw new CaegisError('refused', message, { detail: { status: response.status, code, details } satisfies Refusal })
+    const { code = '', message = CLI_ERRORS.refused, details = [] } = answer.error ?? {}
+    const detail: Refusal = { status: response.status, code, details }
+    const absent = response.status === 404 ? sayNotFound(path, body) : undefined
+    if (absent !== undefined) throw new CaegisError('not_found', absent, { detail })
+    throw new CaegisError('refused', `${message} (${response.status} ${code})`, { detail })
   }
 }
 

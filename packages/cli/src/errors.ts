@@ -2,8 +2,11 @@
 export const CLI_ERRORS = {
   not_signed_in: 'You are not signed in. Run: caegis login --tenant <name>',
   refused: 'The server refused.',
+  not_found: 'There is nothing of that name.',
   unknown_tenant: 'The server has no such tenant.',
   tenant_stopped: 'The tenant is stopped: nobody can sign in until it is resumed.',
+  client_refused: 'The server does not take the credentials of the environment.',
+  other_origin: 'This is not the name of that server.',
   other_tenant: 'You are signed in to another tenant.',
   not_confirmed: 'Nothing was done.',
   token_in_sight: 'A token does not belong into a command line, which others can see: give it on standard input, or only its id (jti).',

@@ -17,8 +17,21 @@ export type Exit = keyof typeof EXIT
 
 /** By the code of a CaegisError, of this command or of the server that it runs. */
 const BY_CODE: Record<string, Exit> = {
-  ...{ not_signed_in: 'notSignedIn', other_tenant: 'notSignedIn', tenant_stopped: 'refused' },
-  ...{ unknown_tenant: 'notFound', unknown_policy: 'notFound', tenant_not_found: 'notFound', no_data: 'notFound', no_backup: 'notFound' },
+  ...{
+    not_signed_in: 'notSignedIn',
+    client_refused: 'notSignedIn',
+    other_origin: 'unreachable',
+    other_tenant: 'notSignedIn',
+    tenant_stopped: 'refused',
+  },
+  ...{
+    not_found: 'notFound',
+    unknown_tenant: 'notFound',
+    unknown_policy: 'notFound',
+    tenant_not_found: 'notFound',
+    no_data: 'notFound',
+    no_backup: 'notFound',
+  },
   ...{
     data_in_use: 'conflict',
     data_moved: 'conflict',

@@ -7,6 +7,7 @@ import { CaegisError } from '@caegis/protocol'
 import { z } from 'zod'
 import { daemonOf } from './client-secret.ts'
 import { CLI_ERRORS } from './errors.ts'
+import { otherOrigin } from './origin.ts'
 import { trustLocalCa } from './trust.ts'
 
 /** Where the command signs in, kept beside MSAL's cache in the user's config folder. */
@@ -14,8 +15,9 @@ const profile = z.strictObject({ origin: z.string(), tenant: z.string() })
 export type Profile = z.infer<typeof profile>
 
 const CLI_APP = 'caegis-cli'
-/** The token endpoint's code. */
+/** The token endpoint's codes. */
 const TENANT_STOPPED = 5_000_224
+const CLIENT_REFUSED = 7_000_215
 
 const folder = () => join(process.env.XDG_CONFIG_HOME ?? join(homedir(), '.config'), 'caegis')
 
@@ -72,19 +74,27 @@ export function scopesOf({ origin }: Profile): string[] {
 
 /**
  * Runs work of MSAL, which keeps to itself why it could not reach the issuer: when that is what failed, the issuer is asked once more, for the reason.
- * @throws TypeError of that fetch; CaegisError `unknown_tenant`, `tenant_stopped`; whatever else MSAL throws
+ * @throws TypeError of that fetch; CaegisError `unknown_tenant`, `tenant_stopped`, `client_refused`, `other_origin`; whatever else MSAL throws
  */
 export async function withReason<T>({ origin, tenant }: Profile, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (error) {
-    const { errorCode } = error as { errorCode?: unknown }
+    const { errorCode, errorNo } = error as { errorCode?: unknown; errorNo?: unknown }
     if ((errorCode === 'post_request_failed' || errorCode === 'access_denied') && (await isStopped({ origin, tenant }))) {
       throw new CaegisError('tenant_stopped', `${CLI_ERRORS.tenant_stopped} On the server's host: caegis recover ${tenant}`, { cause: error })
     }
+    if (Number(errorNo) === CLIENT_REFUSED) {
+      const why = `${CLI_ERRORS.client_refused} CAEGIS_CLIENT_ID has to be an application of the tenant ${tenant}, and CAEGIS_CLIENT_SECRET its secret.`
+      throw new CaegisError('client_refused', why, { cause: error })
+    }
     if (errorCode !== 'endpoints_resolution_error' && errorCode !== 'openid_config_error' && errorCode !== 'network_error') throw error
-    const { status } = await fetch(`${origin}/${encodeURIComponent(tenant)}/v2.0/.well-known/openid-configuration`)
-    if (status === 404) throw new CaegisError('unknown_tenant', `${CLI_ERRORS.unknown_tenant.slice(0, -1)} as "${tenant}".`, { cause: error })
+    const response = await fetch(`${origin}/${encodeURIComponent(tenant)}/v2.0/.well-known/openid-configuration`)
+    if (response.status === 404)
+      throw new CaegisError('unknown_tenant', `${CLI_ERRORS.unknown_tenant.slice(0, -1)} as "${tenant}".`, { cause: error })
+    const { issuer } = (await response.json().catch(() => ({}))) as { issuer?: string }
+    const other = issuer === undefined ? undefined : otherOrigin(issuer, origin)
+    if (other) throw new CaegisError('other_origin', `${CLI_ERRORS.other_origin.slice(0, -1)}: ${other.says}. ${other.next}`, { cause: error })
     throw error
   }
 }

@@ -1,10 +1,11 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { CaegisError } from '@caegis/protocol'
 import { afterAll, describe, expect, it } from 'vitest'
 import { checkBrokers, checkData, checkNode } from '../src/doctor/host.ts'
 import { checkCertificate, checkClock } from '../src/doctor/server.ts'
-import { checkLdap, checkProxies, checkStreams, checkUpstreams } from '../src/doctor/tenant.ts'
+import { checkLdap, checkProxies, checkSignedIn, checkStreams, checkUpstreams } from '../src/doctor/tenant.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'caegis-doctor-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -91,7 +92,13 @@ describe('what the doctor says of a server', () => {
     expect(checkStreams([])).toMatchObject([{ state: 'warn' }])
     expect(of({ status: 'disabled' })).toMatchObject([{ state: 'fail', next: 'caegis stream enable s1' }])
     expect(of({ status: 'paused' })).toMatchObject([{ state: 'warn' }])
-    expect(of({ live: false })).toMatchObject([{ state: 'warn', says: expect.stringContaining('was not heard of') }])
+    expect(of({ live: false })).toMatchObject([
+      {
+        state: 'warn',
+        says: expect.stringContaining('was not heard of'),
+        next: expect.stringMatching(/tokens for files-api are short .*caegis stream rm s1$/),
+      },
+    ])
     expect(of({ lag: { rows: 3, seconds: 300 } })).toMatchObject([{ state: 'warn', says: expect.stringContaining('3 events and 300 s behind') }])
     expect(of({ lag: { rows: 3, seconds: 3 } })).toMatchObject([{ state: 'ok' }])
     expect(of({ deadLetters: 2 })).toMatchObject([{ state: 'warn', next: expect.stringContaining('redeliver') }])
@@ -106,5 +113,16 @@ describe('what the doctor says of a server', () => {
       state: 'fail',
       says: expect.stringContaining('refused'),
     })
+  })
+
+  it('the sign-in, with one advice for what keeps somebody out', async () => {
+    const failing = (error: Error) =>
+      checkSignedIn(async () => {
+        throw error
+      }, 'acme')
+    expect(await failing(new CaegisError('tenant_stopped', 'Stopped. On the host: caegis recover acme'))).toEqual([
+      { check: 'sign-in', state: 'fail', says: 'Stopped. On the host: caegis recover acme (tenant_stopped)' },
+    ])
+    expect(await failing(new CaegisError('not_signed_in', 'No.'))).toMatchObject([{ next: 'caegis login --tenant acme' }])
   })
 })

@@ -18,6 +18,8 @@ describe('exit codes', () => {
   it.each([
     [new CaegisError('not_signed_in', ''), EXIT.notSignedIn],
     [new CaegisError('other_tenant', ''), EXIT.notSignedIn],
+    [new CaegisError('client_refused', ''), EXIT.notSignedIn],
+    [new CaegisError('other_origin', ''), EXIT.unreachable],
     [refusal(401), EXIT.notSignedIn],
     [Object.assign(new Error('invalid_client: no'), { name: 'ServerError', errorCode: 'invalid_client' }), EXIT.notSignedIn],
     [refusal(403), EXIT.refused],

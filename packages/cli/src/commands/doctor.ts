@@ -37,7 +37,7 @@ export function addDoctor(program: Command): void {
       const found = [
         ...[checkNode(process.versions.node), ...checkData(data)],
         ...server,
-        ...(isThere ? await checkSignedIn(createAdminCall()) : []),
+        ...(isThere ? await checkSignedIn(createAdminCall(), profile.tenant) : []),
         ...(await checkBrokers(process.env.NATS_URL)),
       ]
       const failed = found.filter(({ state }) => state === 'fail').length

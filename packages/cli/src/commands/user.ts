@@ -1,5 +1,13 @@
 import type { Command } from 'commander'
-import { createAdminCall } from '../admin-call.ts'
+import { createAdminCall, listAll } from '../admin-call.ts'
+import { line, table, writeJson } from '../output.ts'
+
+interface User {
+  id: string
+  userPrincipalName: string
+  displayName: string
+  accountEnabled: boolean
+}
 
 const COMMANDS = {
   disable: {
@@ -20,7 +28,27 @@ const COMMANDS = {
 } as const
 
 export function addUser(program: Command): void {
-  const user = program.command('user').description('Disable, enable or revoke a user.')
+  const user = program.command('user').description('List users; disable, enable or revoke one.')
+  user
+    .command('list [start]')
+    .alias('ls')
+    .description('All users, or those whose user name or name begins so.')
+    .option('--json', 'print the result as JSON')
+    .action(async (start: string | undefined, { json }: { json?: boolean }) => {
+      const query = new URLSearchParams({ $select: 'id,userPrincipalName,displayName,accountEnabled', $top: '999' })
+      const text = start?.replaceAll("'", "''")
+      if (text !== undefined) query.set('$filter', `startsWith(userPrincipalName,'${text}') or startsWith(displayName,'${text}')`)
+      const found = await listAll<User>(createAdminCall(), `/users?${query}`)
+      if (json) return writeJson(found)
+      if (found.length === 0) return line('There is no such user.')
+      table({
+        headings: ['USER', 'NAME', 'STATE'],
+        rows: found.map((one) => [
+          ...[one.userPrincipalName, one.displayName],
+          one.accountEnabled ? { text: 'enabled', colour: 'green' } : { text: 'disabled', colour: 'red' },
+        ]),
+      })
+    })
   for (const [name, { text, method, path, body, done }] of Object.entries(COMMANDS)) {
     user
       .command(`${name} <upn>`)

@@ -8,6 +8,7 @@ export interface Finding {
 
 export const ok = (check: string, says: string): Finding => ({ check, state: 'ok', says })
 export const warn = (check: string, says: string, next: string): Finding => ({ check, state: 'warn', says, next })
-export const fail = (check: string, says: string, next: string): Finding => ({ check, state: 'fail', says, next })
+/** @param next where what it says does not tell already */
+export const fail = (check: string, says: string, next?: string): Finding => ({ check, state: 'fail', says, ...(next === undefined ? {} : { next }) })
 /** It could not be looked at, and why. */
 export const skipped = (check: string, says: string): Finding => ({ check, state: 'skipped', says })

@@ -17,12 +17,16 @@ interface Stream {
 const LAG = 60
 
 /** What only somebody who is signed in is told: the tenant, the proxies before the server, and whoever it speaks with. */
-export async function checkSignedIn(call: AdminCall): Promise<Finding[]> {
+export async function checkSignedIn(call: AdminCall, tenant = '<name>'): Promise<Finding[]> {
   const read = async <T>(path: string) => (await (await call('GET', path)).json()) as T
-  const signIn = await look('sign-in', async () => {
-    await read('/caegis/organization')
-    return [ok('sign-in', 'you are signed in')]
-  })
+  const signIn = await look(
+    'sign-in',
+    async () => {
+      await read('/caegis/organization')
+      return [ok('sign-in', 'you are signed in')]
+    },
+    `caegis login --tenant ${tenant}`,
+  )
   if (signIn.some(({ state }) => state === 'fail')) return signIn
   return [
     ...signIn,
@@ -40,14 +44,16 @@ export async function checkSignedIn(call: AdminCall): Promise<Finding[]> {
 }
 
 /** A look that may not be allowed: that is no fault of the server. */
-async function look(check: string, work: () => Promise<Finding[]>): Promise<Finding[]> {
+async function look(check: string, work: () => Promise<Finding[]>, next = "Look at the server's log."): Promise<Finding[]> {
   try {
     return await work()
   } catch (error) {
-    const { status } = (error instanceof CaegisError ? (error.detail ?? {}) : {}) as Partial<Refusal>
+    const { code, detail } = (error instanceof CaegisError ? error : {}) as Partial<CaegisError>
+    const { status } = (detail ?? {}) as Partial<Refusal>
     if (status === 403) return [skipped(check, 'whoever is signed in may not see it')]
-    if (check === 'sign-in') return [fail(check, explain(error), 'caegis login --tenant <name>')]
-    return [fail(check, explain(error), "Look at the server's log.")]
+    // These say themselves what to do, and it is nothing else.
+    if (code === 'tenant_stopped' || code === 'client_refused' || code === 'invalid_credentials') return [fail(check, explain(error))]
+    return [fail(check, explain(error), next)]
   }
 }
 
@@ -81,7 +87,7 @@ export function checkStreams(streams: readonly Stream[]): Finding[] {
         warn(
           'streams',
           `the guard ${name} was not heard of lately`,
-          'Is it running, and can it reach this server? What is revoked meanwhile waits for it.',
+          `Until it is back, tokens for ${appId} are short ones. Is it running, and can it reach this server? What is revoked waits for it. If it is gone for good: caegis stream rm ${id}`,
         ),
       ]
     if (lag.rows > 0 && lag.seconds > LAG)

@@ -91,6 +91,8 @@ export interface Caller extends Admitted {
 
 const ADMIN = 'admin'
 
+const anyOf = (permissions: readonly Permission[]) => permissions.join(' or ')
+
 /**
  * A daemon needs the application permission; a user needs the delegated permission and the directory role. The role is read from the directory at each call,
  * not from the token, and once more inside the change's own transaction.
@@ -106,19 +108,20 @@ export async function authorize({ tenant, claims, address }: Admitted, ...permis
   const open = held.includes('.default') ? permissions : permissions.filter(among(held))
   if (claims.idtyp === 'app') {
     const roles = Array.isArray(claims.roles) ? (claims.roles as string[]) : []
-    if (!open.some(among(roles))) throw denied()
+    if (!open.some(among(roles))) throw denied(`The application ${azp} and its token need the permission ${anyOf(permissions)}.`)
     return { kind: 'app', appId: azp, iat: Math.floor(iat), address }
   }
-  if (!open.some(among(String(claims.scp ?? '').split(' ')))) throw denied()
+  if (!open.some(among(String(claims.scp ?? '').split(' '))))
+    throw denied(`The application ${azp} and its token need the scope ${anyOf(permissions)}.`)
   const user = await tenant.directory.user(oid)
-  if (!user?.roles.includes(ADMIN)) throw denied()
+  if (!user?.roles.includes(ADMIN)) throw denied(`The user needs the directory role ${ADMIN}.`)
   return { kind: 'user', id: oid, iat: Math.floor(iat), appId: azp, role: ADMIN, address, ...(sid === undefined ? {} : { sid }) }
 }
 
 /** What people may do with their own account needs their own token, and no role. @throws GraphError 400, 403 */
 export function authorizeSelf(admitted: Admitted, permissions: readonly Permission[]): Actor {
   if (admitted.claims.idtyp === 'app') throw badRequest('/me request is only valid with delegated authentication flow.')
-  if (!permissions.some((one) => mayThemselves(admitted, one))) throw denied()
+  if (!permissions.some((one) => mayThemselves(admitted, one))) throw denied(`The token needs the scope ${anyOf(permissions)}.`)
   return { kind: 'holder', user: String(admitted.claims.oid) }
 }
 

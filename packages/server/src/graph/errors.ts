@@ -22,7 +22,9 @@ export interface ErrorDetail {
 }
 
 export const badRequest = (message: string) => new GraphError(400, 'Request_BadRequest', message)
-export const denied = () => new GraphError(403, 'Authorization_RequestDenied', 'Insufficient privileges to complete the operation.')
+/** @param lacks what would have let the caller in: Graph leaves its readers to look that up */
+export const denied = (lacks: string) =>
+  new GraphError(403, 'Authorization_RequestDenied', `Insufficient privileges to complete the operation. ${lacks}`)
 export const notFound = () =>
   new GraphError(404, 'Request_ResourceNotFound', 'Resource does not exist or one of its queried reference-property objects are not present.')
 
