@@ -1,23 +1,17 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
-import { claimsOf, eventually, freePort, type Loop, SECRET, startLoop } from './loop.ts'
-
-const EXAMPLE = fileURLToPath(new URL('../examples/coediting/src/server.ts', import.meta.url))
+import { claimsOf, eventually, freePort, type Loop, startLoop } from './loop.ts'
+import { asDemo, blockOf, type Shown, startShown } from './shown.ts'
 
 describe('two people edit one document', () => {
   let loop: Loop
-  let child: ChildProcess
+  let child: Shown
   let port: number
   beforeAll(async () => {
     loop = await startLoop()
     port = await freePort()
-    child = spawn(process.execPath, ['--conditions=caegis-source', EXAMPLE], {
-      env: { ...process.env, ISSUER: loop.issuer, CLIENT_SECRET: SECRET, PORT: String(port), NODE_EXTRA_CA_CERTS: `${loop.data}/tls/ca.pem` },
-      stdio: 'inherit',
-    })
+    child = startShown(blockOf('examples/coediting/README.md', 'npm start', asDemo(loop)), { env: { ISSUER: loop.issuer, PORT: String(port) } })
     const page = () =>
       fetch(`http://localhost:${port}`).then(
         (response) => response.text(),
@@ -26,7 +20,7 @@ describe('two people edit one document', () => {
     await eventually(page, (html) => html.includes('One document'), 'the example is up')
   })
   afterAll(async () => {
-    child?.kill('SIGKILL')
+    child?.kill()
     await loop?.close()
   })
 

@@ -1,17 +1,19 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, it } from 'vitest'
-import { eventually, freePort, type Loop, SECRET, startLoop } from './loop.ts'
+import { approveDevice } from './logs-tenant.ts'
+import { eventually, freePort, type Loop, startLoop } from './loop.ts'
+import { asDemo, blockOf, runShown, type Shown, startShown } from './shown.ts'
 
 const at = (path: string) => fileURLToPath(new URL(`../${path}`, import.meta.url))
 const EXAMPLE = at('examples/express-api/src/api.ts')
 
 describe('the README', () => {
   let loop: Loop | undefined
-  let child: ChildProcess | undefined
+  let shown: Shown | undefined
   afterEach(async () => {
-    child?.kill('SIGKILL')
+    shown?.kill()
     await loop?.close()
   })
 
@@ -43,20 +45,35 @@ describe('the README', () => {
     }
   })
 
-  it('shows a program that works: allowed, then refused with a challenge', async () => {
+  it('shows a program that works, by the commands of its own README: allowed, then refused with a challenge, and gone with its stream on SIGTERM', async () => {
     loop = await startLoop()
+    const { server } = loop
     const port = await freePort()
-    child = spawn(process.execPath, ['--conditions=caegis-source', EXAMPLE], {
-      env: { ...process.env, ISSUER: loop.issuer, CLIENT_SECRET: SECRET, PORT: String(port), NODE_EXTRA_CA_CERTS: `${loop.data}/tls/ca.pem` },
-      stdio: 'inherit',
-    })
-    const token = await loop.person('alice').signIn()
-    const call = () =>
-      fetch(`http://localhost:${port}/files`, { headers: { authorization: `Bearer ${token}` } }).catch(() => new Response(null, { status: 599 }))
-    const allowed = await eventually(call, ({ status }) => status === 200, 'the API is up')
-    expect(await allowed.json()).toMatchObject({ files: [], user: expect.any(String) })
+    const here = { ...asDemo(loop), 'localhost:3000': `localhost:${port}` }
+    const block = (text: string) => blockOf('examples/express-api/README.md', text, here)
+    shown = startShown(block('npm start'), { env: { ISSUER: loop.issuer, PORT: String(port) } })
+    const begun = JSON.parse(await runShown(block('/devicecode')))
+    await approveDevice(begun.verification_uri, begun.user_code, 'alice@contoso.test')
+    const { access_token: token } = JSON.parse(await runShown(block('device_code='), { env: { DEVICE_CODE: begun.device_code } }))
+    const call = () => runShown(block('ACCESS_TOKEN'), { env: { ACCESS_TOKEN: token } }).catch(() => '')
+    const allowed = await eventually(call, (answer) => answer.includes('200 OK'), 'the API is up')
+    expect(JSON.parse(allowed.split('\r\n\r\n')[1] as string)).toEqual({ files: [], user: expect.any(String) })
     await loop.graph('POST', '/users/alice@contoso.test/revokeSignInSessions')
-    const denied = await eventually(call, ({ status }) => status === 401, 'the refusal')
-    expect(denied.headers.get('www-authenticate')).toContain('error="insufficient_claims"')
+    const denied = await eventually(call, (answer) => answer.includes('401 Unauthorized'), 'the refusal')
+    expect(denied).toContain('error="insufficient_claims"')
+    const streams = () => server.store.db.selectFrom('streams').select('id').execute()
+    expect(await streams()).toHaveLength(1)
+    shown.signal('SIGTERM')
+    expect(await shown.exited, shown.output()).toBe(0)
+    expect(await streams()).toEqual([])
+  })
+
+  it('shows a program that says what is wrong: a secret that is not the one', async () => {
+    loop = await startLoop()
+    const env = { ISSUER: loop.issuer, PORT: '0', CLIENT_SECRET: 'a-secret-that-is-another-one', NODE_EXTRA_CA_CERTS: `${loop.data}/tls/ca.pem` }
+    shown = startShown('npm start -w @caegis/example-express-api', { env })
+    const { output } = shown
+    await eventually(output, (text) => text.includes('token_refused'), 'the word of the log')
+    expect(output()).not.toContain('a-secret')
   })
 })

@@ -20,6 +20,7 @@ const NEEDED = [
   { program: '/usr/lib/postgresql', packages: ['postgresql'], why: 'the store is tested on it' },
   { program: '/usr/bin/spin', packages: ['spin'], why: 'the model of the protocol is searched through by it' },
   { program: '/usr/bin/gcc', packages: ['gcc', 'libc6-dev'], why: 'what Spin makes of the model is compiled' },
+  { program: '/usr/bin/curl', packages: ['curl'], why: 'the requests that the documentation shows are made with it' },
   { program: '/usr/bin/zsh', packages: ['zsh'], why: 'the completion of the command is read by it' },
   { program: '/usr/bin/fish', packages: ['fish'], why: 'the completion of the command is read by it' },
 ]

@@ -5,7 +5,7 @@ import { ACCESS_ENDED, endWebSocket } from '@caegis/guard/live'
 import { type RawData, type WebSocket, WebSocketServer } from 'ws'
 
 const { ISSUER = 'https://localhost:8443/contoso/v2.0', CLIENT_SECRET = '', PORT = '3001' } = process.env
-const guard = createGuard({ issuer: ISSUER, audience: 'api://files', clientId: 'files-api', clientSecret: CLIENT_SECRET })
+const guard = createGuard({ issuer: ISSUER, audience: 'api://files', clientId: 'files-api', clientSecret: CLIENT_SECRET, log: console })
 
 /** What everybody edits, and who does. */
 let text = ''
@@ -47,6 +47,10 @@ new WebSocketServer({ server, maxPayload: 65_536 }).on('connection', (socket, re
 
 await guard.ready()
 server.listen(Number(PORT))
+process.once('SIGTERM', () => {
+  server.close()
+  void guard.close()
+})
 
 function check(token: string, { headers, socket }: IncomingMessage) {
   return guard.check({ headers: { ...headers, authorization: `Bearer ${token}` }, socket })
