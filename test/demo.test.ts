@@ -1,7 +1,11 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { createBrowser } from '../packages/cli/src/demo/browser.ts'
 import type { DemoFacts } from '../packages/cli/src/demo/demo.ts'
 import { createPerson } from '../packages/cli/src/demo/person.ts'
 import { DEMO } from '../packages/cli/src/demo/tenant.ts'
@@ -147,6 +151,52 @@ describe('caegis demo', () => {
     for (const socket of held) socket.destroy()
   })
 })
+
+describe('what caegis demo prints', () => {
+  const folder = temporaryFolder()
+  afterAll(async () => {
+    await killPrograms()
+    folder.remove()
+  })
+
+  it('works as it is printed in another terminal, whatever port and folder it was given', async () => {
+    const port = await freePorts(3)
+    const data = join(folder.path, "somebody's data")
+    const demo = startProgram(['demo', '--data', data], { env: { CAEGIS_PORT: String(port) } })
+    const [, printed] = (await demo.says('stdout', /In another terminal.*\n((?: {7}.*\n)+) {5}The very/)) as unknown as [string, string]
+    const [, password] = demo.stdout().match(/admin@contoso\.test +(\S+)/) as unknown as [string, string]
+    expect(printed).toContain(`user revoke ${DEMO.users[0]}`)
+    // A shell with nothing of ours but the lines, and the command of this checkout for npx.
+    const [node, bin] = [process.execPath, fileURLToPath(new URL('../packages/cli/bin/caegis.js', import.meta.url))]
+    const script = `set -e\nnpx() { shift; '${node}' '${bin}' "$@"; }\n${printed}`
+    const { PATH = '' } = process.env
+    const shell = spawn('sh', ['-c', script], { cwd: folder.path, env: { PATH, HOME: folder.path, XDG_CONFIG_HOME: join(folder.path, 'config') } })
+    let said = ''
+    for (const stream of [shell.stdout, shell.stderr])
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        said += text
+      })
+    const over = once(shell, 'close')
+    await expect.poll(() => said, { timeout: 20_000 }).toMatch(/code \S+/)
+    const [, page, code] = said.match(/(https:\S+) .*code (\S+?)\./) as unknown as [string, string, string]
+    trustLocalCa(data)
+    await approve(page, code, { username: DEMO.admin, password })
+    expect(await over).toEqual([0, null])
+    expect(said).toMatch(/alice@contoso\.test has no session left/)
+    demo.signal('SIGINT')
+    await demo.ended
+  })
+})
+
+/** Enters the code of a device as somebody does in a browser. */
+async function approve(page: string, code: string, who: { username: string; password: string }): Promise<void> {
+  const browser = createBrowser()
+  const hidden = (text: string) => text.match(/name="xsrf" value="([^"]*)"/)?.[1] as string
+  const input = await browser.open(page)
+  const confirm = await browser.open(page, { xsrf: hidden(input.text), user_code: code })
+  const signIn = await browser.open(page, { xsrf: hidden(confirm.text), user_code: code, confirm: 'yes' })
+  await browser.open(signIn.url.href, who)
+}
 
 describe('caegis demo --once', () => {
   const folder = temporaryFolder()

@@ -30,6 +30,7 @@ describe('C4: caegis serve has no default that anybody could know', () => {
   it('has no tenant, no user and no client until it is given one', async () => {
     const started = await start()
     const { origin } = started
+    await started.program.says('stderr', /There is no tenant yet.* caegis tenant create <name>.* --import <file>/)
     expect(await (await fetch(`${origin}/readyz`)).json()).toEqual({ status: 'ready' })
     for (const path of ['v2.0/.well-known/openid-configuration', 'oauth2/v2.0/authorize', 'discovery/v2.0/keys']) {
       expect((await fetch(`${origin}/${DEMO.tenant}/${path}`)).status, path).toBe(404)
@@ -65,6 +66,17 @@ describe('C4: caegis serve has no default that anybody could know', () => {
       await stop(given)
     },
   )
+
+  it('says what to do about a data folder that cannot be one', async () => {
+    const file = join(folder.path, 'file')
+    writeFileSync(file, '')
+    // In /proc nothing can be made, and nothing says why.
+    for (const path of [file, join(file, 'below'), join(file, 'far', 'below'), ...(process.platform === 'linux' ? ['/proc/caegis/data'] : [])]) {
+      const refused = await runProgram(['serve', '--data', path])
+      expect(refused, path).toMatchObject({ code: 2, stdout: '' })
+      expect(refused.stderr).toMatch(/^CAEGIS_DATA \(--data\) must be a folder that .* choose another one.*\(E\w+\)\. \(invalid_settings\)\n$/)
+    }
+  })
 
   it('refuses what does not fit together with one sentence and an exit code', async () => {
     const refused = await runProgram(['serve', '--data', data, '--tls', 'off'])

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { compileRanges } from '@caegis/policy'
 import { CaegisError } from '@caegis/protocol'
 import { HORIZON, LIFETIMES, type Lifetimes } from './access/lifetime.ts'
+import { makeDataFolder } from './data-folder.ts'
 import { type DatabaseSettings, readDatabaseUrl } from './database-url.ts'
 import { type LdapConfig, readLdapConfig } from './ldap/config.ts'
 import type { LogLevel } from './log.ts'
@@ -133,7 +134,7 @@ export function readSettings(input: SettingsInput): Settings {
   } catch {
     throw invalid('CAEGIS_TRUSTED_PROXIES', 'must be IP addresses or CIDR ranges, separated by commas')
   }
-  mkdirSync(data, { recursive: true, mode: 0o700 })
+  makeDataFolder(data, database === undefined)
   const logLevel = input.CAEGIS_LOG ?? 'info'
   if (!['debug', 'info', 'warn', 'error', 'silent'].includes(logLevel)) throw invalid('CAEGIS_LOG', 'must be debug, info, warn, error or silent')
   return Object.freeze({

@@ -100,11 +100,19 @@ export function addServe(program: Command): void {
     // The server's log says it too; no choice of what to log may hide it.
     if (settings.keySecret.from === 'file' && (settings.logLevel === 'error' || settings.logLevel === 'silent'))
       process.stderr.write('Private keys are sealed with a secret that lies in the data folder: set CAEGIS_KEY_SECRET to keep it elsewhere.\n')
+    if (await isEmpty(server))
+      process.stderr.write(
+        `There is no tenant yet, and so nothing to sign in to. On this host: caegis tenant create <name>${settings.database ? '' : ` --data ${settings.data}`}; or start with --import <file>.\n`,
+      )
     if (server.caFile)
       process.stderr.write(
         `Certificates are signed by the local authority ${server.caFile}: trust it in your browser, or with NODE_EXTRA_CA_CERTS.\n`,
       )
   })
+}
+
+async function isEmpty({ store }: Server): Promise<boolean> {
+  return (await store.db.selectFrom('tenants').select('id').limit(1).executeTakeFirst()) === undefined
 }
 
 async function importTenant(server: Server, file: string): Promise<void> {

@@ -43,7 +43,7 @@ export async function startDemo({ data, ports, logLevel }: DemoOptions): Promise
   }
   try {
     const port = ports.server === 0 ? await freePort() : ports.server
-    // The environment is left out on purpose: the demo listens on loopback with a data folder of its own, whatever is set for a real server.
+    // Of the environment no more than folder, port and log: the demo listens on loopback with what it makes itself, whatever is set for a real server.
     const settings = readSettings({ CAEGIS_DATA: data, CAEGIS_PORT: String(port), CAEGIS_LOG: logLevel })
     const secrets = demoSecrets(settings.data)
     const server = await createServer({ settings })
