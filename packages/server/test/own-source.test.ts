@@ -1,4 +1,4 @@
-import type { RulesPart, Sink } from '@caegis/guard'
+import { createGuard, type KeySource, type RulesPart, type Sink } from '@caegis/guard'
 import { type Cutoff, cutoffPlace, EVENT, type EventType, event, packCutoffs } from '@caegis/protocol'
 import { describe, expect, it, vi } from 'vitest'
 import { createLog } from '../src/log.ts'
@@ -158,4 +158,21 @@ describe('the server’s own log', () => {
       await store.close()
     },
   )
+
+  it('B5: a guard follows it into a new epoch, whoever began that: its positions count again, and nobody waits for them', async () => {
+    const { store, source, append } = await setUp()
+    const keys: KeySource = { ready: async () => {}, find: () => [], learn: () => undefined, changed: async () => {}, close() {} }
+    const guard = createGuard({ issuer: ISSUER, audience: 'https://host.test', clientId: 'caegis', source, keys, now: () => SECOND * 1000 })
+    await guard.ready()
+    const at = async () => ({ inSync: true, reason: undefined, head: { ...(await store.position(TENANT)), asOf: expect.any(Number) } })
+    for (const round of [1, 2]) {
+      await append(EVENT.cutoffs, event(EVENT.cutoffs, { cutoffs: packCutoffs([session(`s${round}`)])[0] ?? [] }).payload, [session(`s${round}`)])
+      expect(await store.renewEpoch(TENANT, (await store.position(TENANT)).epoch)).toBe(true)
+      await append(EVENT.keysChanged, {})
+      await vi.waitFor(async () => expect(guard.status()).toMatchObject(await at()), PATIENT)
+      expect(guard.status().cutoffs).toBe(round)
+    }
+    await guard.close()
+    await store.close()
+  })
 })

@@ -44,6 +44,8 @@ export function createOwnSource({ store, secrets, tenant, issuer, api, horizon, 
           continue
         }
         if (!applied || applied.epoch !== head.epoch || applied.seq > head.seq) {
+          // A guard takes no position of another log until it was told that it begins anew.
+          if (applied) sink.outOfSync('the log has another epoch')
           // Position before content: what is committed in between is in both.
           for await (const cutoffs of liveCutoffs(store, tenant, issuer)) sink.merge(cutoffs)
           await bringRules(sink, 0)
