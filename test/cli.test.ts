@@ -120,7 +120,9 @@ describe('the caegis command', () => {
     const second = await bob.silent('{"access_token":{"nbf":{"essential":true,"value":"1"}}}')
     const third = await bob.silent('{"access_token":{"nbf":{"essential":true,"value":"2"}}}')
 
-    const [byItself, byId, inSight, nothing, unknown] = await Promise.all([
+    const [madeUp, perhaps, byItself, byId, inSight, nothing, unknown] = await Promise.all([
+      daemon(['token', 'revoke', 'x']),
+      daemon(['token', 'revoke', 'x'.repeat(43)]),
       daemon(['token', 'revoke'], `${first}\n`),
       daemon(['token', 'revoke', String(claimsOf(second).jti), '--json']),
       daemon(['token', 'revoke', third]),
@@ -128,6 +130,8 @@ describe('the caegis command', () => {
       daemon(['token', 'revoke'], 'not-a-token'),
     ])
     expect(byItself).toMatchObject({ code: 0, stderr: '', stdout: expect.stringMatching(/^The token is revoked \(txn [\w-]{36}\)\.\n$/) })
+    expect(madeUp).toMatchObject(failure(2, /That is no id \(jti\) of an access token of this server.*\(400 Request_BadRequest\)/))
+    expect(perhaps).toMatchObject({ code: 0, stdout: expect.stringMatching(/^If there is a token of that id, it is revoked \(txn /) })
     expect(byId).toMatchObject({ code: 0, stderr: '' })
     expect(JSON.parse(byId.stdout)).toEqual({ token: claimsOf(second).jti, txn: expect.stringMatching(/^[\w-]{36}$/) })
     expect(inSight).toMatchObject(failure(2, /A token does not belong into a command line.*/))
@@ -290,7 +294,8 @@ describe('the caegis command', () => {
       ['upstream', 'show', id],
     ])
       expect([4, 5]).toContain((await asked(...args)).code)
-    expect((await asked('token', 'revoke', id, '--json')).stdout).toContain(id)
+    const jti = id.padEnd(43, 'x')
+    expect((await asked('token', 'revoke', jti, '--json')).stdout).toContain(jti)
     expect((await asked('audit', '--target', id)).code).toBe(4)
     for (const typo of ['--jsno', '-x', '-jsno']) expect((await asked('session', 'revoke', 'x', typo)).code).toBe(2)
   })

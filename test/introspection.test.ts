@@ -148,20 +148,31 @@ describe('revocation (RFC 7009)', () => {
       async () => (await verdictOf(guard, accessToken)).allowed,
       (allowed) => !allowed,
     )
+    // What is none of ours would take the room of one that is.
+    for (const id of ['made-up', 'x'.repeat(44)]) expect((await revokeId(id)).status).toBe(400)
     // Once more is no more to remember.
     expect((await revokeId(String(claimsOf(accessToken).jti))).status).toBe(204)
     const { store } = loop.server
     const [mine] = await store.db.selectFrom('revoked_tokens').selectAll().where('owner', '=', 'unknown').execute()
     const others = Array.from({ length: 58 }, (_, n) => ({ ...(mine as NonNullable<typeof mine>), jti: `unknown-${n}` }))
     await store.db.insertInto('revoked_tokens').values(others).execute()
-    expect((await revokeId('the-last')).status).toBe(204)
-    const refused = await revokeId('one-more')
+    expect((await revokeId('the-last'.padEnd(43, '-'))).status).toBe(204)
+    const refused = await revokeId('one-more'.padEnd(43, '-'))
     expect(refused.status).toBe(400)
     expect(((await refused.json()) as { error: { message: string } }).error.message).toContain('give the tokens themselves')
     const { accessToken: next } = await createFlow(loop).tokens()
     expect((await loop.graph('POST', '/caegis/tokens/revoke', { token: next })).status).toBe(204)
     expect(await isActive(next)).toBe(false)
-    for (const body of [{}, { id: '' }, { id: 'a b' }, { id: 'x', token: next }, { token: `${next}x` }, undefined])
+    for (const body of [
+      {},
+      { id: '' },
+      { id: 'a b' },
+      { id: 'made-up' },
+      { id: 'x'.repeat(44) },
+      { id: 'x', token: next },
+      { token: `${next}x` },
+      undefined,
+    ])
       expect((await loop.graph('POST', '/caegis/tokens/revoke', body)).status).toBe(400)
   })
 

@@ -2,6 +2,7 @@ import { CaegisError } from '@caegis/protocol'
 import type { Command } from 'commander'
 import { createAdminCall } from '../admin-call.ts'
 import { CLI_ERRORS } from '../errors.ts'
+import { line, writeJson } from '../output.ts'
 
 /** More than any token that the server takes. */
 const MOST = 64 * 1024
@@ -17,7 +18,9 @@ export function addToken(program: Command): void {
       if (id !== undefined && /^[\w-]+\.[\w-]+\.[\w-]*$/.test(id)) throw new CaegisError('token_in_sight', CLI_ERRORS.token_in_sight)
       const body = id === undefined ? { token: await readToken() } : { id }
       const txn = (await createAdminCall()('POST', '/caegis/tokens/revoke', { body })).headers.get('caegis-txn')
-      process.stdout.write(json ? `${JSON.stringify({ ...(id === undefined ? {} : { token: id }), txn })}\n` : `The token is revoked (txn ${txn}).\n`)
+      if (json) return writeJson({ ...(id === undefined ? {} : { token: id }), txn })
+      // The server knows which ids are revoked, and of none whether it was given out.
+      line(id === undefined ? `The token is revoked (txn ${txn}).` : `If there is a token of that id, it is revoked (txn ${txn}).`)
     })
 }
 

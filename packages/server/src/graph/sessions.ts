@@ -10,6 +10,9 @@ const whichToken = z.union([
   z.strictObject({ token: z.string().min(1).max(16_384) }),
 ])
 
+/** As the provider makes them (256 bits of randomness). Nobody keeps a list of them: whether there is such a token only whoever has it knows. */
+const TOKEN_ID = /^[\w-]{43}$/
+
 /** A user's browser sessions, and what applications hold of the user: lists, and the end of one of them. */
 export function registerSessions({ origin, route }: Api): void {
   const context = (of: string) => ({ '@odata.context': `${origin}/v1.0/$metadata#${of}` })
@@ -46,10 +49,12 @@ export function registerSessions({ origin, route }: Api): void {
     async (caller, _request, reply, given) => {
       const { directory } = caller.tenant
       const reason = 'An administrator revoked the token'
-      if ('id' in given)
+      if ('id' in given) {
+        if (!TOKEN_ID.test(given.id)) throw badRequest('That is no id (jti) of an access token of this server: they are 43 letters, digits, - and _.')
         return written(reply, await directory.revokeTokenId(caller.actor, given.id, reason))
           .code(204)
           .send()
+      }
       const token = await caller.tenant.readToken(given.token)
       if (!token) throw badRequest('That is no access token of this tenant, or it has expired.')
       return written(reply, await directory.revokeToken(caller.actor, token, reason))
