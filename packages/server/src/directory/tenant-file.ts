@@ -24,9 +24,12 @@ const WORDS_OF_POLICIES = ['all', 'none', ADMIN_API]
 /** Mistakes that are told of one file. Each is an object: a file of nothing but mistakes would otherwise fill the memory of a server. */
 const MOST_MISTAKES = 100
 
+/** What the lists hold, which they themselves do not show. */
+export const ENTRIES = new WeakMap<object, z.ZodType>()
+
 /** A list, which is not read on once enough of it is wrong. */
-const list = <E extends z.ZodType>(entry: E, most: number) =>
-  z
+const list = <E extends z.ZodType>(entry: E, most: number) => {
+  const entries = z
     .array(z.unknown())
     .max(most)
     .transform((given, { issues }) => {
@@ -39,6 +42,9 @@ const list = <E extends z.ZodType>(entry: E, most: number) =>
       }
       return found
     })
+  ENTRIES.set(entries, entry)
+  return entries
+}
 
 const name = z.string().min(1).max(256)
 const upn = z
@@ -188,7 +194,7 @@ function isWithin(value: unknown, levels: number): boolean {
   return typeof value !== 'object' || value === null || (levels > 0 && Object.values(value).every((one) => isWithin(one, levels - 1)))
 }
 
-const file = z.strictObject({
+export const file = z.strictObject({
   tenant,
   groups: list(group, 100_000).optional(),
   users: list(user, 100_000).optional(),
