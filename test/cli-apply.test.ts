@@ -227,6 +227,17 @@ describe('caegis apply', () => {
     expect(missing).toMatchObject({ code: 2, stderr: expect.stringContaining('line 6: users.0.groups.1: no group of that name in the file') })
     const policy = await lines('tenant: { name: contoso }\nconditionalAccessPolicies:\n  - displayName: x\n    state: on\n')
     expect(policy).toMatchObject({ code: 2, stderr: expect.stringContaining('line 4: conditionalAccessPolicies.0.state') })
+    for (const empty of ['', '# nothing\n', '---\n'])
+      expect(await lines(empty)).toMatchObject({
+        code: 2,
+        stderr: expect.stringMatching(/cannot be applied:\n {2}\S+wrong\.yaml the file is empty \(/),
+      })
+    expect(await lines('- contoso\n')).toMatchObject({ code: 2, stderr: expect.stringContaining('this is no tenant file') })
+    const other = await lines('users: []\ntenant:\n  name: fabrikam\n')
+    expect(other).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/line 3: tenant\.name: .*you are signed in to "contoso".*caegis login --tenant fabrikam/),
+    })
     expect(await lines('tenant: [\n')).toMatchObject({ code: 2, stderr: expect.stringContaining('wrong.yaml line 2: ') })
     expect(await apply(join(folder.path, 'absent.yaml'))).toMatchObject({ code: 2, stdout: '' })
   })
@@ -296,7 +307,7 @@ describe('a tenant file over the admin API', () => {
       ['people', { users: [person('frank')], groups: [{ displayName: 'x' }] }, 403, /Insufficient/],
       ['people', { users: [person('frank', { roles: ['admin'] })] }, 403, /Insufficient/],
       ['people', { conditionalAccessPolicies: NEXT.conditionalAccessPolicies }, 403, /Insufficient/],
-      ['people', { tenant: { name: 'fabrikam' }, users: [person('frank')] }, 400, /token is for \\"contoso\\"/],
+      ['people', { tenant: { name: 'fabrikam' }, users: [person('frank')] }, 400, /signed in to \\"contoso\\"/],
       ['apps', { applications: [{ appId: 'new-api' }] }, 200, /"count":1/],
       ['apps', { applications: [{ appId: 'new-api', appRoles: [{ value: 'R', users: ['alice@contoso.test'] }] }] }, 200, /"count":2/],
     ]

@@ -1,5 +1,9 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
 import { createGuard, type Guard } from '@caegis/guard'
 import { createLog, recover } from '@caegis/server'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -7,7 +11,7 @@ import { createBrowser } from '../packages/cli/src/demo/browser.ts'
 import { createPerson } from '../packages/cli/src/demo/person.ts'
 import { trustLocalCa } from '../packages/cli/src/trust.ts'
 import { freePort, type Loop, PASSWORD, SCOPE, SECRET, startLoop, storeOf, verdictOf } from './loop.ts'
-import { type Ended, killPrograms, type Program, runProgram, startProgram, temporaryFolder } from './process.ts'
+import { type Ended, killPrograms, type Program, runProgram, startProgram, storeBeside, temporaryFolder } from './process.ts'
 
 const TENANT = JSON.stringify({
   tenant: { name: 'contoso', displayName: 'Contoso' },
@@ -143,6 +147,18 @@ describe('a real server, stopped and recovered with the caegis command', () => {
     // I8: what the server wrote holds neither password nor name of the account.
     for (const secret of [rescuer.password, rescuer.username, PASSWORD]) expect(server.stderr()).not.toContain(secret)
     expect(rescuer.stderr).not.toContain(rescuer.password)
+  })
+
+  it('says the alarm to whoever collects logs, not to the one at the terminal', async () => {
+    const program = fileURLToPath(new URL('../packages/cli/bin/caegis.js', import.meta.url))
+    const env = { PATH: process.env.PATH ?? '', CAEGIS_DATA: data, ...storeBeside(data) }
+    const terminal = spawn('script', ['-qec', `"${process.execPath}" "${program}" recover contoso`, '/dev/null'], {
+      env,
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    const [said, [code]] = await Promise.all([text(terminal.stdout), once(terminal, 'close')])
+    expect(code, said).toBe(0)
+    expect(said).toMatch(/^user name {2}recover-\S+\s+password {3}\S+\s+The password is shown this once\./)
   })
 
   it('C3: recovering once more renews the account: another password, nothing left of the old one, enabled again', async () => {

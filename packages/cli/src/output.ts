@@ -15,6 +15,11 @@ export function table(given: Table): void {
   for (const one of tableLines(given, terminalOf(process.stdout, process.env))) line(one)
 }
 
+/** `1 event`, `2 events`. */
+export function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`
+}
+
 /** What is no part of the result. */
 export function note(text: string): void {
   process.stderr.write(`${text}\n`)

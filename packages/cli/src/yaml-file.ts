@@ -23,9 +23,11 @@ export function readYamlFile(file: string, { most, fail }: YamlOptions): YamlFil
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, version: '1.2' })
   if (document.errors.length > 0)
     throw fail(document.errors.map((error) => `line ${lines.linePos(error.pos[0]).line}: ${error.code.toLowerCase().replaceAll('_', ' ')}`))
+  // An alias that refers to aliases can grow without bound; the reader throws.
+  const value: unknown = document.toJS({ maxAliasCount: 1000 })
+  if (value === null) throw fail(['the file is empty'])
   return {
-    // An alias that refers to aliases can grow without bound; the reader throws.
-    value: document.toJS({ maxAliasCount: 1000 }),
+    value,
     lineOf(path) {
       for (let length = path.length; length > 0; length--) {
         const node = document.getIn(path.slice(0, length), true) as { range?: [number, number, number] } | undefined

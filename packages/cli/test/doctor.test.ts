@@ -100,6 +100,7 @@ describe('what the doctor says of a server', () => {
       },
     ])
     expect(of({ lag: { rows: 3, seconds: 300 } })).toMatchObject([{ state: 'warn', says: expect.stringContaining('3 events and 300 s behind') }])
+    expect(of({ lag: { rows: 1, seconds: 300 } })).toMatchObject([{ state: 'warn', says: expect.stringContaining('is 1 event and 300 s behind') }])
     expect(of({ lag: { rows: 3, seconds: 3 } })).toMatchObject([{ state: 'ok' }])
     expect(of({ deadLetters: 2 })).toMatchObject([{ state: 'warn', next: expect.stringContaining('redeliver') }])
     const upstream = { id: 'u1', displayName: 'IdP', enabled: true, status: { state: 'listening', stale: false, error: null } }

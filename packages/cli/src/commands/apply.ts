@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { createAdminCall, type Refusal } from '../admin-call.ts'
 import { agree, confirm } from '../confirm.ts'
 import { CLI_ERRORS } from '../errors.ts'
-import { line, note, writeJson } from '../output.ts'
+import { counted, line, note, writeJson } from '../output.ts'
 import { type Plan, planLines } from '../plan.ts'
 import { createProgress } from '../progress.ts'
 import { showReevaluations } from '../reevaluation.ts'
@@ -41,6 +41,7 @@ export function addApply(program: Command): void {
       const fail = (mistakes: string[]) =>
         new CaegisError('invalid_file', `${CLI_ERRORS.invalid_file}\n${mistakes.map((one) => `  ${file} ${one}`).join('\n')}`)
       const { value, lineOf } = readYamlFile(file, { most: MOST, fail })
+      if (typeof value !== 'object' || Array.isArray(value)) throw fail(['line 1: this is no tenant file: that begins with keys, such as "tenant:"'])
       /** A refusal of the file in terms of its lines. */
       const send = async <T>(path: string, body: object): Promise<T> => {
         try {
@@ -68,7 +69,7 @@ export function addApply(program: Command): void {
       }
       const txns = await applyAll(send, value, plan)
       result(plan.count, txns)
-      if (!json) line(`Done: ${plan.count} ${plan.count === 1 ? 'step' : 'steps'}.`)
+      if (!json) line(`Done: ${counted(plan.count, 'step')}.`)
       await showReevaluations(call, txns)
     })
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { createAdminCall } from '../admin-call.ts'
 import { confirm } from '../confirm.ts'
-import { line, table, writeJson } from '../output.ts'
+import { counted, line, table, writeJson } from '../output.ts'
 
 interface Key {
   id: string
@@ -35,7 +35,7 @@ export function addKeys(program: Command): void {
       const response = await createAdminCall()('POST', '/caegis/keys/rotate')
       const { value, created, txn } = (await response.json()) as { value: Key[]; created: string[]; txn: string }
       if (json) return writeJson({ command: 'rotate', created, txn, keys: value })
-      line(created.length === 0 ? 'Every key has a successor already; nothing was made.' : `Made ${created.length} keys.`)
+      line(created.length === 0 ? 'Every key has a successor already; nothing was made.' : `Made ${counted(created.length, 'key')}.`)
       show(value)
     })
 

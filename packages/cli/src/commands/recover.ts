@@ -1,4 +1,11 @@
+import type { Log } from '@caegis/server'
 import type { Command } from 'commander'
+
+/** The alarm is for whoever collects logs; at a terminal stands the one who has just asked for the account. */
+function withoutAlarms(log: Log): Log {
+  if (!process.stderr.isTTY) return log
+  return { ...log, error: (message, fields = {}) => void ('alarm' in fields || log.error(message, fields)) }
+}
 
 export function addRecover(program: Command): void {
   program
@@ -13,7 +20,7 @@ export function addRecover(program: Command): void {
         password,
         renewed,
         tenant: name,
-      } = await recover({ data, database: readDatabase(process.env), tenant, log: createLog('error') })
+      } = await recover({ data, database: readDatabase(process.env), tenant, log: withoutAlarms(createLog('error')) })
       if (json) process.stdout.write(`${JSON.stringify({ tenant: name, username, password, renewed })}\n`)
       else process.stdout.write(`user name  ${username}\npassword   ${password}\n`)
       process.stderr.write(`The password is shown this once. Sign in with: caegis login --tenant ${name}\n`)

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { type AdminCall, createAdminCall, listAll } from '../admin-call.ts'
-import { line, table, writeJson } from '../output.ts'
+import { counted, line, table, writeJson } from '../output.ts'
 import type { Cell } from '../table.ts'
 
 interface Stream {
@@ -78,7 +78,7 @@ export function addStream(program: Command): void {
       const response = await createAdminCall()('POST', `${pathOf(id)}/deadLetters/redeliver`, options)
       const { queued, refused } = (await response.json()) as { queued: string[]; refused: { id: string; reason: string }[] }
       if (json) return writeJson({ stream: id, queued, refused })
-      line(`${queued.length} dead letters go out once more.`)
+      line(`${counted(queued.length, 'dead letter')} ${queued.length === 1 ? 'goes' : 'go'} out once more.`)
       for (const one of refused) line(`${one.id} stays: ${one.reason}.`)
     })
 }
@@ -97,7 +97,7 @@ const HEADINGS = ['ID', 'RECEIVER', 'DELIVERY', 'STATUS', 'BEHIND', 'LIVE', 'DEA
 
 function rowOf({ id, appId, delivery, guard, status, statusReason, lag, live, deadLetters }: Stream): Cell[] {
   const kind = delivery.endpointUrl === null ? (guard ? 'guard' : 'poll') : `push ${delivery.endpointUrl}`
-  const behind = lag.rows === 0 ? '-' : `${lag.rows} events, ${lag.seconds} s`
+  const behind = lag.rows === 0 ? '-' : `${counted(lag.rows, 'event')}, ${lag.seconds} s`
   const state = statusReason === null ? status : `${status} (${statusReason})`
   const colour = status === 'enabled' ? 'green' : status === 'paused' ? 'yellow' : 'red'
   return [id, appId, kind, { text: state, colour }, behind, live === null ? '-' : live ? 'yes' : 'no', String(deadLetters)]

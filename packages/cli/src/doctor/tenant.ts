@@ -1,6 +1,7 @@
 import { CaegisError } from '@caegis/protocol'
 import { type AdminCall, listAll, type Refusal } from '../admin-call.ts'
 import { explain } from '../explain.ts'
+import { counted } from '../output.ts'
 import { type Finding, fail, ok, skipped, warn } from './finding.ts'
 
 interface Stream {
@@ -94,12 +95,12 @@ export function checkStreams(streams: readonly Stream[]): Finding[] {
       return [
         warn(
           'streams',
-          `${name} is ${lag.rows} events and ${lag.seconds} s behind`,
+          `${name} is ${counted(lag.rows, 'event')} and ${lag.seconds} s behind`,
           'Can the receiver be reached? caegis stream letters, and its own log.',
         ),
       ]
     if (deadLetters > 0)
-      return [warn('streams', `${name} refused ${deadLetters} events`, `caegis stream letters ${id}; then caegis stream redeliver ${id}`)]
+      return [warn('streams', `${name} refused ${counted(deadLetters, 'event')}`, `caegis stream letters ${id}; then caegis stream redeliver ${id}`)]
     return []
   })
   return found.length > 0
@@ -122,7 +123,9 @@ export function checkUpstreams(upstreams: readonly Upstream[]): Finding[] {
       ? [fail('upstreams', `${displayName} is not heard${error === null ? '' : ` (${error})`}`, `caegis upstream show ${id}`)]
       : [],
   )
-  return found.length > 0 ? found : [ok('upstreams', `${enabled.length} are heard`)]
+  return found.length > 0
+    ? found
+    : [ok('upstreams', enabled.length === 1 ? 'the one transmitter is heard' : `all ${enabled.length} transmitters are heard`)]
 }
 
 interface Ldap {

@@ -35,8 +35,11 @@ export function registerTenantFile({ origin, route, tag }: Api): void {
   const plan = async (caller: Caller, given: object): Promise<{ plan: Plan; actor: Caller['actor']; digest: string }> => {
     const read = readTenantFile(given)
     // Neither a slip nor a token of one tenant ever reaches another one.
-    if (read.tenant.name !== caller.tenant.name)
-      throw badRequest(`The file is for the tenant "${read.tenant.name}"; the token is for "${caller.tenant.name}".`)
+    const { name } = read.tenant
+    if (name !== caller.tenant.name) {
+      const message = `The file is for the tenant "${name}", and you are signed in to "${caller.tenant.name}": sign in to that one (caegis login --tenant ${name}), or change the name.`
+      throw new GraphError(400, 'Request_BadRequest', message, [{ code: 'invalidValue', target: '/tenant/name', message }])
+    }
     const actor = await authorizeAll(caller, read)
     const found = await caller.tenant.tenantFiles.plan(read)
     return { plan: found, actor, digest: digestOf(given, found.items) }
