@@ -230,7 +230,7 @@ describe('caegis apply', () => {
     for (const empty of ['', '# nothing\n', '---\n'])
       expect(await lines(empty)).toMatchObject({
         code: 2,
-        stderr: expect.stringMatching(/cannot be applied:\n {2}\S+wrong\.yaml the file is empty \(/),
+        stderr: expect.stringMatching(/cannot be applied:\n {2}\S+wrong\.yaml line 1: the file is empty \(/),
       })
     expect(await lines('- contoso\n')).toMatchObject({ code: 2, stderr: expect.stringContaining('this is no tenant file') })
     const other = await lines('users: []\ntenant:\n  name: fabrikam\n')

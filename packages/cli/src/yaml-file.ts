@@ -25,7 +25,7 @@ export function readYamlFile(file: string, { most, fail }: YamlOptions): YamlFil
     throw fail(document.errors.map((error) => `line ${lines.linePos(error.pos[0]).line}: ${error.code.toLowerCase().replaceAll('_', ' ')}`))
   // An alias that refers to aliases can grow without bound; the reader throws.
   const value: unknown = document.toJS({ maxAliasCount: 1000 })
-  if (value === null) throw fail(['the file is empty'])
+  if (value === null) throw fail(['line 1: the file is empty'])
   return {
     value,
     lineOf(path) {
