@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { eventually, freePort, type Loop, startLoop } from './loop.ts'
-import { asDemo, blockOf, type Shown, startShown } from './shown.ts'
+import { asDemo, blockOf, runShown, type Shown, startShown } from './shown.ts'
 
 /** express-api is started by readme.test.ts, and coediting by its own test. */
 describe('the README of the example ssf-receiver', () => {
@@ -33,4 +33,14 @@ describe('the README of the example ssf-receiver', () => {
     const found = await eventually(metadata, (answer) => answer?.status === 200, 'the transmitter is up')
     expect(await found?.json()).toMatchObject({ issuer: base })
   })
+})
+
+it('docs/graph.md: the request for a token, and one with it', async () => {
+  const loop = await startLoop()
+  try {
+    const { value } = JSON.parse(await runShown(blockOf('docs/graph.md', '/v1.0/users', asDemo(loop))))
+    expect(value).toContainEqual(expect.objectContaining({ userPrincipalName: 'alice@contoso.test' }))
+  } finally {
+    await loop.close()
+  }
 })

@@ -1,17 +1,18 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { formatChallenge } from '@caegis/protocol'
 import { publint } from 'publint'
 import { formatMessage } from 'publint/utils'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { PUBLISHED, pack } from '../tools/pack.ts'
+import { PUBLISHED } from '../tools/pack.ts'
 import { eventually, freePort, type Loop, SECRET, startLoop } from './loop.ts'
+import { blockOf, blocksOf, runShown } from './shown.ts'
 
 const run = promisify(execFile)
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -24,11 +25,16 @@ describe('the packages as they are installed', () => {
   const at = (...path: string[]) => join(folder, ...path)
   let tarballs: Record<string, string>
   beforeAll(async () => {
-    tarballs = pack(at('tarballs'))
     writeFileSync(at('package.json'), '{"name":"somebody","private":true,"type":"module"}')
     // What is not in npm's cache comes from the registry.
-    const flags = ['--prefer-offline', '--no-audit', '--no-fund', '--no-package-lock', '--silent']
-    await run('npm', ['install', ...flags, ...Object.values(tarballs), `express@${EXPRESS}`], { cwd: folder })
+    const npm = { npm_config_prefer_offline: 'true', npm_config_audit: 'false', npm_config_fund: 'false', npm_config_package_lock: 'false' }
+    const env = { ...npm, PATH: `${dirname(process.execPath)}:${process.env.PATH}` }
+    const [made, installed] = blockOf('README.md', 'tools/pack.ts', { '~/caegis-packages': at('tarballs') })
+      .trim()
+      .split('\n') as [string, string]
+    const paths = (await runShown(made, { env })).trim().split('\n')
+    tarballs = Object.fromEntries(PUBLISHED.map((name) => [name, paths.find((path) => path.includes(`caegis-${name}-`)) as string]))
+    await runShown(`${installed} express@${EXPRESS}`, { cwd: folder, env })
   }, 120_000)
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
@@ -94,6 +100,15 @@ describe('the packages as they are installed', () => {
     expect(files).toEqual(expect.arrayContaining(['package/LICENSE', 'package/README.md', 'package/package.json']))
     expect(files.filter((one) => !/^package\/(LICENSE|README\.md|package\.json|dist\/.*\.(js|d\.ts))$/.test(one))).toEqual([])
     expect(readFileSync(at('node_modules/@caegis', name, 'package.json'), 'utf8')).not.toMatch(/caegis-source|\/src\//)
+  })
+
+  it.each(['guard', 'client', 'ssf'])('the README of %s says the same as the main one of how to get it', (name) => {
+    expect(blocksOf(`packages/${name}/README.md`)).toContain(blockOf('README.md', 'tools/pack.ts'))
+  })
+
+  it('tarballs are made in a folder that is named from here, too', async () => {
+    await run(process.execPath, [join(ROOT, 'tools/pack.ts'), 'relative'], { cwd: folder })
+    expect(readdirSync(at('relative'))).toHaveLength(PUBLISHED.length)
   })
 
   it('their types are found, and are not any', async () => {

@@ -21,7 +21,7 @@ export function blockOf(page: string, text: string, here: Record<string, string>
 
 /** What is elsewhere here than beside the demo; its folder gets the file that tells the secret. */
 export function asDemo({ data, origin }: Pick<Loop, 'data' | 'origin'>): Record<string, string> {
-  writeFileSync(join(data, 'demo.json'), JSON.stringify({ filesApi: SECRET }))
+  writeFileSync(join(data, 'demo.json'), JSON.stringify({ filesApi: SECRET, nightly: SECRET }))
   return { '$PWD/.caegis': data, './.caegis': data, '.caegis': data, 'https://localhost:8443': origin }
 }
 

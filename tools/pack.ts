@@ -6,7 +6,7 @@
 import { execFileSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** Each after those that it needs. */
@@ -15,7 +15,9 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const OURS = 'caegis-source'
 
 /** @returns the tarball of each package, by the short name */
-export function pack(folder: string): Record<string, string> {
+export function pack(given: string): Record<string, string> {
+  // npm runs elsewhere.
+  const folder = resolve(given)
   const stage = mkdtempSync(join(tmpdir(), 'caegis-pack-'))
   try {
     const built = join(stage, 'built')
