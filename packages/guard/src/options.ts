@@ -5,6 +5,7 @@ import type { DecisionLogOptions } from './decision-log.ts'
 import type { ForeignEvents } from './foreign-source.ts'
 import type { KeySource } from './keys.ts'
 import { type Log, silent } from './log.ts'
+import { nearest } from './nearest.ts'
 import type { Fleet, Source } from './source.ts'
 import type { CutoffStore } from './store.ts'
 import type { Telemetry } from './witness.ts'
@@ -132,8 +133,45 @@ export type GuardSettings = Readonly<
 /** Where plain http is no risk: tests on one machine. */
 const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]'])
 
-/** @throws TypeError when something is missing without which nothing could be protected */
+/** Every option, so that a name which is none can be told. */
+const NAMES: Record<keyof GuardOptions, true> = {
+  issuer: true,
+  audience: true,
+  clientId: true,
+  clientSecret: true,
+  fetch: true,
+  now: true,
+  monotonic: true,
+  log: true,
+  decisionLog: true,
+  telemetry: true,
+  horizon: true,
+  maxStaleness: true,
+  staleness: true,
+  trustStale: true,
+  trustStaleSpread: true,
+  leeway: true,
+  maxTokens: true,
+  authorizationUri: true,
+  trustedProxies: true,
+  origin: true,
+  resource: true,
+  scopes: true,
+  nonceSecret: true,
+  maxProofs: true,
+  clientCertificateHeader: true,
+  country: true,
+  metadataUrl: true,
+  events: true,
+  fleet: true,
+  store: true,
+  source: true,
+  keys: true,
+}
+
+/** @throws TypeError when something is missing without which nothing could be protected, and for an option that there is not */
 export function readOptions(options: GuardOptions): GuardSettings {
+  refuseUnknown(options)
   const { issuer, clientId, clientSecret, source, events, fleet, metadataUrl, staleness = 'best-effort' } = options
   if (!isIdentifier(issuer) || !URL.canParse(issuer)) throw new TypeError('createGuard needs an issuer: the URL that stands in the tokens as iss')
   if (!isSafeUrl(issuer)) throw new TypeError('The issuer is an https URL')
@@ -174,7 +212,7 @@ export function readOptions(options: GuardOptions): GuardSettings {
     fetch: options.fetch ?? globalThis.fetch,
     now: options.now ?? Date.now,
     monotonic: options.monotonic ?? (() => performance.now()),
-    log: options.log ?? silent,
+    log: logOf(options.log),
     decisionLog: decisionLogOf(options.decisionLog),
     telemetry: options.telemetry,
     staleness,
@@ -229,6 +267,20 @@ function headerName({ clientCertificateHeader: name, trustedProxies = [] }: Guar
   if (!/^[A-Za-z0-9-]{1,64}$/.test(name)) throw new TypeError('clientCertificateHeader is the name of a header')
   if (trustedProxies.length === 0) throw new TypeError('clientCertificateHeader needs trustedProxies: else anybody could write it')
   return name
+}
+
+/** What is misspelt would be an option that does not hold, and nobody would notice: `stalenes: 'strict'` is not strict. */
+function refuseUnknown(options: GuardOptions): void {
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(NAMES, name))
+  if (unknown === undefined) return
+  const near = nearest(unknown, Object.keys(NAMES))
+  throw new TypeError(`createGuard has no option ${unknown}${near === undefined ? '' : `: is it ${near}?`}`)
+}
+
+function logOf(log: Log = silent): Log {
+  if (!(['debug', 'info', 'warn', 'error'] as const).every((level) => typeof log?.[level] === 'function'))
+    throw new TypeError('log has the functions debug, info, warn and error, as console has')
+  return log
 }
 
 function functionOf(country: GuardOptions['country']): GuardOptions['country'] | undefined {

@@ -2,6 +2,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { readClaimsChallenge } from '@caegis/protocol'
 import { describe, expect, it } from 'vitest'
 import { VERDICT_CODES } from '../src/errors.ts'
+import { createGuard } from '../src/guard.ts'
 import { createStaticKeys, type KeySource } from '../src/keys.ts'
 import { AUDIENCE, cutoff, ec, head, ISSUER, jwkOf, mint, otherEc, outcome, request, START, startGuard, verdictOf } from './tokens.ts'
 
@@ -413,6 +414,24 @@ describe('construction, hydration, end', () => {
     expect(build({ source: undefined, clientSecret: '' })).toThrow(TypeError)
     expect(build({ staleness: 'whatever' })).toThrow(TypeError)
     expect(build({ maxStaleness: Number.NaN })).toThrow(TypeError)
+  })
+
+  it('refuses an option that it does not know, and names the one that may be meant', () => {
+    const build = (options: object) => () => startGuard({ hydrate: false, ...options })
+    expect(build({ stalenes: 'strict' })).toThrow(new TypeError('createGuard has no option stalenes: is it staleness?'))
+    expect(build({ clientID: 'files-api' })).toThrow(new TypeError('createGuard has no option clientID: is it clientId?'))
+    expect(build({ trustedProxy: [] })).toThrow(new TypeError('createGuard has no option trustedProxy: is it trustedProxies?'))
+    for (const name of ['strict', 'constructor', '__proto'])
+      expect(build({ [name]: true })).toThrow(new TypeError(`createGuard has no option ${name}`))
+    const own = { issuer: 'https://two.example/', events: 'none' as const, stalenes: 'strict' }
+    expect(() => createGuard({ audience: 'api://files', issuers: [own] })).toThrow(/no option stalenes: is it staleness\?/)
+  })
+
+  it('refuses a log that could not be written to later on', () => {
+    const build = (log: unknown) => () => startGuard({ hydrate: false, log: log as Console })
+    for (const log of [console.log, null, 'console', {}, { info() {}, warn() {}, error() {} }]) expect(build(log)).toThrow(/^log has the functions/)
+    const { guard } = build(console)()
+    return guard.close()
   })
 
   it('B3: before its first hydration a guard allows nothing, in either mode', async () => {
