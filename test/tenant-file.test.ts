@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, it } from 'vitest'
 import { createBrowser } from '../packages/cli/src/demo/browser.ts'
 import { trustLocalCa } from '../packages/cli/src/trust.ts'
-import { eventually, type Loop, startLoop } from './loop.ts'
+import { claimsOf, eventually, type Loop, startLoop } from './loop.ts'
 import { freePorts, temporaryFolder } from './process.ts'
 import { blockOf, runShown, type Shown, startShown } from './shown.ts'
 
@@ -73,6 +73,8 @@ describe('docs/tenant-file.md', () => {
       'the API',
     )
     expect(JSON.parse(answer.split('\r\n\r\n')[1] as string)).toMatchObject({ files: [] })
+    const token = await runShown(request.replace(/^curl -si .*$/m, 'echo "$TOKEN"'))
+    expect(claimsOf(token)).toMatchObject({ aud: 'api://files', roles: ['Files.Read'] })
   })
 
   it('says what an entry that leaves something out means: of an application the default, of a user what there is', async () => {
