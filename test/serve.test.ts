@@ -67,6 +67,17 @@ describe('C4: caegis serve has no default that anybody could know', () => {
     },
   )
 
+  it.skipIf(process.env.CAEGIS_TEST_POSTGRES)('says of two servers over one folder which of them waits for the other', async () => {
+    const first = await start()
+    const second = await start()
+    await second.program.says('stderr', /"warn".*another server works on these data/)
+    expect((await fetch(`${second.origin}/readyz`)).status).toBe(200)
+    await stop(first)
+    await second.program.says('stderr', /the other server is gone/)
+    expect(first.program.stderr()).not.toContain('another server')
+    await stop(second)
+  })
+
   it('says what to do about a data folder that cannot be one', async () => {
     const file = join(folder.path, 'file')
     writeFileSync(file, '')

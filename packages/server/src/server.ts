@@ -73,7 +73,7 @@ export async function createServer({ settings: first, now = Date.now, storeClock
   if (settings.keySecret.from === 'file')
     log.warn('private keys are sealed with a secret that lies in the data folder; set CAEGIS_KEY_SECRET to keep it elsewhere')
   const store = await createStore({ file: join(settings.data, 'caegis.db'), database: settings.database, now, clock: storeClock, log })
-  const keeper = settings.database ? createLeaseTable({ store, log }) : createLeaseFile(join(settings.data, 'caegis.lock'))
+  const keeper = settings.database ? createLeaseTable({ store, log }) : createLeaseFile(join(settings.data, 'caegis.lock'), log)
   const leases = createLeases({ keeper, log })
   const addresses = createAddresses(settings.trustedProxies)
   const addressOf = (request: FastifyRequest) => addresses.of(request.socket.remoteAddress, request.headers['x-forwarded-for'])

@@ -1,5 +1,6 @@
 import { chmodSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
+import type { Log } from '../log.ts'
 import { isBusy } from './busy.ts'
 import type { LeaseKeeper } from './leases.ts'
 
@@ -9,8 +10,9 @@ import type { LeaseKeeper } from './leases.ts'
  *
  * Why a database for it: Node has no lock of files, and SQLite has had one on every system for long.
  */
-export function createLeaseFile(file: string): LeaseKeeper {
+export function createLeaseFile(file: string, log?: Log): LeaseKeeper {
   let lock: DatabaseSync | undefined
+  let waits = false
 
   function take(): boolean {
     const db = new DatabaseSync(file)
@@ -30,7 +32,12 @@ export function createLeaseFile(file: string): LeaseKeeper {
   return {
     lasts: Number.POSITIVE_INFINITY,
     async keep(wanted) {
-      return new Set(lock || take() ? wanted : [])
+      const has = lock !== undefined || take()
+      // A takeover looks like this for a moment; a server that was started twice by mistake, for good.
+      if (!has && !waits) log?.warn('another server works on these data: this one serves requests, and waits for what one server alone does')
+      if (has && waits) log?.info('the other server is gone: this one does now what one server alone does')
+      waits = !has
+      return new Set(has ? wanted : [])
     },
     // Whoever does not have the lock knows nothing of who has: there is one server here, or somebody is about to have one.
     async tell() {},
