@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { claimsOf, eventually, freePort, type Loop, startLoop } from './loop.ts'
-import { asDemo, blockOf, type Shown, startShown } from './shown.ts'
+import { asDemo, blockOf, type Shown, STARTED, startShown } from './shown.ts'
 
 describe('two people edit one document', () => {
   let loop: Loop
@@ -17,7 +17,7 @@ describe('two people edit one document', () => {
         (response) => response.text(),
         () => '',
       )
-    await eventually(page, (html) => html.includes('One document'), 'the example is up')
+    await eventually(page, (html) => html.includes('One document'), 'the example is up', STARTED)
   })
   afterAll(async () => {
     child?.kill()

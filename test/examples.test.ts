@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { eventually, freePort, type Loop, startLoop } from './loop.ts'
-import { asDemo, blockOf, runShown, type Shown, startShown } from './shown.ts'
+import { asDemo, blockOf, runShown, type Shown, STARTED, startShown } from './shown.ts'
 
 /** express-api is started by readme.test.ts, and coediting by its own test. */
 describe('the README of the example ssf-receiver', () => {
@@ -18,7 +18,7 @@ describe('the README of the example ssf-receiver', () => {
     const streams = () => db.selectFrom('streams').select('id').execute()
     shown = startShown(blockOf('examples/ssf-receiver/README.md', 'npm start', asDemo(loop)))
     const { output } = shown
-    await eventually(streams, (all) => all.length === 1, 'the subscription')
+    await eventually(streams, (all) => all.length === 1, 'the subscription', STARTED)
     await loop.graph('POST', '/users/alice@contoso.test/revokeSignInSessions')
     await eventually(output, (text) => text.includes('end what began by '), 'the event')
     shown.signal('SIGTERM')
@@ -30,7 +30,7 @@ describe('the README of the example ssf-receiver', () => {
     const base = `http://localhost:${await freePort()}`
     shown = startShown('npm run transmitter -w @caegis/example-ssf-receiver', { env: { BASE: base } })
     const metadata = () => fetch(`${base}/.well-known/ssf-configuration`).catch(() => undefined)
-    const found = await eventually(metadata, (answer) => answer?.status === 200, 'the transmitter is up')
+    const found = await eventually(metadata, (answer) => answer?.status === 200, 'the transmitter is up', STARTED)
     expect(await found?.json()).toMatchObject({ issuer: base })
   })
 })

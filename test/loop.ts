@@ -171,9 +171,9 @@ export async function verdictOf(guard: Guard, token: string) {
   return guard.check({ headers: { authorization: `Bearer ${token}` } })
 }
 
-/** Asks until the answer is right; fails with the last one after five seconds. */
-export async function eventually<T>(ask: () => T | Promise<T>, right: (answer: T) => boolean, what = 'it'): Promise<T> {
-  const end = Date.now() + 5000
+/** Asks until the answer is right; fails with the last one after five seconds, or after more where programs have to start first. */
+export async function eventually<T>(ask: () => T | Promise<T>, right: (answer: T) => boolean, what = 'it', within = 5000): Promise<T> {
+  const end = Date.now() + within
   for (;;) {
     const answer = await ask()
     if (right(answer)) return answer

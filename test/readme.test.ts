@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, it } from 'vitest'
 import { approveDevice } from './logs-tenant.ts'
 import { eventually, freePort, type Loop, startLoop } from './loop.ts'
-import { asDemo, blockOf, runShown, type Shown, startShown } from './shown.ts'
+import { asDemo, blockOf, runShown, type Shown, STARTED, startShown } from './shown.ts'
 
 const at = (path: string) => fileURLToPath(new URL(`../${path}`, import.meta.url))
 const EXAMPLE = at('examples/express-api/src/api.ts')
@@ -56,7 +56,7 @@ describe('the README', () => {
     await approveDevice(begun.verification_uri, begun.user_code, 'alice@contoso.test')
     const { access_token: token } = JSON.parse(await runShown(block('device_code='), { env: { DEVICE_CODE: begun.device_code } }))
     const call = () => runShown(block('ACCESS_TOKEN'), { env: { ACCESS_TOKEN: token } }).catch(() => '')
-    const allowed = await eventually(call, (answer) => answer.includes('200 OK'), 'the API is up')
+    const allowed = await eventually(call, (answer) => answer.includes('200 OK'), 'the API is up', STARTED)
     expect(JSON.parse(allowed.split('\r\n\r\n')[1] as string)).toEqual({ files: [], user: expect.any(String) })
     await loop.graph('POST', '/users/alice@contoso.test/revokeSignInSessions')
     const denied = await eventually(call, (answer) => answer.includes('401 Unauthorized'), 'the refusal')
@@ -73,7 +73,7 @@ describe('the README', () => {
     const env = { ISSUER: loop.issuer, PORT: '0', CLIENT_SECRET: 'a-secret-that-is-another-one', NODE_EXTRA_CA_CERTS: `${loop.data}/tls/ca.pem` }
     shown = startShown('npm start -w @caegis/example-express-api', { env })
     const { output } = shown
-    await eventually(output, (text) => text.includes('token_refused'), 'the word of the log')
+    await eventually(output, (text) => text.includes('token_refused'), 'the word of the log', STARTED)
     expect(output()).not.toContain('a-secret')
   })
 })

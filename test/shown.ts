@@ -25,6 +25,9 @@ export function asDemo({ data, origin }: Pick<Loop, 'data' | 'origin'>): Record<
   return { '$PWD/.caegis': data, './.caegis': data, '.caegis': data, 'https://localhost:8443': origin }
 }
 
+/** Milliseconds for which a program that was started through npm may take to say its first word, on a busy machine. */
+export const STARTED = 30_000
+
 interface Place {
   cwd?: string
   env?: Record<string, string>
@@ -33,7 +36,7 @@ interface Place {
 /** Runs commands to their end. @returns what they have written to standard output */
 export function runShown(commands: string, { cwd = ROOT, env = {} }: Place = {}): Promise<string> {
   return new Promise((resolve, reject) => {
-    execFile('sh', ['-ec', commands], { cwd, env: { ...process.env, ...env }, timeout: 30_000 }, (error, stdout, stderr) => {
+    execFile('sh', ['-ec', commands], { cwd, env: { ...process.env, ...env }, timeout: 120_000 }, (error, stdout, stderr) => {
       if (error) reject(new Error(`${commands}\nended with ${error.code}: ${stderr}`))
       else resolve(stdout)
     })

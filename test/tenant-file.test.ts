@@ -5,7 +5,7 @@ import { createBrowser } from '../packages/cli/src/demo/browser.ts'
 import { trustLocalCa } from '../packages/cli/src/trust.ts'
 import { claimsOf, eventually, type Loop, startLoop } from './loop.ts'
 import { freePorts, temporaryFolder } from './process.ts'
-import { blockOf, runShown, type Shown, startShown } from './shown.ts'
+import { blockOf, runShown, type Shown, STARTED, startShown } from './shown.ts'
 
 const PAGE = 'docs/tenant-file.md'
 const EXAMPLE = readFileSync(fileURLToPath(new URL('../examples/tenant.yaml', import.meta.url)), 'utf8')
@@ -44,14 +44,14 @@ describe('docs/tenant-file.md', () => {
 
     start(block('caegis serve'))
     const answers = () => runShown(`curl -s --cacert ${data}/tls/ca.pem https://localhost:${port}/readyz`).catch(() => '')
-    await eventually(answers, (text) => text.includes('ready'), 'the server')
+    await eventually(answers, (text) => text.includes('ready'), 'the server', STARTED)
     const made = await runShown(`${block('tenant create').trimEnd()} --json`, { env })
     const { username, password } = JSON.parse(made) as { username: string; password: string }
 
     trustLocalCa(data)
     const [login, apply] = block('caegis login').trim().split('\n') as [string, string]
     const signingIn = start(login)
-    const asked = await eventually(signingIn.output, (text) => /code [A-Z-]+/.test(text), 'the code')
+    const asked = await eventually(signingIn.output, (text) => /code [A-Z-]+/.test(text), 'the code', STARTED)
     const [, page, code] = /(https:\S+) .*code ([A-Z]+-[A-Z]+)/.exec(asked) as unknown as [string, string, string]
     const browser = createBrowser()
     const entered = await browser.open(page)
@@ -71,6 +71,7 @@ describe('docs/tenant-file.md', () => {
       () => runShown(request).catch(() => ''),
       (text) => text.includes('200 OK'),
       'the API',
+      STARTED,
     )
     expect(JSON.parse(answer.split('\r\n\r\n')[1] as string)).toMatchObject({ files: [] })
     const token = await runShown(request.replace(/^curl -si .*$/m, 'echo "$TOKEN"'))
