@@ -222,6 +222,7 @@ it('no case is left out but for a reason that stands in the table, and for each 
     '2 the risk of a user and of a sign-in is always known',
     '3 a device is always looked up',
     '11 the directory keeps fewer facts of a device',
+    '2 the codes of countries are those of ISO 3166 here',
     '4 the directory knows a guest by the home alone',
     '4 no client is known to be approved or protected',
     '5 both factors have one instant',

@@ -43,6 +43,7 @@ export const LEFT_OUT: Readonly<Record<string, (one: Vector) => boolean>> = {
   'a device is always looked up': (one) => ofUser(one) && one.signals.device === undefined,
   'the directory keeps fewer facts of a device': (one) =>
     deviceMembers(one).some((name) => !KEPT_OF_DEVICES.includes(name) || (one.signals.device && !Object.hasOwn(one.signals.device, name))),
+  'the codes of countries are those of ISO 3166 here': ({ signals: { country } }) => typeof country === 'string' && !/^[A-Z]{2}$/.test(country),
   'the directory knows a guest by the home alone': ({ signals: { user } }) => user !== undefined && !isKnownGuest(user),
   'no client is known to be approved or protected': ({ signals }) => signals.client !== undefined,
   'both factors have one instant': ({ signals }) => signals.proof?.secondAt !== undefined,
