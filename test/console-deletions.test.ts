@@ -46,7 +46,7 @@ const THINGS: { kind: string; path(world: World): Promise<string>; open(page: Pa
 ]
 
 /** Milliseconds after which a page has asked anew for what an event was about. */
-const HEARD = 1500
+const HEARD = 1000
 
 describe.skipIf(!hasChromium())('whatever is deleted', () => {
   let world: World
