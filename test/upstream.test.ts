@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Guard } from '@caegis/guard'
 import { EVENT } from '@caegis/protocol'
+import { createLog, createTenant } from '@caegis/server'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createFlow } from './flow.ts'
-import { eventually, type Loop, startLoop, verdictOf } from './loop.ts'
+import { createCallers, eventually, type Loop, PASSWORD, startLoop, verdictOf } from './loop.ts'
 import { type ForeignTransmitter, startTransmitter, TOKEN } from './transmitter.ts'
 import { countOf, email, logOf, shown, tenantFile, userOf } from './upstream-world.ts'
 
@@ -363,6 +364,37 @@ describe('an upstream in trouble', () => {
       'the change',
     )
     await loop.server.apply(tenantFile([{ ...entry, enabled: false }]).replace('"name":"contoso"', '"name":"fabrikam"'))
+    await end(loop)
+  })
+
+  it('is listened to by a tenant that was made beside the running server', async () => {
+    const loop = await start({}, { tenant: tenantFile([]) })
+    const { data, database } = loop.settings
+    const made = await createTenant({ data, database, name: 'tailspin', admin: 'admin@tailspin.test', log: createLog('silent') })
+    const callers = createCallers(loop.origin, `${loop.origin}/tailspin/v2.0`)
+    const flow = createFlow(callers, { clientId: 'caegis-cli', scope: `${loop.origin}/.default` })
+    const page = await flow.browser.open(flow.url)
+    const next = await flow.browser.open(page.url.href, { username: made.username, password: made.password })
+    const back = await flow.browser.open(next.url.href, { action: 'new-password', new: PASSWORD, again: PASSWORD }, 'http://localhost')
+    const { body } = await flow.redeem(String(back.url.searchParams.get('code')))
+    const ask = (init?: object) =>
+      fetch(`${loop.origin}/v1.0/caegis/upstreams`, {
+        headers: { authorization: `Bearer ${body.access_token}`, 'content-type': 'application/json' },
+        ...init,
+      })
+    const entry = { issuer: them.issuer, domains: ['tailspin.test'], credentials: { accessToken: TOKEN } }
+    expect((await ask({ method: 'POST', body: JSON.stringify(entry) })).status).toBe(201)
+    await eventually(
+      async () => ((await (await ask()).json()) as any).value[0].status,
+      ({ state, stale }) => state === 'running' && !stale,
+      'a stream',
+    )
+    them.tell(EVENT.sessionRevoked, { format: 'email', email: made.username })
+    await eventually(
+      async () => (await ask()).status,
+      (status) => status === 401,
+      'the refusal',
+    )
     await end(loop)
   })
 

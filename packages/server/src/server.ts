@@ -170,7 +170,7 @@ export async function createServer({ settings: first, now = Date.now, storeClock
       const tenant = await applyTenantFile(store, secrets, parseTenantFile(text), (name) => issuerOf(origin, name), options)
       const found = await find(tenant)
       await Promise.all([found?.guard.ready(), found?.streamGuard.ready(), found?.renamed()])
-      if (listening) await found?.upstreams.run()
+      await found?.upstreams.changed()
       return { tenant, issuer: found?.tenant.issuer as string }
     },
     async listen() {
@@ -178,7 +178,7 @@ export async function createServer({ settings: first, now = Date.now, storeClock
       ldap = await startLdap({ ldap: settings.ldap, store, leases, secrets, log, now, find })
       await listener.listen()
       listening = true
-      for (const { upstreams } of await tenants.openAll()) await upstreams.run()
+      await tenants.listen()
       log.info('listening', { origin, host: settings.host, port: settings.port })
     },
     tidy: housekeeping.tidy,

@@ -80,6 +80,8 @@ export interface Tenants {
   find(nameOrId: string): Promise<TenantRooms | undefined>
   /** Opens all that there are: their guards follow the log, their push streams are served. */
   openAll(): Promise<TenantRooms[]>
+  /** From now on upstreams are listened to, those of tenants that are opened later, too: another process may make one at any time. */
+  listen(): Promise<void>
   /** For each that is open, whether what guards this server's own doors knows what was revoked. */
   inSync(): boolean[]
   close(): Promise<void>
@@ -115,6 +117,7 @@ export function createTenants({ settings, store, leases, secrets, dialer, intell
   const { countryOf } = intelligence
   const opened = new Map<string, Promise<TenantRooms>>()
   const named = new Map<string, TenantRooms>()
+  let listening = false
 
   async function open(id: string, name: string, displayName: string): Promise<TenantRooms> {
     const issuer = issuerOf(origin, name)
@@ -235,6 +238,7 @@ export function createTenants({ settings, store, leases, secrets, dialer, intell
       reevaluation.start()
       return reevaluation
     })
+    if (listening) upstreams.run().catch((error: Error) => log.error('upstreams cannot be looked at', { tenant: id, message: error.message }))
     const lanes = async () => ((await pushing.report()) ?? []) as LaneState[]
     const hops = createHops({ store, tenant: id, streams, lanes, committedAt, countDeadLetters, maxStaleness: settings.maxStaleness })
     return {
@@ -277,11 +281,17 @@ export function createTenants({ settings, store, leases, secrets, dialer, intell
     return opening
   }
 
+  async function openAll(): Promise<TenantRooms[]> {
+    const rows = await store.db.selectFrom('tenants').select('id').execute()
+    return Promise.all(rows.map(async ({ id }) => (await find(id)) as TenantRooms))
+  }
+
   return {
     find,
-    async openAll() {
-      const rows = await store.db.selectFrom('tenants').select('id').execute()
-      return Promise.all(rows.map(async ({ id }) => (await find(id)) as TenantRooms))
+    openAll,
+    async listen() {
+      listening = true
+      for (const { upstreams } of await openAll()) await upstreams.run()
     },
     inSync: () => [...new Set(named.values())].map(({ guard, streamGuard }) => guard.status().inSync && streamGuard.status().inSync),
     async close() {
