@@ -40,6 +40,18 @@ describe('who holds what, over one database', () => {
     expect(sorted(await b.keep(['push', 'ldap', 'fleet']))).toEqual(['fleet', 'ldap', 'push'])
   })
 
+  it('a database that took over and gave it to somebody else is believed, whatever was known before', async () => {
+    const [a, b] = [node(), node()]
+    expect(sorted(await a.keep(['push', 'fleet']))).toEqual(['fleet', 'push'])
+    expect(sorted(await b.keep(['push']))).toEqual([])
+    const { holder } = await store.db.selectFrom('leases').select('holder').where('name', '=', 'push').executeTakeFirstOrThrow()
+    const { id } = await store.db.selectFrom('nodes').select('id').where('id', '!=', holder).executeTakeFirstOrThrow()
+    await store.db.updateTable('leases').set({ holder: id }).where('name', '=', 'push').execute()
+    expect(sorted(await a.keep(['push', 'fleet']))).toEqual(['fleet'])
+    expect(sorted(await b.keep(['push']))).toEqual(['push'])
+    expect(sorted(await a.keep(['push', 'fleet']))).toEqual(['fleet'])
+  })
+
   it('whoever asks first, exactly one of many has it', async () => {
     const names = Array.from({ length: 300 }, (_, i) => `name ${i}`)
     const nodes = Array.from({ length: 8 }, node)

@@ -3,6 +3,7 @@ import { type Cutoff, cutoffPlace, EVENT, type EventType, event, packCutoffs } f
 import { describe, expect, it, vi } from 'vitest'
 import { createLog } from '../src/log.ts'
 import { createOwnSource } from '../src/signals/own-source.ts'
+import type { Draft } from '../src/store/change.ts'
 import { createSecrets } from '../src/store/secrets.ts'
 import { openStore } from './open-store.ts'
 
@@ -14,8 +15,15 @@ const ISSUER = 'https://host.test/t/v2.0'
 const SECOND = 1_700_000_000
 const log = createLog('silent')
 
+const CHANGED: Draft = {
+  type: EVENT.keysChanged,
+  subject: { complex: { format: 'complex', tenant: { format: 'opaque', id: TENANT } } },
+  reason: 'test',
+}
+
 async function setUp() {
-  const store = await openStore({ file: ':memory:', now: () => SECOND * 1000, log })
+  const clock = { ahead: 0 }
+  const store = await openStore({ file: ':memory:', now: () => SECOND * 1000 + clock.ahead, log })
   await store.db.insertInto('tenants').values({ id: TENANT, name: 'tenant', display_name: 'T', epoch: 'e', created_at: 0 }).execute()
   const told: string[] = []
   const merged = new Map<string, Cutoff>()
@@ -60,7 +68,7 @@ async function setUp() {
     })
     store.wake(TENANT)
   }
-  return { store, told, merged, ruled, sink, source, append }
+  return { store, told, merged, ruled, sink, source, append, clock }
 }
 
 const session = (id: string): Cutoff => ({ issuer: ISSUER, kind: 'session', id, t: SECOND, depth: 'access', until: SECOND + 60 })
@@ -158,6 +166,43 @@ describe('the server’s own log', () => {
       await store.close()
     },
   )
+
+  it('B1: a clock that was ahead and is set right makes it begin anew: it would look old for as long as the clock was ahead', async () => {
+    const { store, told, sink, source, append, clock } = await setUp()
+    source.start(sink)
+    await vi.waitFor(() => expect(told).toEqual(['synced 0']), PATIENT)
+    clock.ahead = 3600_000
+    await append(EVENT.keysChanged, {})
+    await vi.waitFor(() => expect(told.at(-1)).toBe('synced 1'), PATIENT)
+    clock.ahead = 0
+    store.wake(TENANT)
+    await vi.waitFor(() => expect(told.slice(-2)).toEqual(['the clock was set back', 'synced 1']), PATIENT)
+    await source.close()
+    await store.close()
+  })
+
+  it('B5: nobody waits for a position of the log of before, and those who wait for the next one wait', async () => {
+    const { store, append } = await setUp()
+    await append(EVENT.keysChanged, {})
+    const { seq, epoch } = await store.position(TENANT)
+    await store.commit({ tenant: TENANT, actor: { kind: 'system', reason: 'test' }, edit: async ({ publish }) => publish(CHANGED) })
+    expect((await store.position(TENANT)).seq).toBe(seq + 1)
+    // As another database has it, which takes over.
+    await store.db.deleteFrom('events').where('seq', '>', seq).execute()
+    await store.db.updateTable('tenants').set({ seq }).where('id', '=', TENANT).execute()
+    await store.renewEpoch(TENANT, epoch)
+    expect((await store.position(TENANT)).seq).toBe(seq)
+    const end = new AbortController()
+    let ended = false
+    const waited = store.wait(TENANT, seq, end.signal).then(() => {
+      ended = true
+    })
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(ended).toBe(false)
+    await store.commit({ tenant: TENANT, actor: { kind: 'system', reason: 'test' }, edit: async ({ publish }) => publish(CHANGED) })
+    await waited
+    await store.close()
+  })
 
   it('B5: a guard follows it into a new epoch, whoever began that: its positions count again, and nobody waits for them', async () => {
     const { store, source, append } = await setUp()

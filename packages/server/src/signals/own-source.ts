@@ -12,6 +12,8 @@ type Applied = Omit<Position, 'asOf'> & { id?: string }
 /** Milliseconds between two looks when nothing is committed: the guard's knowledge stays fresh although nothing happens. */
 const IDLE = 1000
 const BATCH = 500
+/** Seconds by which two readings of one clock may be in the wrong order. */
+const CLOCK_SET_BACK = 1
 
 export interface OwnSourceOptions {
   store: Store
@@ -36,9 +38,16 @@ export function createOwnSource({ store, secrets, tenant, issuer, api, horizon, 
 
   async function follow(sink: Sink): Promise<void> {
     let applied: Applied | undefined
+    let asOf = Number.NEGATIVE_INFINITY
     while (!closed.signal.aborted) {
       try {
         const head = { ...(await store.position(tenant)), status: 'enabled' as const }
+        // A guard measures how old the log is by the latest time that it has seen, which may have been ahead.
+        if (applied && head.asOf < asOf - CLOCK_SET_BACK) {
+          sink.outOfSync('the clock was set back')
+          applied = undefined
+        }
+        asOf = head.asOf
         if (applied && applied.epoch === head.epoch && (applied.seq > head.seq || (applied.seq === head.seq && (await isReplaced(applied))))) {
           await renew(applied, head.seq)
           continue

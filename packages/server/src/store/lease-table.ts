@@ -50,8 +50,11 @@ export function createLeaseTable({ store, log, lasts = LASTS }: LeaseTableOption
 
         const missing = wanted.filter((name) => !before?.has(name))
         const known = before && missing.length === 0
-        const held = known ? [] : await tx.selectFrom('leases').innerJoin('nodes', 'nodes.id', 'leases.holder').select(['name', 'holder']).execute()
-        const own = new Set(known ? before : held.filter(({ holder }) => holder === node).map(({ name }) => name))
+        // What is ours is looked up each time: a database that took over from another one may know of none of it, and of others who have it.
+        const held = known
+          ? await tx.selectFrom('leases').select(['name', 'holder']).where('holder', '=', node).execute()
+          : await tx.selectFrom('leases').innerJoin('nodes', 'nodes.id', 'leases.holder').select(['name', 'holder']).execute()
+        const own = new Set(held.filter(({ holder }) => holder === node).map(({ name }) => name))
         const taken = new Set(held.map(({ name }) => name))
         const free = missing.filter((name) => !taken.has(name))
         for (let at = 0; at < free.length; at += BATCH) {

@@ -54,6 +54,8 @@ export async function createStore({ file, database, now, clock: given, log }: St
   const waiting = new Map<string, Set<() => void>>()
   /** How far each log is known to have come. */
   const heads = new Map<string, number>()
+  /** By which numbers it counts. */
+  const epochs = new Map<string, string>()
   const wakeHere = (tenant: string) => {
     for (const one of waiting.get(tenant) ?? []) one()
   }
@@ -88,7 +90,17 @@ export async function createStore({ file, database, now, clock: given, log }: St
   const position = async (tenant: string): Promise<Position> => {
     const found = await load(tenant)
     if (!found) throw new Error('there is no such tenant')
+    const before = epochs.get(tenant)
+    epochs.set(tenant, found.epoch)
+    if (before !== undefined && before !== found.epoch) await renumbered(tenant)
     return found
+  }
+  /** Positions of before mean other events now, and whoever waits for one behind them would not wait at all. */
+  const renumbered = async (tenant: string) => {
+    const known = heads.get(tenant)
+    const fresh = await load(tenant)
+    // What was committed meanwhile has said so itself.
+    if (fresh && heads.get(tenant) === known) moved(tenant, fresh.seq)
   }
 
   const store: Store = {

@@ -48,6 +48,8 @@ const REMEMBERED = 10_000
 const BATCHES_AT_ONCE = 16
 /** Seconds by which the clocks of two servers of a transmitter may differ. */
 const CLOCKS_DIFFER = 1
+/** How many times as long as a channel may be silent all answers have to be behind. */
+const ANSWERS_BEHIND = 3
 /** Segments that are fetched while others are taken in. */
 const SEGMENTS_AT_ONCE = 4
 /** Milliseconds for which first refusals are collected before a poll of their own; the poll that is held is not disturbed. */
@@ -93,6 +95,8 @@ export function follow(options: FollowOptions): Follower {
   let told: Head | undefined
   /** What the stream itself said last of the log's time, and when that was heard, by a clock that is never set back. */
   let polled: { asOf: number; at: number } | undefined
+  /** The latest time of the log that an answer has said since the snapshot, and since when the answers say an earlier one. */
+  let latest: { asOf: number; behindSince: number | undefined } | undefined
   let keys: { uri: string; jws: JwsVerifier } | undefined
   /** What is applied, one thing at a time: an event may come by both ways at once. */
   let applying: Promise<unknown> = Promise.resolve()
@@ -355,12 +359,30 @@ export function follow(options: FollowOptions): Follower {
     // The first after a snapshot is what all later ones are measured by: an answer from before it lay around somewhere.
     const stray = !synced && heard.asOf < hydratedAt - CLOCKS_DIFFER
     if (!stopped && !stray && at.seq >= heard.seq) {
+      checkClock(heard)
       reason = undefined
       synced = true
       polled = { asOf: heard.asOf, at: performance.now() }
       tell(heard)
     }
     return due.length + news
+  }
+
+  /**
+   * An answer that lay around says an earlier time than one before it. Where all of them do, the clock of the log was ahead and was set right: whoever measures by the latest time of before
+   * would call the log old for as long as it was ahead.
+   * @throws CaegisError `out_of_sync`: a snapshot, which is asked for by a word that no old answer knows, says the time anew
+   */
+  function checkClock({ asOf }: Head): void {
+    const at = performance.now()
+    if (!synced || !latest || asOf >= latest.asOf - CLOCKS_DIFFER) {
+      latest = { asOf: synced && latest ? Math.max(asOf, latest.asOf) : asOf, behindSince: undefined }
+      return
+    }
+    latest.behindSince ??= at
+    if (at - latest.behindSince < ANSWERS_BEHIND * timing.quiet) return
+    latest = undefined
+    throw failure('out_of_sync', 'the clock of the log was set back')
   }
 
   /** Fetches the location rules that an event is about, unless those are in force. @returns why they are not */
