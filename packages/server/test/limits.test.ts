@@ -90,3 +90,19 @@ it('gives the place back where nothing was guessed, or the guess could not be lo
   expect(await one?.attempt('t', account('carol'), async () => ({ right: false, value: 'wrong' }))).toEqual({ value: 'wrong' })
   expect(await two?.attempt('t', account('carol'), async () => ({ right: true, value: 'in' }))).toEqual({ wait: 1 })
 })
+
+it('lets nobody wait for longer than before because the clock was set back', async () => {
+  const [one, two] = throttles()
+  clock += 3600
+  for (let i = 0; i < 20; i++) await one?.count('t', account('dave'))
+  for (let i = 0; i < 8; i++) await one?.count('t', account('erin'))
+  clock -= 3600
+  const enter = () => two?.attempt('t', account('dave'), async () => ({ right: true, value: 'in' }))
+  expect(await enter()).toEqual({ wait: 900 })
+  expect(await one?.waitOf('t', account('erin'))).toBe(4)
+  clock += 899
+  expect(await enter()).toEqual({ wait: 1 })
+  clock += 1
+  expect(await enter()).toEqual({ value: 'in' })
+  expect(await one?.waitOf('t', account('erin'))).toBe(0)
+})

@@ -61,8 +61,20 @@ export function createThrottle(store: Store, secrets: Secrets): Throttle {
 
   async function waitOf(tenant: string, guessers: readonly Guesser[]): Promise<number> {
     const keys = guessers.map((guesser) => keyOf(tenant, guesser))
-    const rows = await store.db.selectFrom('throttles').select('until').where('tenant', '=', tenant).where('key', 'in', keys).execute()
-    return Math.ceil(Math.max(0, ...rows.map(({ until }) => until - store.clock())))
+    const rows = await store.db.selectFrom('throttles').select(['at', 'until']).where('tenant', '=', tenant).where('key', 'in', keys).execute()
+    const clock = store.clock()
+    const now = Math.floor(clock)
+    // A clock that was set back: the wait begins anew, and runs from now on. Nobody waits for the clock to come again.
+    if (rows.some(({ at, until }) => at > now && until > now))
+      await store.db
+        .updateTable('throttles')
+        .set({ at: now, until: sql`until - at + ${now}` })
+        .where('tenant', '=', tenant)
+        .where('key', 'in', keys)
+        .where('at', '>', now)
+        .where('until', '>', now)
+        .execute()
+    return Math.ceil(Math.max(0, ...rows.map(({ at, until }) => until - Math.max(0, at - now) - clock)))
   }
 
   /**
