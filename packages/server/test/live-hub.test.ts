@@ -12,7 +12,7 @@ afterEach(() => {
 
 /** A tenant of which a test says what happens. */
 function world(every = 10) {
-  const tenant = { seq: 1, backlog: 0, looks: 0, streams: new Map([['s1', 'enabled']]), records: new Map<string, SignIn>() }
+  const tenant = { seq: 1, backlog: 0, looks: 0, isAway: false, streams: new Map([['s1', 'enabled']]), records: new Map<string, SignIn>() }
   const waiters = new Set<() => void>()
   const stirrers = new Set<() => void>()
   const writers = new Set<(id: string) => void>()
@@ -28,7 +28,10 @@ function world(every = 10) {
     signals: {
       deliveries: { watch: watch(stirrers) } as never,
       streams: {
-        head: async () => ({ epoch: 'e', seq: tenant.seq, asOf: 1 }),
+        head: async () => {
+          if (tenant.isAway) throw new Error('the database is away')
+          return { epoch: 'e', seq: tenant.seq, asOf: 1 }
+        },
         async wait(after: number, signal: AbortSignal) {
           if (tenant.seq > after || signal.aborted) return
           await new Promise<void>((resolve) => {
@@ -166,5 +169,29 @@ describe('what live connections of a tenant share', () => {
     await pause(60)
     expect(tenant.looks).toBe(looks)
     expect((await hear(join('loop'), ({ loop }) => loop !== undefined)).loop).toBeDefined()
+  })
+
+  it('goes on when the database is back, for whoever has listened all the time', async () => {
+    const { tenant, join, commit } = world()
+    const one = join('events')
+    const next = async () => {
+      const end = AbortSignal.timeout(15_000)
+      await one.news(end)
+      return end.aborted ? 'nothing' : 'news'
+    }
+    tenant.isAway = true
+    commit()
+    await pause(50)
+    one.take()
+    tenant.isAway = false
+    await pause(50)
+    one.take()
+    commit()
+    for (let beats = 0; beats < 100; beats++) {
+      expect(await next()).toBe('news')
+      // A beat says nothing of the log.
+      if (!one.take().beat) return
+    }
+    expect.unreachable('it hears of beats alone')
   })
 })

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../log.ts'
 import type { SignIn } from '../logs/sign-in.ts'
 import type { SignIns } from '../logs/sign-ins.ts'
@@ -109,15 +110,20 @@ export function createLiveHub({ signals, signIns, log, every = 2000, collect = 2
   }
 
   async function followLog(signal: AbortSignal): Promise<void> {
-    try {
-      while (!signal.aborted) {
+    let isAway = false
+    while (!signal.aborted) {
+      try {
         const { seq } = await signals.streams.head()
+        isAway = false
         stirred = true
         for (const one of listening('events')) one.wake.resolve()
         await signals.streams.wait(seq, signal)
+      } catch (error) {
+        // Once: an outage is one thing to know. Who listens now hears of what comes after it.
+        if (!isAway) failed(error)
+        isAway = true
+        await sleep(every, undefined, { signal, ref: false }).catch(() => {})
       }
-    } catch (error) {
-      failed(error)
     }
   }
 

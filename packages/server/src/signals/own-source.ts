@@ -39,6 +39,7 @@ export function createOwnSource({ store, secrets, tenant, issuer, api, horizon, 
   async function follow(sink: Sink): Promise<void> {
     let applied: Applied | undefined
     let asOf = Number.NEGATIVE_INFINITY
+    let failure: string | undefined
     while (!closed.signal.aborted) {
       try {
         const head = { ...(await store.position(tenant)), status: 'enabled' as const }
@@ -64,11 +65,16 @@ export function createOwnSource({ store, secrets, tenant, issuer, api, horizon, 
         }
         while (applied && applied.seq < head.seq) applied = await apply(sink, applied)
         if (!applied) continue
+        if (failure !== undefined) log.info('the server reads its own log again', { tenant })
+        failure = undefined
         sink.synced(head)
         await store.wait(tenant, applied.seq, AbortSignal.any([closed.signal, AbortSignal.timeout(IDLE)]))
       } catch (error) {
         if (closed.signal.aborted) return
-        log.error('the server cannot read its own log', { tenant, message: (error as Error).message })
+        const { message } = error as Error
+        // Once: an outage is one thing to know.
+        if (message !== failure) log.error('the server cannot read its own log', { tenant, message })
+        failure = message
         await new Promise((resolve) => setTimeout(resolve, IDLE / 4))
       }
     }
