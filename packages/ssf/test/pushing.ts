@@ -16,7 +16,7 @@ export interface Arrival {
   headers: Record<string, string>
   jti: string
   claims: Record<string, any>
-  /** Milliseconds of the fake clock. */
+  /** Milliseconds of the fake clock, whatever the wall clock was set to. */
   at: number
 }
 
@@ -34,7 +34,8 @@ export async function quiet(): Promise<void> {
 /** A transmitter, a pusher and receivers over one store, with a clock that stands still. */
 export function createPushing(options: Partial<PusherOptions> = {}) {
   let clock = 1e12
-  const now = () => clock
+  let ahead = 0
+  const now = () => clock + ahead
   const sleepers = new Set<{ at: number; wake: () => void }>()
   const loop = createLoop({ now, transmitter: { push: true } })
   // Signatures are not the matter here.
@@ -59,6 +60,7 @@ export function createPushing(options: Partial<PusherOptions> = {}) {
         store,
         sign: (payload, header) => loop.sign(payload, header),
         now,
+        monotonic: () => clock,
         random: () => 0.5,
         sleep: (milliseconds, signal) =>
           new Promise((resolve) => {
@@ -102,6 +104,10 @@ export function createPushing(options: Partial<PusherOptions> = {}) {
       }
       clock = end
       await quiet()
+    },
+    /** Sets the wall clock so much ahead of the time that has passed. */
+    setClock(milliseconds: number) {
+      ahead = milliseconds
     },
     async open(url: string, body: Record<string, unknown> = {}): Promise<string> {
       const answer = await loop.transmitter.create(callerOf(), { delivery: { method: PUSH, endpoint_url: url }, ...body })

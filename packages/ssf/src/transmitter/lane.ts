@@ -32,7 +32,7 @@ export interface LaneState {
   inFlight: number
   /** Failures in a row. */
   failures: number
-  /** Milliseconds. */
+  /** Milliseconds of the wall clock. */
   failingSince?: number
   retryAt?: number
 }
@@ -47,6 +47,7 @@ interface Job {
   control?: ControlRow
 }
 
+/** Times by the monotonic clock. */
 interface Trouble {
   attempts: number
   since: number
@@ -79,7 +80,7 @@ const OWN_PAUSE = 1000
  * A stream that fails for too long is paused. Its last words, that it is so, are what it is tried with from then on: when they are taken, it goes on.
  */
 export function createLane(id: string, settings: PushSettings, { mint, recorder, setStatus, changed }: LaneParts): Lane {
-  const { store, now, limits, pushLimits, random, sleep, log } = settings
+  const { store, now, monotonic, limits, pushLimits, random, sleep, log } = settings
   const closing = new AbortController()
   const flights = new Map<string, { job: Job; over: Promise<void> }>()
   const troubles = createBoundedMap<Trouble>(REMEMBERED)
@@ -107,7 +108,7 @@ export function createLane(id: string, settings: PushSettings, { mint, recorder,
           await look()
         } catch (error) {
           logOwn('a push stream could not be looked at', error)
-          arm(now() + OWN_PAUSE)
+          arm(monotonic() + OWN_PAUSE)
         }
       }
       round = undefined
@@ -144,8 +145,8 @@ export function createLane(id: string, settings: PushSettings, { mint, recorder,
       if (busy.has(job.key)) return false
       busy.add(job.key)
       const wait = troubles.get(job.id)?.retryAt ?? 0
-      if (wait > now()) next = Math.min(next, wait)
-      return wait <= now()
+      if (wait > monotonic()) next = Math.min(next, wait)
+      return wait <= monotonic()
     }
     for (const control of controls) {
       const job: Job = { id: control.id, key: control.event ? orderOf(control.event) : id, control, ...(control.event && { row: control.event }) }
@@ -162,7 +163,7 @@ export function createLane(id: string, settings: PushSettings, { mint, recorder,
     // What failed goes behind what did not: one SET that a receiver cannot take must not be all that it is tried with.
     const attempts = (job: Job) => troubles.get(job.id)?.attempts ?? 0
     ready = due.sort((one, other) => attempts(one) - attempts(other))
-    if (due.length > 0 && retryAt > now()) next = Math.min(next, retryAt)
+    if (due.length > 0 && retryAt > monotonic()) next = Math.min(next, retryAt)
     if (next < Number.POSITIVE_INFINITY) arm(next)
   }
 
@@ -181,13 +182,13 @@ export function createLane(id: string, settings: PushSettings, { mint, recorder,
   }
 
   function start(): boolean {
-    if (!stream || closing.signal.aborted || retryAt > now() || flights.size >= (failures > 0 ? 1 : pushLimits.perStream)) return false
+    if (!stream || closing.signal.aborted || retryAt > monotonic() || flights.size >= (failures > 0 ? 1 : pushLimits.perStream)) return false
     const job = ready.shift()
     if (!job) return false
     const over = fly(stream, job)
       .catch((error) => {
         logOwn('a SET could not be delivered', error)
-        retryAt = now() + OWN_PAUSE
+        retryAt = monotonic() + OWN_PAUSE
         arm(retryAt)
       })
       .finally(() => {
@@ -230,7 +231,7 @@ export function createLane(id: string, settings: PushSettings, { mint, recorder,
   }
 
   async function retry(as: StreamRecord, job: Job, attempt: number, { reason, after = 0 }: DeliveryOutcome & { is: 'retry' }): Promise<void> {
-    const at = now()
+    const at = monotonic()
     const since = troubles.get(job.id)?.since ?? at
     failures++
     failingSince ??= at
@@ -274,12 +275,17 @@ export function createLane(id: string, settings: PushSettings, { mint, recorder,
     return Math.min(longest, first * 2 ** Math.min(times - 1, 32)) * (0.5 + random() / 2)
   }
 
+  /** Pauses are measured by a clock that nobody sets; people are told what theirs says of it now. */
+  function wallTime(at: number): number {
+    return Math.round(now() + at - monotonic())
+  }
+
   function arm(at: number): void {
     if (armed && armed.at <= at) return
     armed?.cancel.abort()
     const cancel = new AbortController()
     armed = { at, cancel }
-    void sleep(Math.max(0, at - now()), cancel.signal).then(() => {
+    void sleep(Math.max(0, at - monotonic()), cancel.signal).then(() => {
       if (armed?.cancel !== cancel) return
       armed = undefined
       refresh()
@@ -303,8 +309,8 @@ export function createLane(id: string, settings: PushSettings, { mint, recorder,
       stream: id,
       inFlight: flights.size,
       failures,
-      ...(failingSince !== undefined && { failingSince }),
-      ...(retryAt > now() && { retryAt }),
+      ...(failingSince !== undefined && { failingSince: wallTime(failingSince) }),
+      ...(retryAt > monotonic() && { retryAt: wallTime(retryAt) }),
     }),
     async close() {
       closing.abort()

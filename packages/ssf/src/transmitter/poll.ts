@@ -4,6 +4,7 @@ import { type Answer, type Caller, json, refuse, refuseScope } from './answer.ts
 import { type BoundedMap, createBoundedMap } from './bounded-map.ts'
 import { type Cursor, createCursor } from './cursor.ts'
 import { orderOf } from './filter.ts'
+import { isAhead } from './live.ts'
 import { idOfJti, jtiOf, type Minter } from './mint.ts'
 import type { Settings } from './options.ts'
 import { isRepairable } from './outcome.ts'
@@ -157,7 +158,7 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
         due = await cursor.scan(want + 1, hold ? createGate(stream, controls) : () => false)
       }
       // The end of the last poll has just said "still here"; what a guard has applied by now is more than that, however quiet it is: without it, it would count as silent.
-      const progressed = cursor.settled || (progress.applied !== undefined && isNews(progress.applied, stream.applied))
+      const progressed = cursor.settled || (progress.applied !== undefined && isNews(progress.applied, stream.applied, asOf))
       await save(stream, { ...progress, ...cursor.progress() }, epoch, progressed)
 
       // It became a push stream while this poll was held.
@@ -276,13 +277,13 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
 
   function isOut(stream: StreamRecord, id: string): boolean {
     const out = handedOut.get(stream.id)?.get(id)
-    return out !== undefined && now() - out.at < limits.redeliverAfter * 1000
+    return out !== undefined && isWithin(now() - out.at, limits.redeliverAfter * 1000)
   }
 
   async function save(stream: StreamRecord, progress: StreamProgress, epoch: string, progressed: boolean): Promise<void> {
     const at = now()
     const last = savedAt.get(stream.id)
-    if (!progressed && last !== undefined && at - last < SAVE_EVERY) return
+    if (!progressed && last !== undefined && isWithin(at - last, SAVE_EVERY)) return
     savedAt.set(stream.id, at)
     await store.saveProgress(stream.id, { ...progress, seenAt: at / 1000 }, epoch)
   }
@@ -313,7 +314,12 @@ export function createPoll(settings: Settings, mint: Minter, queue: Queue) {
   }
 }
 
-/** Whether a guard's word is worth a write by itself: of another log, or so much fresher than what is kept. */
-function isNews(applied: { epoch: string; asOf: number }, known: StreamRecord['applied']): boolean {
-  return known?.epoch !== applied.epoch || 1000 * (applied.asOf - known.asOf) >= SAVE_EVERY
+/** Whether a guard's word is worth a write by itself: of another log, or so much fresher than what is kept, or kept by a clock that has been set back since. */
+function isNews(applied: { epoch: string; asOf: number }, known: StreamRecord['applied'], now: number): boolean {
+  return known?.epoch !== applied.epoch || isAhead(known.asOf, now) || 1000 * (applied.asOf - known.asOf) >= SAVE_EVERY
+}
+
+/** Whether something is so young. What is ahead was noted before the clock was set back, and counts as long ago. */
+function isWithin(age: number, milliseconds: number): boolean {
+  return age >= 0 && age < milliseconds
 }

@@ -32,6 +32,8 @@ export interface PusherOptions extends TransmitterOptions {
   send(request: PushRequest): Promise<PushResponse>
   /** Resolves after some milliseconds, or when the signal aborts. */
   sleep?: (milliseconds: number, signal: AbortSignal) => Promise<void>
+  /** A clock that is never set, in milliseconds, by which pauses are measured: as `sleep` takes them. Default: `now` beside a `sleep` that is handed in, the process's own otherwise. */
+  monotonic?: () => number
   /** At least 0, less than 1. */
   random?: () => number
   push?: true
@@ -41,6 +43,7 @@ export interface PusherOptions extends TransmitterOptions {
 export interface PushSettings extends Settings {
   send: PusherOptions['send']
   sleep: NonNullable<PusherOptions['sleep']>
+  monotonic: () => number
   random: () => number
   pushLimits: PushLimits
 }
@@ -55,10 +58,12 @@ export function settlePush(options: PusherOptions): PushSettings {
   for (const [name, value] of Object.entries({ perStream, total, timeout, giveUpAfter, first: backoff[0], longest: backoff[1] })) {
     if (!(Number.isFinite(value) && value > 0)) throw new TypeError(`pushLimits.${name} must be a positive number`)
   }
+  const settings = settle({ ...options, push: true })
   return {
-    ...settle({ ...options, push: true }),
+    ...settings,
     send: options.send,
     sleep: options.sleep ?? sleep,
+    monotonic: options.monotonic ?? (options.sleep ? settings.now : () => performance.now()),
     random: options.random ?? Math.random,
     pushLimits,
   }

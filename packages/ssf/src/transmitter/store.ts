@@ -157,7 +157,8 @@ export type StreamConfig = Pick<
 
 export interface StreamChange {
   config?: { [K in keyof StreamConfig]?: StreamConfig[K] | undefined }
-  progress?: StreamProgress
+  /** One that is `undefined` is removed. */
+  progress?: { [K in keyof StreamProgress]?: StreamProgress[K] | undefined }
   /** Queued with the change: neither without the other. An older one of the type `replaces` is removed. */
   control?: ControlRow
   replaces?: string

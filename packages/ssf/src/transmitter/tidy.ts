@@ -1,9 +1,10 @@
 import { timeoutOf } from './configuration.ts'
 import { createCursor } from './cursor.ts'
+import { isAhead } from './live.ts'
 import type { Settings } from './options.ts'
 import type { Segments } from './segments.ts'
 import { createSetStatus } from './status.ts'
-import type { StreamRecord } from './store.ts'
+import type { StreamChange, StreamRecord } from './store.ts'
 
 /** What the host calls from time to time. */
 export interface Tidy {
@@ -42,7 +43,8 @@ export function createTidy(settings: Settings, segments: Segments): Tidy {
       const ended = { silent: [] as string[], lagging: [] as string[] }
       for (const { id } of await store.allStreams()) {
         // Read again: the receiver may have called meanwhile.
-        const stream = await store.getStream(id)
+        const read = await store.getStream(id)
+        const stream = read && setRight(read, now() / 1000) ? await store.updateStream(id, (known) => setRight(known, now() / 1000)) : read
         if (!stream) continue
         if (isSilent(stream) && stream.guard) {
           await remove(stream, 'inactive')
@@ -75,4 +77,16 @@ export function createTidy(settings: Settings, segments: Segments): Tidy {
       return lagging
     },
   }
+}
+
+/**
+ * What was said while the clock was ahead outlives whatever is said by the right time, where several servers know the most of each other. Who is silent cannot be
+ * known from it: the time starts again now. What a guard had applied it says with its next poll, if there is one.
+ */
+function setRight({ seenAt, applied }: StreamRecord, now: number): StreamChange | undefined {
+  const progress = {
+    ...(seenAt !== undefined && isAhead(seenAt, now) && { seenAt: now }),
+    ...(applied && isAhead(applied.asOf, now) && { applied: undefined }),
+  }
+  return Object.keys(progress).length > 0 ? { progress } : undefined
 }
