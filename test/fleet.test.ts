@@ -1,10 +1,11 @@
 import type { Guard } from '@caegis/guard'
 import { fleet } from '@caegis/guard/fleet'
-import { fleetSubjects } from '@caegis/ssf/transmitter'
+import { FLEET_STREAM, fleetSubjects } from '@caegis/ssf/transmitter'
+import { jetstreamManager } from '@nats-io/jetstream'
 import { connect } from '@nats-io/transport-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { eventually, type Loop, startLoop, verdictOf } from './loop.ts'
-import { createNats, FOLLOWER, hasNats, type Nats, PUBLISHER } from './nats.ts'
+import { createNats, FOLLOWER, hasNats, type Nats, OPERATOR, PUBLISHER } from './nats.ts'
 
 describe.runIf(hasNats())('a fleet of guards behind a broker', () => {
   let nats: Nats
@@ -111,6 +112,23 @@ describe.runIf(hasNats())('a fleet of guards behind a broker', () => {
     await revoke()
     await refused(token)
     await until(() => guards.every((guard, i) => brought(guard) > (counts[i] as number)), 'the next event by the broker')
+  })
+
+  it('B2: a broker whose stream was removed while it runs carries again from the next event on', async () => {
+    const token = await signIn()
+    const connection = await connect({ servers: nats.url, ...OPERATOR })
+    await (await jetstreamManager(connection)).streams.delete(FLEET_STREAM)
+    await connection.close()
+    await until(() => guards.every((guard) => !fleetOf(guard).carries), 'the fall back')
+    await revoke()
+    await refused(token)
+    await carrying()
+    const counts = guards.map(brought)
+    const next = await signIn()
+    await revoke()
+    await refused(next)
+    await until(() => guards.every((guard, i) => brought(guard) > (counts[i] as number)), 'the next event by the broker')
+    await carrying()
   })
 
   it.each(['was killed and comes back', 'has lost everything'])('B2: a broker that %s', async (what) => {

@@ -19,6 +19,8 @@ export function hasNats(): boolean {
 /** Who may publish, and who may only follow: as docs/fleet.md has it. */
 export const PUBLISHER = { user: 'caegis', pass: 'the-password-of-the-publisher' }
 export const FOLLOWER = { user: 'guard', pass: 'the-password-of-the-guards' }
+/** Who runs the broker. */
+export const OPERATOR = { user: 'operator', pass: 'the-password-of-the-operator' }
 
 export interface Nats {
   url: string
@@ -51,6 +53,7 @@ authorization {
       publish: ["$JS.API.CONSUMER.CREATE.CAEGIS.>", "$JS.API.CONSUMER.INFO.CAEGIS.>", "$JS.API.CONSUMER.MSG.NEXT.CAEGIS.>"]
       subscribe: ["_INBOX.>", "caegis.*.head"]
     } }
+    { user: ${OPERATOR.user}, password: ${OPERATOR.pass} }
   ]
 }
 `,

@@ -1,5 +1,5 @@
 import { FLEET_STREAM } from '@caegis/ssf/transmitter'
-import { DiscardPolicy, jetstream, jetstreamManager, StorageType } from '@nats-io/jetstream'
+import { DiscardPolicy, JetStreamApiCodes, JetStreamApiError, jetstream, jetstreamManager, StorageType, type StreamAPI } from '@nats-io/jetstream'
 import { connect, credsAuthenticator, type NatsConnection, type NodeConnectionOptions, nanos } from '@nats-io/transport-node'
 import type { Log } from '../log.ts'
 import type { NatsSettings } from '../settings.ts'
@@ -34,13 +34,18 @@ export function connectNats(settings: NatsSettings, log: Log): NatsBus {
   /** There is a connection, and the broker has the stream. */
   let ready: NatsConnection | undefined
   let failing = false
+  /** All tenants have one stream, and miss it at once. */
+  let adding: Promise<void> | undefined
   if (!settings.tls && !settings.servers.every(isLocal))
     log.warn('messages to guard fleets travel without TLS: who reads along learns whose access ended; use tls:// in NATS_URL')
   const running = run()
 
   return {
     async last(subject) {
-      const found = await (await manager()).streams.getMessage(FLEET_STREAM, { last_by_subj: subject })
+      const { streams } = await manager()
+      const ask = () => streams.getMessage(FLEET_STREAM, { last_by_subj: subject })
+      // Whoever removed it at the broker took nothing that anybody needs, but guards poll without it. Once: who fails asks again later.
+      const found = await ask().catch((error: unknown) => (isGone(error) ? addAgain(streams).then(ask) : Promise.reject(error)))
       return found ? { text: found.string(), at: found.seq } : undefined
     },
     async append(subject, text, after) {
@@ -105,6 +110,16 @@ export function connectNats(settings: NatsSettings, log: Log): NatsBus {
     for (const one of listeners) one()
   }
 
+  function addAgain(streams: StreamAPI): Promise<void> {
+    adding ??= streams
+      .add(STREAM)
+      .then(() => log.warn('the broker had lost the stream of guard fleets: it was made again', { servers: settings.servers }))
+      .finally(() => {
+        adding = undefined
+      })
+    return adding
+  }
+
   function reached(): NatsConnection {
     if (!ready) throw new Error('the broker cannot be reached')
     return ready
@@ -128,6 +143,10 @@ function connectionOptions({ servers, tls, user, password, token, creds }: NatsS
 
 function isLocal(server: string): boolean {
   return ['localhost', '127.0.0.1', '[::1]'].includes(new URL(server).hostname)
+}
+
+function isGone(error: unknown): boolean {
+  return error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamNotFound
 }
 
 function nameOf(error: unknown): string {
