@@ -120,4 +120,19 @@ describe.skipIf(process.env.CAEGIS_TEST_POSTGRES)('a clock that jumps', () => {
       expect(await said((await createFlow(loop, { capable: true }).tokens()).accessToken)).toBe('allowed')
     },
   )
+
+  it('B1: ahead for a while in which nothing happened: guards call nothing old that is new, once it is right again', async () => {
+    const guard = await loop.guard({ maxStaleness: 2, staleness: 'strict' })
+    const { accessToken } = await createFlow(loop).tokens()
+    const isFresh = async () => (await verdictOf(guard, accessToken)).allowed && guard.status().age < 2
+    await expect.poll(isFresh, PATIENT).toBe(true)
+    const before = guard.status().head?.asOf ?? 0
+    offset = 600
+    await expect.poll(() => guard.status().head?.asOf, PATIENT).toBeGreaterThan(before + 300)
+    offset = 0
+    await expect.poll(() => guard.status().head?.asOf, PATIENT).toBeLessThan(before + 300)
+    // By the latest time that it has seen, until it is sure that this was a mistake.
+    await expect.poll(() => guard.status().age, PATIENT).toBeGreaterThan(2)
+    await expect.poll(isFresh, PATIENT).toBe(true)
+  })
 })

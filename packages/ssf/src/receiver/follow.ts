@@ -5,6 +5,7 @@ import { type CarrierStatus, createCarrier } from './carrier.ts'
 import { arrange, isControl, type PollAnswer, statusChange, verifyAll } from './delivery.ts'
 import { failure } from './errors.ts'
 import { type FollowOptions, settleFollow } from './follow-options.ts'
+import { createLogClock } from './log-clock.ts'
 import { createPoller, type Poller } from './poller.ts'
 import { SNAPSHOT_TOO_OLD } from './read-snapshot.ts'
 import { createRefusals } from './refusals.ts'
@@ -46,8 +47,6 @@ export interface Follower {
 
 const REMEMBERED = 10_000
 const BATCHES_AT_ONCE = 16
-/** Seconds by which the clocks of two servers of a transmitter may differ. */
-const CLOCKS_DIFFER = 1
 /** How many times as long as a channel may be silent all answers have to be behind. */
 const ANSWERS_BEHIND = 3
 /** Segments that are fetched while others are taken in. */
@@ -82,8 +81,7 @@ export function follow(options: FollowOptions): Follower {
   let heardAt: number | undefined
   let error: Pick<FollowStatus, 'error' | 'detail'> = {}
   let synced = false
-  /** The log's time when the snapshot was read. */
-  let hydratedAt = Number.NEGATIVE_INFINITY
+  const logClock = createLogClock(ANSWERS_BEHIND * timing.quiet)
   /** Where the log stood at the latest when the location rules were read. */
   let rulesAt: Position | undefined
   const counts = { applied: 0, refused: 0, ignored: 0 }
@@ -95,8 +93,6 @@ export function follow(options: FollowOptions): Follower {
   let told: Head | undefined
   /** What the stream itself said last of the log's time, and when that was heard, by a clock that is never set back. */
   let polled: { asOf: number; at: number } | undefined
-  /** The latest time of the log that an answer has said since the snapshot, and since when the answers say an earlier one. */
-  let latest: { asOf: number; behindSince: number | undefined } | undefined
   let keys: { uri: string; jws: JwsVerifier } | undefined
   /** What is applied, one thing at a time: an event may come by both ways at once. */
   let applying: Promise<unknown> = Promise.resolve()
@@ -244,7 +240,7 @@ export function follow(options: FollowOptions): Follower {
     if (rules.length > 0) apply('the location rules', () => on.rules?.load(rules))
     rulesAt = { epoch: at.epoch, seq: at.seq }
     position = { epoch: at.epoch, seq: at.seq, ...(event !== undefined && { event }) }
-    hydratedAt = at.asOf
+    logClock.begin(at.asOf)
     poller?.hurry()
     log.info('snapshot loaded', { cutoffs: count, segments: segments.length, seq: at.seq })
   }
@@ -357,32 +353,14 @@ export function follow(options: FollowOptions): Follower {
       stopped = true
     }
     // The first after a snapshot is what all later ones are measured by: an answer from before it lay around somewhere.
-    const stray = !synced && heard.asOf < hydratedAt - CLOCKS_DIFFER
+    const stray = logClock.isBehind(heard.asOf) && !synced
     if (!stopped && !stray && at.seq >= heard.seq) {
-      checkClock(heard)
       reason = undefined
       synced = true
       polled = { asOf: heard.asOf, at: performance.now() }
       tell(heard)
     }
     return due.length + news
-  }
-
-  /**
-   * An answer that lay around says an earlier time than one before it. Where all of them do, the clock of the log was ahead and was set right: whoever measures by the latest time of before
-   * would call the log old for as long as it was ahead.
-   * @throws CaegisError `out_of_sync`: a snapshot, which is asked for by a word that no old answer knows, says the time anew
-   */
-  function checkClock({ asOf }: Head): void {
-    const at = performance.now()
-    if (!synced || !latest || asOf >= latest.asOf - CLOCKS_DIFFER) {
-      latest = { asOf: synced && latest ? Math.max(asOf, latest.asOf) : asOf, behindSince: undefined }
-      return
-    }
-    latest.behindSince ??= at
-    if (at - latest.behindSince < ANSWERS_BEHIND * timing.quiet) return
-    latest = undefined
-    throw failure('out_of_sync', 'the clock of the log was set back')
   }
 
   /** Fetches the location rules that an event is about, unless those are in force. @returns why they are not */
