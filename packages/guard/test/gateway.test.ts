@@ -306,6 +306,7 @@ describe('E4: methods', () => {
       }
       expect((await caddy('/files/a', { ...reader, [name]: 'PATCH' }, 'POST')).status).toBe(200)
       expect((await caddy('/ping', { [name]: 'DELETE' }, 'POST')).status).toBe(200)
+      expect((await caddy('/files/a', { ...reader, [name]: 'PATCH,'.repeat(4) }, 'POST')).status).toBe(400)
     }
   })
 })
@@ -347,6 +348,7 @@ describe('E4: paths', () => {
     ['/admin::$DATA', ['admin::$DATA'], ['admin']],
     ['/admin:$i30:$INDEX_ALLOCATION/x', ['admin:$i30:$INDEX_ALLOCATION', 'x'], ['admin', 'x']],
     ['/10:30/a$b', ['10:30', 'a$b'], ['10:30', 'a$b']],
+    [`/${':'.repeat(16_000)}`, [':'.repeat(16_000)], [':'.repeat(16_000)]],
   ])('%s is read', (target, exact, loose) => {
     expect(readPath(target)).toEqual({ exact, loose })
   })

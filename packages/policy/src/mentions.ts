@@ -134,7 +134,8 @@ function isOf(members: readonly string[], tenants: readonly string[] | undefined
   return members.some(isTenantId) && !tenants.some(isTenantId) ? UNKNOWN : NO
 }
 
-const isTenantId = (name: string) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(name)
+/** Whether a name is the id of a tenant, and not its issuer. */
+export const isTenantId = (name: string) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(name)
 
 const oneSpelling = (name: string) => (isTenantId(name) ? name.toLowerCase() : name.replace(/\/$/, ''))
 

@@ -90,7 +90,8 @@ export function createGateway(options: GatewayOptions): Gateway {
     if (preflight && method === 'OPTIONS' && request.headers.origin !== undefined && request.headers['access-control-request-method'] !== undefined)
       return allowed(NOBODY)
     const checker = checkerOf(method, path)
-    if (readOtherwise(request.headers).some((other) => checkerOf(other, path) !== checker))
+    const others = readOtherwise(request.headers)
+    if (others.length > MOST_METHODS || others.some((other) => checkerOf(other, path) !== checker))
       return refusal(400, 'method_ambiguous', 'The method can be read in more than one way.')
     if (checker === undefined) return allowed(NOBODY)
     const verdict = checker.check(asked(request, original, known))
@@ -134,6 +135,9 @@ function checker(guard: Pick<Guard, 'check' | 'require'>, { public: open, ...req
 
 /** Applications that take one of these for the method do with a POST what was asked of another one. */
 const OVERRIDES = ['x-http-method-override', 'x-http-method', 'x-method-override'] as const
+
+/** More than anybody who means one would say: each is looked up among the routes. */
+const MOST_METHODS = 3
 
 /** What else the method may be to the application. */
 function readOtherwise(headers: IncomingMessage['headers']): string[] {

@@ -12,8 +12,8 @@ const UNPLAIN = /[^\x21-\x7e]|[\\#]/
 /** After decoding: what is a separator or ends a string for somebody behind us. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it is about.
 const SEPARATOR = /[/\\\x00-\x1f\x7f-\x9f\u2028\u2029]/
-/** Characters that nobody sees, and some readers leave out; the stream of a file, and its kind, as Windows writes them behind its name (`admin::$DATA`). */
-const UNSEEN = /\p{Default_Ignorable_Code_Point}|:.*\$.*$/gu
+/** Characters that nobody sees, and some readers leave out. */
+const UNSEEN = /\p{Default_Ignorable_Code_Point}/gu
 /** Would be an escape to whoever decodes twice. */
 const TWICE = /%[0-9a-f]{2}/i
 
@@ -46,7 +46,14 @@ export function readPath(target: string): PlainPath | undefined {
 /** One segment as whoever is not exact compares it. */
 export function fold(segment: string): string {
   const end = segment.indexOf(';')
-  return (end < 0 ? segment : segment.slice(0, end)).normalize('NFKC').replace(UNSEEN, '').toLowerCase()
+  const plain = (end < 0 ? segment : segment.slice(0, end)).normalize('NFKC').replace(UNSEEN, '')
+  return withoutStream(plain).toLowerCase()
+}
+
+/** Windows writes the stream of a file, and its kind, behind the name: `admin::$DATA`. Looked for without a pattern, whose work could grow with the square of what it is given. */
+function withoutStream(name: string): string {
+  const colon = name.indexOf(':')
+  return colon >= 0 && name.indexOf('$', colon) >= 0 ? name.slice(0, colon) : name
 }
 
 function decode(part: string): string | undefined {

@@ -1,4 +1,4 @@
-import type { GuestSelection, GuestSignal, Policy } from '@caegis/policy'
+import { type GuestSelection, type GuestSignal, isTenantId, type Policy } from '@caegis/policy'
 import { CaegisError, EVENT } from '@caegis/protocol'
 import type { Kysely, Transaction } from 'kysely'
 import { SERVER_ERRORS } from '../errors.ts'
@@ -25,7 +25,7 @@ export function guestSignal(home: Home | undefined, ours: ReadonlyMap<string, st
   if (!home) return { types: INVITED_OR_INTERNAL }
   const id = ours.get(home.issuer)
   // Other issuers (Entra ID is one) have the id of the tenant in their address.
-  const ids = id === undefined ? home.issuer.split('/').filter((part) => TENANT_ID.test(part)) : [id]
+  const ids = id === undefined ? home.issuer.split('/').filter(isTenantId) : [id]
   return { types: ['b2bCollaborationGuest'], tenants: [home.issuer, ...ids] }
 }
 
@@ -38,7 +38,6 @@ export async function homesHere(db: Kysely<Schema> | Transaction<Schema>, homes:
 }
 
 const INVITED_OR_INTERNAL: GuestSelection['guestOrExternalUserTypes'] = ['internalGuest', 'b2bCollaborationGuest']
-const TENANT_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 /**
  * What becomes of an account is told to the tenants of its guests. To hear of people at another tenant of this server takes more than to say that one of them is a guest.
@@ -63,7 +62,7 @@ export function mistakesAboutGuests({ conditions: { users } }: Policy): { path: 
 
 function tenantMistakes(side: string, selection: GuestSelection | null): { path: string; message: string }[] {
   return (selection?.externalTenants?.members ?? []).flatMap((member, index) =>
-    TENANT_ID.test(member) || URL.parse(member)?.protocol === 'https:'
+    isTenantId(member) || URL.parse(member)?.protocol === 'https:'
       ? []
       : [
           {
